@@ -1,0 +1,128 @@
+// The ops every device implements. Shapes and dtypes are checked at this interface, once, in host code.
+//
+// An op is enqueued on a stream and runs in the stream's order. On the CPU the stream is a queue with its own
+// thread, and an op called from that thread has finished when it returns; on a GPU it has been launched.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "lib/core/matrix.h"
+#include "lib/core/packed_batch.h"
+#include "lib/core/status.h"
+#include "lib/engine/row_program.h"
+#include "lib/engine/stream.h"
+#include "lib/engine/weights.h"
+
+namespace padless {
+
+/** Device memory, freed on destruction (on a GPU, in stream order). */
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual void* data() const = 0;
+  virtual size_t bytes() const = 0;
+};
+
+/** Which keys a query sees, by position within its own sequence. */
+struct AttentionSpan {
+  bool causal = false;       // key <= query
+  int64_t window_left = -1;  // query - key <= window_left; -1: unlimited
+  int64_t window_right = -1; // key - query <= window_right; -1: unlimited
+};
+
+/** Shape of an attention: what a plan depends on, besides the lengths. */
+struct AttentionShape {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;  // heads % kv_heads == 0
+  int64_t head_dim = 0;
+};
+
+/** A batch made ready for a device: its arrays where kernels read them, and the attention plan of all layers. */
+class PreparedBatch {
+ public:
+  virtual ~PreparedBatch() = default;
+  virtual const PackedBatch& host() const = 0;
+};
+
+struct EmbedArgs {
+  const DeviceTensor* word = nullptr;        // [vocab, H]
+  const DeviceTensor* position = nullptr;    // [max_positions, H], or null
+  int64_t position_offset = 0;               // row of position 0: pad + 1 for RoBERTa, 0 for BERT
+  const DeviceTensor* token_type = nullptr;  // [types, H], or null
+  const DeviceTensor* gamma = nullptr;       // f32 [H]; null: no norm
+  const DeviceTensor* beta = nullptr;        // f32 [H], or null
+  NormKind norm = NormKind::kLayer;
+  float eps = 1e-12f;
+  Matrix out;                                // [T, H]
+};
+
+struct AttentionArgs {
+  AttentionShape shape;
+  Matrix q;               // [T, heads * head_dim]
+  Matrix k;               // [T, kv_heads * head_dim]
+  Matrix v;               // [T, kv_heads * head_dim]
+  Matrix out;             // [T, heads * head_dim]
+  Matrix lse;             // f32 [heads, T], natural log of the softmax denominator; data == nullptr: not wanted
+  float scale = 0;        // of q k^T, 1 / sqrt(head_dim) unless the model says otherwise
+  AttentionSpan span;
+};
+
+enum class PoolMode { kCls, kMean, kMax, kLastToken, kWeightedMean, kMeanSqrtLength };
+
+struct PoolArgs {
+  PoolMode mode = PoolMode::kMean;
+  Matrix in;                        // [T, H]
+  Matrix out;                       // f32 [B, H]
+  std::span<const int32_t> skip;    // [B] leading tokens of a sequence that do not count (the prompt); or empty
+};
+
+struct DeviceInfo {
+  std::string name;         // "cpu", "cuda:0", "emulator:0"
+  std::string description;  // the chip's own name
+  std::string isa;          // what the kernels use: "avx512", "sm_90a", ...
+  int threads = 0;          // CPU: the most threads one op uses
+};
+
+/** One device. Thread-safe: models and streams of one engine may be used from several threads. */
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual const DeviceInfo& info() const = 0;
+
+  virtual Result<std::shared_ptr<Stream>> create_stream() = 0;
+  virtual Result<std::unique_ptr<Event>> create_event() = 0;
+
+  virtual Result<std::unique_ptr<Buffer>> allocate(size_t bytes) = 0;
+  /** Bytes that buffers and weights of this engine hold now. */
+  virtual size_t allocated_bytes() const = 0;
+  virtual Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) = 0;
+  virtual Status copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) = 0;
+
+  /** What [T, ...] activations are stored in when the products compute in `compute`; E_UNSUPPORTED if they cannot. */
+  virtual Result<DType> activation_dtype(ComputeType compute) const = 0;
+  virtual Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) = 0;
+  /** A copy in the device's memory as `dtype`: embedding tables keep their file's, norms are f32. */
+  virtual Result<std::shared_ptr<const DeviceTensor>> upload(const HostTensor& tensor, DType dtype) = 0;
+
+  /** `batch` must outlive the result. cu_seqlens have been checked. */
+  virtual Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
+                                                         const AttentionShape& shape) = 0;
+
+  /** out[t] = norm(word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]). */
+  virtual Status embed(Stream& stream, const PreparedBatch& batch, const EmbedArgs& args) = 0;
+  /** Runs `program` on `rows` rows; matrices[i] is what slots with binding i mean. */
+  virtual Status run_rows(Stream& stream, const RowProgram& program, std::span<const Matrix> matrices,
+                          int64_t rows) = 0;
+  virtual Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) = 0;
+  /** An empty sequence pools to zeros. */
+  virtual Status pool(Stream& stream, const PreparedBatch& batch, const PoolArgs& args) = 0;
+  /** out[i] = in[indices[i]]; indices in host memory, checked by the caller. */
+  virtual Status gather_rows(Stream& stream, const Matrix& in, std::span<const int32_t> indices,
+                             const Matrix& out) = 0;
+};
+
+}  // namespace padless

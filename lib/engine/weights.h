@@ -1,0 +1,60 @@
+// Weights as an engine holds them: packed, converted or quantised for its kernels, immutable, shared.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "lib/core/matrix.h"
+
+namespace padless {
+
+/** A tensor in host memory, contiguous, row-major; typically a view into a mapped safetensors file. */
+struct HostTensor {
+  const void* data = nullptr;
+  DType dtype = DType::kF32;  // kF32, kF16 or kBF16 for weights
+  std::vector<int64_t> shape;
+
+  int64_t elements() const {
+    int64_t count = 1;
+    for (int64_t dim : shape) count *= dim;
+    return count;
+  }
+};
+
+/** A tensor an engine owns, in its storage dtype; rank 1 is one row. */
+class DeviceTensor {
+ public:
+  virtual ~DeviceTensor() = default;
+  virtual Matrix view() const = 0;
+  virtual size_t bytes() const = 0;
+};
+
+/** One [out_features, in_features] block of a linear layer, with its bias [out_features] or none. */
+struct LinearPart {
+  HostTensor weight;
+  HostTensor bias;  // data == nullptr: no bias
+};
+
+/** What the matrix product computes in: storage of the packed weight and precision of its operands. */
+enum class ComputeType : uint8_t { kF32, kBF16, kF16, kI8 };
+
+struct LinearSource {
+  /** Stacked along the outputs: {query, key, value} make one product. */
+  std::vector<LinearPart> parts;
+  /** Exactly two parts of equal size, {gate, up}: the product yields activation(gate) * up. */
+  bool glu = false;
+  ComputeType compute = ComputeType::kF32;
+};
+
+/** A linear layer in an engine's own layout. */
+class LinearWeight {
+ public:
+  virtual ~LinearWeight() = default;
+  virtual int64_t in_features() const = 0;
+  /** Columns of the result: the sum of the parts, half of it for a GLU. */
+  virtual int64_t out_features() const = 0;
+  virtual size_t bytes() const = 0;
+};
+
+}  // namespace padless
