@@ -1,0 +1,49 @@
+{
+  # CPU only, for machines without cmake; CMakeLists.txt is the main build. Both read sources.json.
+  "variables": {
+    "isa_enabled%": "<!(node -p \"process.arch === 'x64' ? 1 : 0\")",
+    "common_flags": ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-Wall", "-Wextra"]
+  },
+  "target_defaults": {
+    "include_dirs": ["."],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
+    "cflags_cc": ["<@(common_flags)"],
+    "xcode_settings": { "CLANG_CXX_LANGUAGE_STANDARD": "c++20", "OTHER_CPLUSPLUSFLAGS": ["<@(common_flags)"] }
+  },
+  "targets": [
+    {
+      "target_name": "padless_core",
+      "type": "static_library",
+      "sources": ["<!@(node -p \"require('./sources.json').core.join(' ')\")"]
+    },
+    {
+      "target_name": "padless",
+      "dependencies": ["padless_core"],
+      "sources": ["<!@(node -p \"require('./sources.json').binding.join(' ')\")"],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+      "conditions": [
+        ["isa_enabled==1", { "dependencies": ["padless_avx2", "padless_avx512"] }],
+        ["OS=='linux'", { "ldflags": ["-Wl,--exclude-libs,ALL"] }]
+      ]
+    }
+  ],
+  "conditions": [
+    ["isa_enabled==1", {
+      "targets": [
+        {
+          "target_name": "padless_avx2",
+          "type": "static_library",
+          "sources": ["<!@(node -p \"require('./sources.json').isa.avx2.sources.join(' ')\")"],
+          "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx2.flags.join(' ')\")"]
+        },
+        {
+          "target_name": "padless_avx512",
+          "type": "static_library",
+          "sources": ["<!@(node -p \"require('./sources.json').isa.avx512.sources.join(' ')\")"],
+          "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx512.flags.join(' ')\")"]
+        }
+      ]
+    }]
+  ]
+}
