@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Writes the fixtures of test/goldens. Needs torch, transformers, tokenizers and safetensors; see README.md.
+
+    python test/goldens/generate.py               every group
+    python test/goldens/generate.py bert chains   these groups
+    python test/goldens/generate.py bert --only bert-relu
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers.utils import logging
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from generator import bert_fixtures, difficult_strings, fixtures, tokenizer_training  # noqa: E402
+
+MODELS = HERE / "models"
+
+
+def load_tokenizers() -> dict[str, Tokenizer]:
+    return {name: Tokenizer.from_file(str(MODELS / name / "checkpoint/tokenizer.json")) for name in tokenizer_training.CONFIGS}
+
+
+def write_models(module, only: str | None) -> None:
+    tokenizers = load_tokenizers()
+    for fixture in module.fixtures(tokenizers):
+        if only in (None, fixture.name):
+            print(fixtures.build(fixture, MODELS, tokenizers), flush=True)
+
+
+def write_strings(only: str | None) -> None:
+    count = difficult_strings.write(load_tokenizers(), HERE / "tokenizer_strings.json")
+    print(f"tokenizer_strings.json: {count} records")
+
+
+GROUPS = {
+    "bert": lambda only: write_models(bert_fixtures, only),
+    "strings": write_strings,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", choices=[[], *GROUPS], help="default: all")
+    parser.add_argument("--only", help="one fixture of the group")
+    parser.add_argument("--train-tokenizers", metavar="SPM_TRAIN", help="train the tokenizers again, with this spm_train")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    logging.disable_progress_bar()
+    if options.train_tokenizers:
+        for name, tokenizer in tokenizer_training.train(HERE / "corpus.txt", options.train_tokenizers).items():
+            tokenizer_training.save(tokenizer, name, MODELS / name / "checkpoint")
+    for group in options.groups or GROUPS:
+        GROUPS[group](options.only)
+
+
+if __name__ == "__main__":
+    main()

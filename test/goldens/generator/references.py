@@ -1,0 +1,155 @@
+"""Outputs in float64 by transformers, one sequence at a time without padding, and the files that hold them."""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import save_file
+
+TOLERANCE = 1e-5  # the relative L2 error that the engines are held to in float32
+FULL_ROWS_UP_TO = 17
+EDGE_ROWS = (0, 1, 15, 16, 63, 64, 65, 127, 128, 129, 255, 256)
+RANDOM_ROWS = 4
+PROBES = 2
+
+# name in the files -> attribute of the transformers output
+OUTPUTS = {"last_hidden_state": "last_hidden_state", "pooler_output": "pooler_output", "logits": "logits"}
+
+
+@dataclass
+class Sequence:
+    name: str
+    ids: list[int]
+    token_types: list[int] | None = None
+
+
+@dataclass
+class Cases:
+    """The inputs of one fixture: sequences, and the batches (lists of sequence indices) to run them in."""
+
+    sequences: list[Sequence]
+    batches: dict[str, list[int]] = field(default_factory=dict)
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return (torch.linalg.vector_norm(actual.double() - expected) / torch.linalg.vector_norm(expected)).item()
+
+
+def run_one(model, sequence: Sequence) -> dict[str, torch.Tensor]:
+    """Outputs of one sequence, float64, without the batch dimension."""
+    inputs = {"input_ids": torch.tensor([sequence.ids])}
+    if sequence.token_types is not None:
+        inputs["token_type_ids"] = torch.tensor([sequence.token_types])
+    with torch.no_grad():
+        result = model(**inputs, output_hidden_states="logits" in model.padless_outputs)
+    found = {}
+    for name in model.padless_outputs:
+        if name == "last_hidden_state" and "last_hidden_state" not in result:
+            found[name] = result.hidden_states[-1][0]
+        elif name == "logits" and "start_logits" in result:
+            found[name] = torch.stack([result.start_logits[0], result.end_logits[0]], dim=-1)
+        else:
+            found[name] = result[OUTPUTS[name]][0]
+    return found
+
+
+def load(folder: Path, model_class, dtype: torch.dtype, outputs: list[str], options: dict):
+    """The checkpoint as transformers reads it, with eager attention; fails when a weight is missing."""
+    model, info = model_class.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True, local_files_only=True, **options
+    )
+    if info["missing_keys"]:
+        raise AssertionError(f"{folder}: transformers misses {sorted(info['missing_keys'])}")
+    model.padless_outputs = outputs
+    return model.eval()
+
+
+def insensitive_tensors(model, sequences: list[Sequence], ignore=("key.bias", "k_proj.bias", "k_lin.bias")) -> list[str]:
+    """Names of the weights that the outputs do not notice when noise of 5% is added.
+
+    A key bias shifts all scores of a query alike, so the softmax ignores it: mathematics, not a defect.
+    """
+    generator = torch.Generator().manual_seed(7)
+    before = [run_one(model, sequence) for sequence in sequences]
+    deaf = []
+    for name, parameter in model.named_parameters():
+        if name.endswith(ignore):
+            continue
+        saved = parameter.data.clone()
+        scale = saved.square().mean().sqrt()
+        parameter.data += 0.05 * scale * torch.randn(saved.shape, generator=generator, dtype=saved.dtype)
+        after = [run_one(model, sequence) for sequence in sequences]
+        parameter.data = saved
+        change = max(relative_error(a[key], b[key]) for a, b in zip(after, before) for key in b)
+        if change < 10 * TOLERANCE:
+            deaf.append(f"{name} ({change:.1e})")
+    return deaf
+
+
+def _stored_rows(length: int, generator: np.random.Generator) -> list[int]:
+    if length <= FULL_ROWS_UP_TO:
+        return list(range(length))
+    rows = {row for row in EDGE_ROWS if row < length} | {length - 2, length - 1}
+    return sorted(rows | set(generator.integers(0, length, RANDOM_ROWS).tolist()))
+
+
+def _is_per_token(value: torch.Tensor, length: int) -> bool:
+    return value.dim() == 2 and value.shape[0] == length
+
+
+def _pack(outputs, sequence: Sequence, index: int, probes: dict, generator) -> tuple[dict, list[int]]:
+    """Tensors of one sequence for expected.safetensors, and the row indices that they hold."""
+    tensors = {}
+    length = len(sequence.ids)
+    rows = _stored_rows(length, generator)
+    for name, value in outputs.items():
+        if not _is_per_token(value, length):
+            tensors[f"{index}.{name}"] = value.numpy()
+            continue
+        width = value.shape[1]
+        if name not in probes:
+            probes[name] = generator.standard_normal((width, PROBES))
+        tensors[f"{index}.{name}"] = value.numpy()[rows]
+        tensors[f"{index}.{name}.probed"] = value.numpy() @ probes[name]
+    return tensors, rows
+
+
+def _fp32_error(model, sequences, expected) -> dict[str, float]:
+    single = copy.deepcopy(model).float()
+    single.padless_outputs = model.padless_outputs
+    errors: dict[str, float] = {}
+    for sequence, outputs in zip(sequences, expected):
+        for name, value in run_one(single, sequence).items():
+            errors[name] = max(errors.get(name, 0.0), relative_error(value, outputs[name]))
+    return errors
+
+
+def write(folder: Path, model, cases: Cases, facts: dict, seed: int) -> dict[str, float]:
+    """Writes cases.json and expected.safetensors to `folder`; returns the float32 error of transformers.
+
+    Refuses a fixture on which float32 itself is not well inside the tolerance, or that ignores a weight.
+    """
+    generator = np.random.default_rng(seed)
+    expected = [run_one(model, sequence) for sequence in cases.sequences]
+    errors = _fp32_error(model, cases.sequences, expected)
+    if max(errors.values()) > TOLERANCE / 3:
+        raise AssertionError(f"{folder.name}: float32 is off by {errors}: too ill-conditioned for a test")
+    tensors, probes, described = {}, {}, []
+    for index, (sequence, outputs) in enumerate(zip(cases.sequences, expected)):
+        packed, rows = _pack(outputs, sequence, index, probes, generator)
+        tensors |= packed
+        entry = {"name": sequence.name, "ids": sequence.ids, "tokenTypes": sequence.token_types, "rows": rows}
+        described.append({key: value for key, value in entry.items() if value is not None})
+    tensors |= {f"probe.{name}": probe for name, probe in probes.items()}
+    save_file({name: np.ascontiguousarray(tensor, np.float64) for name, tensor in tensors.items()}, folder / "expected.safetensors")
+    header = {**facts, "outputs": model.padless_outputs, "transformers": transformers.__version__}
+    header["transformersFloat32Error"] = {name: float(f"{error:.2g}") for name, error in errors.items()}
+    lines = [f'"{key}": {json.dumps(value)}' for key, value in header.items()]
+    rows = ",\n".join("  " + json.dumps(entry, separators=(",", ":")) for entry in described)
+    lines += [f'"batches": {json.dumps(cases.batches)}', f'"sequences": [\n{rows}\n]']
+    (folder / "cases.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    return errors
