@@ -1,0 +1,45 @@
+// Control of the emulated GPU: schedules, fault-finding modes, statistics and the last failure. For tests only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace padless::cuda::emulator {
+
+enum class Schedule {
+  fifo,      // the next ready warp in order, lowest lane first
+  random,    // any ready warp, any ready lane
+  priority,  // random static warp priorities, sometimes drawn again: starves warps for a long time
+};
+
+struct Options {
+  Schedule schedule = Schedule::fifo;
+  uint64_t seed = 1;
+  bool poison = true;               // shared and device memory start as 0xFF bytes (NaN)
+  bool delayed_completion = false;  // cp.async, TMA and wgmma complete at a random legal moment, not at issue
+  double preemption = 0.0;          // chance to switch threads at each instruction wrapper (not with fifo)
+  bool joint_wgmma = true;          // a wgmma group completes for the warpgroup at once; false: each warp alone (stricter)
+  unsigned resident_clusters = 1;   // clusters of one grid that are interleaved
+  bool lazy_streams = true;         // queued work runs at a synchronisation or query; false: when it is enqueued
+
+  // PADLESS_EMULATOR_SCHEDULE=fifo|random|priority, _SEED=n, _DELAY=0|1, _PREEMPTION=0.1, _RESIDENT=n,
+  // _JOINT_WGMMA=0|1, _LAZY=0|1, _POISON=0|1
+  static Options from_environment();
+};
+
+// The options of the next launch. Read from the environment at first use.
+Options& options();
+
+struct Statistics {
+  uint64_t switches = 0;     // fiber switches
+  uint64_t collectives = 0;  // lane arrivals at warp collectives
+  uint64_t blocks = 0;       // blocks started
+};
+Statistics& statistics();
+
+// What went wrong in the last failed launch or runtime call: a deadlock report, a divergent collective, a use after
+// free ... with the kernel's file and line. Empty when nothing failed since the last call.
+std::string take_failure();
+
+}  // namespace padless::cuda::emulator

@@ -1,0 +1,81 @@
+// The emulator's models of instructions: what the host halves of cuda/ptx/ and kernel_language.h call.
+// All of them run on the fiber of the calling CUDA thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <source_location>
+#include <string>
+
+#include "cuda/emulator/vector_types.h"
+
+namespace padless::cuda::emulator {
+
+using CallSite = std::source_location;
+
+struct ThreadContext {
+  uint3 thread_index, block_index;
+  dim3 block_dim, grid_dim;
+  unsigned linear, warp, lane;
+};
+extern ThreadContext* this_thread;
+
+[[noreturn]] void fail(const std::string& message, CallSite where);
+inline void poison_registers(void* registers, size_t bytes) { std::memset(registers, 0xFF, bytes); }
+
+// Barriers.
+void sync_threads(CallSite where);
+unsigned sync_threads_count(bool predicate, CallSite where);
+void named_barrier(unsigned id, unsigned threads, bool wait, CallSite where);
+void sync_warp(unsigned mask, CallSite where);
+void cluster_arrive(CallSite where);
+void cluster_wait(CallSite where);
+unsigned cluster_rank();
+unsigned cluster_size();
+void yield_while_polling(CallSite where);
+void maybe_preempt();
+
+// Warp collectives: every lane of `mask` deposits its input; the last to arrive runs `combine` over the table.
+constexpr unsigned kLaneSlotBytes = 64;
+using Combine = void (*)(const uint8_t* inputs, uint8_t* outputs, void* context);  // both [32][kLaneSlotBytes]
+struct Collective {
+  const char* name;
+  bool aligned;  // every lane must come from the same call site
+  Combine combine = nullptr;
+  void* context = nullptr;
+};
+// Returns the table of outputs, or of inputs when there is nothing to combine.
+const uint8_t* meet(unsigned mask, const Collective& collective, const void* input, unsigned bytes, CallSite where);
+uint32_t ballot(unsigned mask, bool predicate, CallSite where);
+enum class ShuffleMode { index, up, down, exclusive_or };
+unsigned shuffle_source(unsigned mask, int operand, int width, ShuffleMode mode, CallSite where);
+
+template <class T>
+T shuffle(unsigned mask, T value, int operand, int width, ShuffleMode mode, CallSite where) {
+  static_assert(sizeof(T) <= kLaneSlotBytes);
+  const uint8_t* table = meet(mask, {"shfl", false}, &value, sizeof(T), where);
+  T result;
+  std::memcpy(&result, table + shuffle_source(mask, operand, width, mode, where) * kLaneSlotBytes, sizeof(T));
+  return result;
+}
+
+// Matrix instructions of a warp.
+enum class Half : uint8_t { bf16, fp16 };
+void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4], Half type,
+                  CallSite where);
+void ldmatrix(uint32_t* registers, unsigned matrices, bool transpose, uint32_t address, CallSite where);
+void stmatrix(const uint32_t* registers, unsigned matrices, bool transpose, uint32_t address, CallSite where);
+
+// Shared memory addresses: 0x400 + offset in the block's own window, 0x01000000 * (rank + 1) more in the cluster's.
+void* dynamic_shared_memory(size_t bytes, size_t alignment);
+uint32_t shared_address(const void* pointer, CallSite where);
+uint32_t map_shared_rank(uint32_t address, unsigned rank, CallSite where);
+void* shared_pointer(uint32_t address, unsigned bytes, CallSite where);
+
+// cp.async: `source_bytes` are read and the rest of the `bytes` written as zero.
+void cp_async(uint32_t destination, const void* source, unsigned bytes, unsigned source_bytes, CallSite where);
+void cp_async_commit_group();
+void cp_async_wait_group(unsigned in_flight, CallSite where);
+
+}  // namespace padless::cuda::emulator

@@ -1,0 +1,21 @@
+// The CUDA runtime API on a machine with CUDA, its host twin under the emulator; and errors as Status.
+#pragma once
+
+#if defined(PADLESS_CUDA_RUNTIME) || defined(__CUDACC__)
+#include <cuda_runtime.h>
+#else
+#include "cuda/emulator/runtime/runtime_api.h"
+#endif
+
+#include "lib/core/status.h"
+
+namespace padless::cuda {
+
+// Out of memory keeps its own code: the engine must go on working after it. Everything else is the device's fault.
+inline Status to_status(cudaError_t error) {
+  if (error == cudaSuccess) return Status::ok();
+  const Code code = error == cudaErrorMemoryAllocation ? Code::kOutOfMemory : Code::kDevice;
+  return {code, concat(cudaGetErrorName(error), ": ", cudaGetErrorString(error))};
+}
+
+}  // namespace padless::cuda

@@ -1,0 +1,13 @@
+#!/bin/bash
+# Builds and runs the device tests under the emulator: scripts/emulator-tests.sh [none|address|thread] [ctest options]
+# The last line is "N passed, N failed".
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sanitizer=${1:-none}
+shift || true
+build=build/emulator-$sanitizer
+cmake -S cuda/tests -B "$build" -DPADLESS_SANITIZER="$sanitizer" >/dev/null
+cmake --build "$build" -j2 -- --no-print-directory
+log=$build/ctest.log
+ctest --test-dir "$build" -j2 --output-on-failure "$@" 2>&1 | tee "$log" || true
+awk '/ Passed / { passed++ } /\*\*\*/ { failed++ } END { printf "%d passed, %d failed\n", passed, failed; exit failed || !passed }' "$log"
