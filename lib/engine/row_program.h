@@ -11,11 +11,10 @@
 #include <variant>
 #include <vector>
 
+#include "lib/engine/activation.h"
 #include "lib/engine/weights.h"
 
 namespace padless {
-
-enum class Activation { kNone, kGeluErf, kGeluTanh, kRelu, kSilu, kTanh, kSigmoid };
 
 enum class NormKind { kLayer, kRms };
 

@@ -1,0 +1,14 @@
+// Checks of operands that several CPU ops make.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/core/matrix.h"
+#include "lib/core/status.h"
+
+namespace padless {
+
+/** E_INVALID_ARGUMENT naming `field` unless the matrix is f32, at least `rows` x exactly `cols`, and has data. */
+Status check_matrix(const Matrix& matrix, int64_t rows, int64_t cols, const char* field);
+
+}  // namespace padless

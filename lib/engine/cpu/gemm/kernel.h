@@ -1,0 +1,78 @@
+// What a matrix kernel of one instruction set and one compute type offers, as plain data and functions.
+//
+// The product out[m, n] = sum over k of a[m, k] * w[n, k] is computed panel by panel. A panel holds a few
+// vectors' worth of outputs n; a step takes 4 bytes of every row of A (one float, two bf16, four int8: a group of
+// consecutive k) against one vector register for each of the panel's vectors:
+//
+//   panel[step][vector][lane][group]  =  w[vector * lanes + lane][step * group + ...]
+//
+// Whatever the tile, a result is the sum over steps in rising order from zero: its bits do not depend on how
+// many rows or columns are computed together, or on where the steps are cut into blocks.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/engine/activation.h"
+
+namespace padless {
+
+/** How rows of A lie in memory for a kernel. */
+enum class OperandFormat {
+  kF32,   // as they come
+  kBF16,  // rounded
+  kU8,    // value = scale * (code - zero point), a scale and zero point a row
+  kI16,   // the same codes, widened
+};
+
+/** How a panel's elements are stored. */
+enum class PanelFormat { kF32, kBF16, kI8 };
+
+/** All rows of a block against one panel. Pointers to columns are already at the panel's first column. */
+struct PanelTask {
+  const char* a = nullptr;                // rows of the kernel's OperandFormat
+  int64_t a_stride = 0;                   // bytes
+  const float* a_scale = nullptr;         // [rows], quantised operands only
+  const int32_t* a_zero_point = nullptr;  // [rows], quantised operands only
+  int64_t rows = 0;
+
+  const char* panel = nullptr;
+  int64_t steps = 0;
+  int64_t block_steps = 0;              // steps taken at a time over all rows, so that they stay in L2
+  int vectors = 0;                      // that the panel holds
+  int columns = 0;                      // of the result; the rest of the panel is padding
+  const float* bias = nullptr;          // [vectors * lanes], or null
+  const float* scale = nullptr;         // [vectors * lanes], quantised panels only
+  const int32_t* column_sum = nullptr;  // [vectors * lanes], quantised panels only: sum of w over k
+
+  bool glu = false;  // the panel's first half of vectors are gates, the second their values
+  Activation activation = Activation::kNone;
+  const float* residual = nullptr;  // [rows, columns], or null; may be `out`
+  int64_t residual_stride = 0;      // elements
+  float* out = nullptr;             // [rows, columns]
+  int64_t out_stride = 0;           // elements
+
+  void* accumulators = nullptr;  // rows rounded up to tile_rows, by vectors * lanes, 4 bytes each
+};
+
+struct GemmKernel {
+  const char* name;
+  OperandFormat operand;
+  PanelFormat panel;
+  int lanes;        // outputs a vector
+  int vectors;      // a panel
+  int glu_vectors;  // a panel of a GLU: even
+  int group;        // k a step
+  int tile_rows;    // rows whose sums are in registers at a time
+
+  void (*multiply)(const PanelTask& task);
+
+  /**
+   * Converts rows [rows, columns] of f32 to `operand`, zero padded up to `padded_columns`. Null for kF32, whose
+   * rows can be used where they are.
+   */
+  void (*convert_rows)(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
+                       int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
+                       int32_t* zero_point);
+};
+
+}  // namespace padless

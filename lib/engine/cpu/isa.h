@@ -1,0 +1,43 @@
+// What the processor can do, found at run time.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace padless {
+
+/** The vector instruction set that kernels of a kind are compiled for; each level includes those before it. */
+enum class IsaLevel { kPortable, kAvx2, kAvx512 };
+
+/** Instruction sets that the processor has and the operating system saves. */
+struct CpuIsa {
+  IsaLevel level = IsaLevel::kPortable;
+  bool avx_vnni = false;     // int8 dot products on 256-bit vectors
+  bool avx512_vnni = false;  // and on 512-bit vectors
+  bool avx512_bf16 = false;  // bf16 dot products
+  bool amx_bf16 = false;     // tile products
+  bool amx_int8 = false;
+
+  friend bool operator==(const CpuIsa&, const CpuIsa&) = default;
+};
+
+/** Bytes; what one core has of its own, and of the last level what it shares. */
+struct CacheSizes {
+  size_t l1d = 32 * 1024;
+  size_t l2 = 512 * 1024;
+  size_t l3 = 8 * 1024 * 1024;
+};
+
+/** Asks the processor; the answer never changes, so callers may keep it. */
+CpuIsa detect_cpu_isa();
+
+/** `isa` without anything above `level`: what tests use to run lower paths on a newer chip. */
+CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level);
+
+/** "portable", "neon", "avx2", "avx512", with "+vnni", "+bf16", "+amx" where they are. */
+std::string isa_name(const CpuIsa& isa);
+
+/** From the operating system, with the defaults above where it does not say. */
+CacheSizes detect_cache_sizes();
+
+}  // namespace padless

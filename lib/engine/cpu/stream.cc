@@ -1,0 +1,199 @@
+#include "lib/engine/cpu/stream.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace padless {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/** One recording of an event. Shared: the event may move on or die before the stream gets there. */
+class Mark {
+ public:
+  explicit Mark(const CpuStream* stream) : stream_(stream) {}
+  /** The stream that reaches the mark; only to compare with, it may be gone. */
+  const CpuStream* stream() const { return stream_; }
+
+  void complete() {
+    {
+      const std::lock_guard lock(mutex_);
+      time_ = Clock::now();
+      done_ = true;
+    }
+    reached_.notify_all();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    reached_.wait(lock, [this] { return done_; });
+  }
+  bool is_complete() const {
+    const std::lock_guard lock(mutex_);
+    return done_;
+  }
+  Clock::time_point time() const {
+    const std::lock_guard lock(mutex_);
+    return time_;
+  }
+
+ private:
+  const CpuStream* const stream_;
+  mutable std::mutex mutex_;
+  std::condition_variable reached_;
+  bool done_ = false;
+  Clock::time_point time_;
+};
+
+class CpuEvent : public Event {
+ public:
+  Status record(Stream& stream) override {
+    Result<CpuStream*> cpu = as_cpu_stream(stream);
+    if (!cpu.is_ok()) return cpu.status();
+    auto mark = std::make_shared<Mark>(cpu.value());
+    {
+      const std::lock_guard lock(mutex_);
+      mark_ = mark;
+    }
+    // A task's own ops have finished: the point it records is now, not behind the tasks that wait.
+    if (cpu.value()->on_own_thread()) {
+      mark->complete();
+    } else {
+      cpu.value()->enqueue([mark] { mark->complete(); });
+    }
+    return Status::ok();
+  }
+
+  Status wait(Stream& stream) override {
+    Result<CpuStream*> cpu = as_cpu_stream(stream);
+    if (!cpu.is_ok()) return cpu.status();
+    const std::shared_ptr<Mark> mark = last();
+    // A mark of the stream itself is reached before later tasks anyway, and a task must not wait for it.
+    if (!mark || mark->stream() == cpu.value() || mark->is_complete()) return Status::ok();
+    if (cpu.value()->on_own_thread()) {
+      mark->wait();
+    } else {
+      cpu.value()->enqueue([mark] { mark->wait(); });
+    }
+    return Status::ok();
+  }
+
+  bool is_complete() const override {
+    const std::shared_ptr<Mark> mark = last();
+    return !mark || mark->is_complete();
+  }
+
+  Result<double> milliseconds_since(const Event& start) const override {
+    const auto* from = dynamic_cast<const CpuEvent*>(&start);
+    PADLESS_CHECK(from != nullptr, Code::kInvalidArgument, "start", "the start event is of another device");
+    const std::shared_ptr<Mark> first = from->last();
+    const std::shared_ptr<Mark> second = last();
+    PADLESS_CHECK(first && first->is_complete(), Code::kInvalidArgument, "start",
+                  "the start event was not recorded, or its stream has not reached it");
+    PADLESS_CHECK(second && second->is_complete(), Code::kInvalidArgument, "event",
+                  "the event was not recorded, or its stream has not reached it");
+    return std::chrono::duration<double, std::milli>(second->time() - first->time()).count();
+  }
+
+ private:
+  std::shared_ptr<Mark> last() const {
+    const std::lock_guard lock(mutex_);
+    return mark_;
+  }
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<Mark> mark_;
+};
+
+}  // namespace
+
+struct CpuStream::Queue {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::function<void()>> tasks;
+  bool closed = false;     // no task will follow: the thread ends when the queue is empty
+  std::thread::id runner;  // who drains the queue now; a default id: nobody
+
+  /** Runs tasks; returns when the queue is empty and, if `until_closed`, the stream is gone. */
+  void drain(bool until_closed) {
+    std::unique_lock lock(mutex);
+    runner = std::this_thread::get_id();
+    while (true) {
+      if (until_closed) changed.wait(lock, [this] { return closed || !tasks.empty(); });
+      if (tasks.empty()) break;
+      {
+        const std::function<void()> task = std::move(tasks.front());
+        tasks.pop_front();
+        lock.unlock();
+        task();
+      }  // the captures die outside the lock: the stream itself may be among them
+      lock.lock();
+    }
+    runner = {};
+  }
+};
+
+CpuStream::CpuStream() : queue_(std::make_shared<Queue>()) {}
+
+CpuStream::~CpuStream() {
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->closed = true;
+  }
+  queue_->changed.notify_all();
+  if (!thread_.joinable()) return;
+  if (thread_.get_id() == std::this_thread::get_id()) {
+    thread_.detach();  // it holds the queue, and ends by itself when it is empty
+  } else {
+    thread_.join();
+  }
+}
+
+void CpuStream::enqueue(std::function<void()> task) {
+  bool drain_here = false;
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->tasks.push_back(std::move(task));
+    if (!thread_.joinable()) {
+      try {
+        thread_ = std::thread([queue = queue_] { queue->drain(true); });
+      } catch (const std::system_error&) {
+        // The system has no thread to give: late is better than never, so the caller works the queue off.
+        drain_here = queue_->runner == std::thread::id();
+      }
+    }
+  }
+  queue_->changed.notify_one();
+  if (drain_here) queue_->drain(false);
+}
+
+void CpuStream::on_complete(std::function<void(Status)> done) {
+  enqueue([done = std::move(done)] { done(Status::ok()); });
+}
+
+bool CpuStream::on_own_thread() const {
+  const std::lock_guard lock(queue_->mutex);
+  return queue_->runner == std::this_thread::get_id();
+}
+
+Status CpuStream::run_in_order(const std::function<Status()>& op) {
+  if (on_own_thread()) return op();
+  const auto finished = std::make_shared<std::promise<Status>>();
+  std::future<Status> status = finished->get_future();
+  enqueue([finished, &op] { finished->set_value(op()); });
+  return status.get();
+}
+
+Result<CpuStream*> as_cpu_stream(Stream& stream) {
+  auto* cpu = dynamic_cast<CpuStream*>(&stream);
+  PADLESS_CHECK(cpu != nullptr, Code::kInvalidArgument, "stream", "the stream belongs to another device");
+  return cpu;
+}
+
+Result<std::unique_ptr<Event>> create_cpu_event() { return std::unique_ptr<Event>(std::make_unique<CpuEvent>()); }
+
+}  // namespace padless
