@@ -1,0 +1,172 @@
+#include "lib/encoder/encoder.h"
+
+#include "lib/encoder/workspace.h"
+
+namespace padless {
+
+Encoder::Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec)
+    : engine_(std::move(engine)), spec_(std::move(spec)) {}
+
+Encoder::~Encoder() = default;
+
+Result<std::shared_ptr<Encoder>> Encoder::load(std::shared_ptr<Engine> engine, EncoderSpec spec,
+                                               const WeightSource& weights, const Progress& progress,
+                                               const CancelFlag& cancel) {
+  PADLESS_RETURN_IF_ERROR(validate(spec));
+  std::shared_ptr<Encoder> encoder(new Encoder(std::move(engine), std::move(spec)));
+  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, progress, cancel));
+  return encoder;
+}
+
+Status Encoder::bind(const WeightSource& weights, const Progress& progress, const CancelFlag& cancel) {
+  Result<DType> activations = engine_->activation_dtype(spec_.compute);
+  if (!activations.is_ok()) return activations.status();
+  activations_ = activations.value();
+
+  // Word, position and type tables, four products a layer.
+  const int64_t total = 3 + 4 * spec_.num_layers;
+  int64_t done = 0;
+  const auto step = [&]() -> Status {
+    PADLESS_CHECK(!cancel.load(), Code::kAborted, "signal", "The load was aborted by its signal.");
+    if (progress) progress(++done, total);
+    return Status::ok();
+  };
+  WeightBinder binder(*engine_, weights, spec_.compute, step);
+
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t query = spec_.attention.heads * spec_.attention.head_dim;
+  const int64_t key = spec_.attention.kv_heads * spec_.attention.head_dim;
+  const auto assign = [](auto& target, auto result) -> Status {
+    if (!result.is_ok()) return result.status();
+    target = result.take();
+    return Status::ok();
+  };
+  const auto norm = [&](const std::string& name, auto& gamma, auto& beta) -> Status {
+    PADLESS_RETURN_IF_ERROR(assign(gamma, binder.vector(name + ".gamma", hidden)));
+    if (!weights.has(name + ".beta") && spec_.norm.kind == NormKind::kRms) return Status::ok();
+    return assign(beta, binder.vector(name + ".beta", hidden));
+  };
+
+  PADLESS_RETURN_IF_ERROR(assign(word_, binder.table("embeddings.word", spec_.vocab_size, hidden)));
+  if (spec_.positions.rows > 0) {
+    PADLESS_RETURN_IF_ERROR(
+        assign(position_, binder.table("embeddings.position", spec_.positions.rows, hidden)));
+  }
+  if (spec_.token_types > 0) {
+    PADLESS_RETURN_IF_ERROR(
+        assign(token_type_, binder.table("embeddings.tokenType", spec_.token_types, hidden)));
+  }
+  PADLESS_RETURN_IF_ERROR(norm("embeddings.norm", embedding_gamma_, embedding_beta_));
+
+  for (int64_t i = 0; i < spec_.num_layers; ++i) {
+    const std::string prefix = "layers." + std::to_string(i) + ".";
+    const std::string attention = prefix + "attention.";
+    Layer& layer = layers_.emplace_back();
+    PADLESS_RETURN_IF_ERROR(assign(
+        layer.qkv, binder.linear({attention + "query", attention + "key", attention + "value"}, hidden,
+                                 {query, key, key})));
+    PADLESS_RETURN_IF_ERROR(assign(layer.output, binder.linear({attention + "output"}, query, {hidden})));
+    PADLESS_RETURN_IF_ERROR(norm(attention + "norm", layer.attention_gamma, layer.attention_beta));
+    PADLESS_RETURN_IF_ERROR(
+        assign(layer.up, binder.linear({prefix + "mlp.up"}, hidden, {spec_.intermediate_size})));
+    PADLESS_RETURN_IF_ERROR(
+        assign(layer.down, binder.linear({prefix + "mlp.down"}, spec_.intermediate_size, {hidden})));
+    PADLESS_RETURN_IF_ERROR(norm(prefix + "mlp.norm", layer.mlp_gamma, layer.mlp_beta));
+  }
+  return build_programs(binder);
+}
+
+size_t Encoder::weight_bytes() const {
+  size_t bytes = 0;
+  const auto add = [&bytes](const auto& weight) {
+    if (weight) bytes += weight->bytes();
+  };
+  add(word_);
+  add(position_);
+  add(token_type_);
+  add(embedding_gamma_);
+  add(embedding_beta_);
+  for (const Layer& layer : layers_) {
+    for (const auto* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) add(*product);
+    for (const auto* vector : {&layer.attention_gamma, &layer.attention_beta, &layer.mlp_gamma, &layer.mlp_beta}) {
+      add(*vector);
+    }
+  }
+  for (const RowProgram* program : {&pooler_, &head_}) {
+    for (const RowStep& step : program->steps) {
+      if (const auto* linear = std::get_if<LinearStep>(&step)) add(linear->weight);
+    }
+  }
+  return bytes;
+}
+
+namespace {
+
+/** The first index whose value is outside [0, limit), or -1. */
+int64_t first_outside(std::span<const int32_t> values, int64_t limit) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i] < 0 || values[i] >= limit) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+}  // namespace
+
+Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) const {
+  const int64_t tokens = static_cast<int64_t>(batch.ids.size());
+  PADLESS_RETURN_IF_ERROR(check_cu_seqlens(batch.cu_seqlens, tokens));
+  PADLESS_CHECK(static_cast<int64_t>(batch.positions.size()) == tokens, Code::kInvalidArgument, "positions",
+                "positions holds ", batch.positions.size(), " values for ", tokens, " tokens");
+  if (int64_t bad = first_outside(batch.ids, spec_.vocab_size); bad >= 0) {
+    return Status(Code::kInvalidArgument,
+                  concat("ids[", bad, "] is ", batch.ids[bad], "; the vocabulary has ids 0 to ",
+                         spec_.vocab_size - 1),
+                  "ids");
+  }
+  if (int64_t bad = first_outside(batch.positions, spec_.max_length()); bad >= 0) {
+    return Status(Code::kTooLong,
+                  concat("positions[", bad, "] is ", batch.positions[bad], "; the model has positions 0 to ",
+                         spec_.max_length() - 1, ": shorten or split the sequence"),
+                  "positions");
+  }
+  if (!batch.token_types.empty()) {
+    PADLESS_CHECK(static_cast<int64_t>(batch.token_types.size()) == tokens, Code::kInvalidArgument,
+                  "tokenTypes", "tokenTypes holds ", batch.token_types.size(), " values for ", tokens, " tokens");
+    const int64_t types = spec_.token_types > 0 ? spec_.token_types : 1;
+    if (int64_t bad = first_outside(batch.token_types, types); bad >= 0) {
+      return Status(Code::kInvalidArgument,
+                    concat("tokenTypes[", bad, "] is ", batch.token_types[bad], "; the model has types 0 to ",
+                           types - 1),
+                    "tokenTypes");
+    }
+  }
+  PADLESS_CHECK(!request.pooler_output || spec_.pooler, Code::kUnsupported, "outputs",
+                "this checkpoint has no pooler");
+  if (!request.sentence_embedding) return Status::ok();
+  PADLESS_CHECK(!request.pooling.empty() || !spec_.pooling.empty(), Code::kInvalidArgument, "pooling",
+                "this checkpoint says no pooling; name one");
+  PADLESS_CHECK(request.skip.empty() || static_cast<int64_t>(request.skip.size()) == batch.sequences(),
+                Code::kInvalidArgument, "skip", "skip holds ", request.skip.size(), " counts for ",
+                batch.sequences(), " sequences");
+  if (int64_t bad = first_outside(request.skip, int64_t{1} << 31); bad >= 0) {
+    return Status(Code::kInvalidArgument, concat("skip[", bad, "] is negative"), "skip");
+  }
+  ForwardRequest whole;
+  whole.pooling = request.pooling;
+  const int64_t width = embedding_width(whole);
+  PADLESS_CHECK(request.dimensions >= 0 && request.dimensions <= width, Code::kInvalidArgument, "dimensions",
+                "dimensions is ", request.dimensions, "; this model's embeddings have ", width);
+  return Status::ok();
+}
+
+int64_t Encoder::embedding_width(const ForwardRequest& request) const {
+  if (request.dimensions > 0) return request.dimensions;
+  if (!request.pooling.empty()) return spec_.hidden_size * static_cast<int64_t>(request.pooling.size());
+  int64_t width = spec_.hidden_size * static_cast<int64_t>(spec_.pooling.size());
+  for (const HeadStep& step : spec_.head) {
+    if (step.kind == HeadStep::Kind::kDense) width = step.out_features;
+  }
+  return width;
+}
+
+}  // namespace padless

@@ -1,0 +1,93 @@
+// A loaded encoder: weights in an engine's layout, and the forward over packed batches.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "lib/encoder/binder.h"
+#include "lib/encoder/spec.h"
+#include "lib/encoder/weight_source.h"
+#include "lib/engine/engine.h"
+
+namespace padless {
+
+/** Set from any thread to stop a load or a forward at its next step. */
+using CancelFlag = std::atomic<bool>;
+
+/** What a forward is asked for; sizes in floats are given by Encoder::result_sizes. */
+struct ForwardRequest {
+  bool last_hidden_state = false;
+  bool pooler_output = false;
+  bool sentence_embedding = false;
+  std::vector<PoolMode> pooling;   // instead of the spec's, and without its head; empty: the spec's
+  std::span<const int32_t> skip;   // [B] leading tokens that pooling leaves out, or empty
+  int64_t dimensions = 0;          // keep the first columns of the sentence embedding; 0: all
+  bool normalize = false;          // L2, after the truncation
+};
+
+/** Host memory of the caller; a null pointer where nothing was asked for. */
+struct ForwardResult {
+  float* last_hidden_state = nullptr;   // [T, H]
+  float* pooler_output = nullptr;       // [B, H]
+  float* sentence_embedding = nullptr;  // [B, dimensions]
+};
+
+class Encoder {
+ public:
+  using Progress = std::function<void(int64_t done, int64_t total)>;
+
+  ~Encoder();
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
+
+  static Result<std::shared_ptr<Encoder>> load(std::shared_ptr<Engine> engine, EncoderSpec spec,
+                                               const WeightSource& weights, const Progress& progress,
+                                               const CancelFlag& cancel);
+
+  const EncoderSpec& spec() const { return spec_; }
+  Engine& engine() const { return *engine_; }
+  size_t weight_bytes() const;
+
+  /** Ids within the vocabulary, positions within the table, types within theirs, the request's options sane. */
+  Status check(const PackedBatch& batch, const ForwardRequest& request) const;
+  /** Columns of a sentence embedding. */
+  int64_t embedding_width(const ForwardRequest& request) const;
+
+  /** Called on the stream's thread; returns when `result` is written. `check` must have passed. */
+  Status forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
+                 const ForwardResult& result, const CancelFlag& cancel);
+
+ private:
+  struct Layer {
+    std::shared_ptr<const LinearWeight> qkv, output, up, down;
+    std::shared_ptr<const DeviceTensor> attention_gamma, attention_beta, mlp_gamma, mlp_beta;
+  };
+  struct Workspace;
+
+  Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec);
+  Status bind(const WeightSource& weights, const Progress& progress, const CancelFlag& cancel);
+  Status build_programs(WeightBinder& binder);
+  Result<std::unique_ptr<Workspace>> take_workspace(int64_t tokens);
+  void keep_workspace(std::unique_ptr<Workspace> space);
+  Status run_layers(Stream& stream, const PreparedBatch& batch, Workspace& space, const CancelFlag& cancel);
+  Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, float* out);
+  Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                            const ForwardRequest& request, float* out);
+
+  std::shared_ptr<Engine> engine_;
+  EncoderSpec spec_;
+  DType activations_ = DType::kF32;
+  std::shared_ptr<const DeviceTensor> word_, position_, token_type_, embedding_gamma_, embedding_beta_;
+  std::vector<Layer> layers_;
+  std::vector<RowProgram> programs_;  // [0]: before the first attention; [i + 1]: after attention i
+  RowProgram pooler_;
+  RowProgram head_;
+  std::mutex workspaces_mutex_;
+  std::vector<std::unique_ptr<Workspace>> workspaces_;  // idle ones, reused by the next forward
+};
+
+}  // namespace padless
