@@ -17,7 +17,7 @@ from transformers.utils import logging
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from generator import bert_fixtures, difficult_strings, fixtures, tokenizer_training  # noqa: E402
+from generator import bert_fixtures, chain_list, chains, difficult_strings, fixtures, tokenizer_training  # noqa: E402
 
 MODELS = HERE / "models"
 
@@ -38,9 +38,16 @@ def write_strings(only: str | None) -> None:
     print(f"tokenizer_strings.json: {count} records")
 
 
+def write_chains(only: str | None) -> None:
+    for seed, chain in enumerate(chain_list.chains()):
+        if only in (None, chain.name):
+            print(chains.build(chain, HERE / "chains", MODELS, 1000 + 10 * seed), flush=True)
+
+
 GROUPS = {
     "bert": lambda only: write_models(bert_fixtures, only),
     "strings": write_strings,
+    "chains": write_chains,
 }
 
 
@@ -54,7 +61,8 @@ def main() -> None:
     logging.disable_progress_bar()
     if options.train_tokenizers:
         for name, tokenizer in tokenizer_training.train(HERE / "corpus.txt", options.train_tokenizers).items():
-            tokenizer_training.save(tokenizer, name, MODELS / name / "checkpoint")
+            if options.only in (None, name):
+                tokenizer_training.save(tokenizer, name, MODELS / name / "checkpoint")
     for group in options.groups or GROUPS:
         GROUPS[group](options.only)
 

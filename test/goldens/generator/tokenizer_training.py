@@ -61,13 +61,17 @@ def _sentencepiece(corpus: Path, spm_train: str, vocab_size: int):
     return [(piece.piece, piece.score) for piece in model.pieces[3:]], model.normalizer_spec.precompiled_charsmap
 
 
-def _unigram(vocabulary, unknown: str, normalizer, begin: str, end: str) -> Tokenizer:
+def _metaspace():
+    return pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+
+
+def _unigram(vocabulary, normalizer, pre_tokenizer, begin: str, end: str) -> Tokenizer:
     identifiers = {piece: index for index, (piece, _) in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=identifiers[unknown], byte_fallback=False))
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=identifiers["<unk>"], byte_fallback=False))
     tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
-    tokenizer.add_special_tokens([begin, "<pad>", end, unknown])
+    tokenizer.add_special_tokens([begin, "<pad>", end, "<unk>"])
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{begin} $A {end}",
@@ -79,10 +83,8 @@ def _unigram(vocabulary, unknown: str, normalizer, begin: str, end: str) -> Toke
 
 def _xlm_roberta(pieces, character_map: bytes) -> Tokenizer:
     specials = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    normalizer = normalizers.Sequence(
-        [normalizers.Precompiled(character_map), normalizers.Replace(Regex(" {2,}"), " ")]
-    )
-    return _unigram([*specials, *pieces, ("<mask>", 0.0)], "<unk>", normalizer, "<s>", "</s>")
+    words = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), _metaspace()])
+    return _unigram([*specials, *pieces, ("<mask>", 0.0)], normalizers.Precompiled(character_map), words, "<s>", "</s>")
 
 
 def _camembert(pieces) -> Tokenizer:
@@ -96,7 +98,7 @@ def _camembert(pieces) -> Tokenizer:
             normalizers.Strip(left=False, right=True),
         ]
     )
-    return _unigram(vocabulary, "<unk>", normalizer, "<s>", "</s>")
+    return _unigram(vocabulary, normalizer, _metaspace(), "<s>", "</s>")
 
 
 BERT_SPECIALS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
@@ -107,7 +109,8 @@ CONFIGS = {
     "bert": {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **BERT_SPECIALS},
     "roberta": {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": False, **ROBERTA_SPECIALS},
     "xlm-roberta": {"tokenizer_class": "XLMRobertaTokenizer", **ROBERTA_SPECIALS},
-    "camembert": {"tokenizer_class": "CamembertTokenizer", **ROBERTA_SPECIALS},
+    # Not CamembertTokenizer: transformers 5 would rebuild that one without the normaliser of tokenizer.json.
+    "camembert": {"tokenizer_class": "PreTrainedTokenizerFast", **ROBERTA_SPECIALS},
 }
 
 
