@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+
 import { device as openDevice, type Device } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
 import { ModelDirectory } from './models/directory';
@@ -5,7 +7,14 @@ import { familyOf, mapWeights } from './models/families';
 import { parsePipeline, type PipelineSpec, type PoolingMode } from './models/pipeline';
 import { reader } from './models/reader';
 import { maxLength, type EncoderSpec } from './models/spec';
-import { addon, type NativeEncoder, type NativeSafetensors, type NativeTensorSource } from './native';
+import {
+  addon,
+  type NativeEncoder,
+  type NativeRunRequest,
+  type NativeSafetensors,
+  type NativeTensorSource,
+  type NativeTicket,
+} from './native';
 import { abortSignal, callback, checkOptions, integer, oneOf, string } from './options';
 import type { PackedBatch } from './packed';
 
@@ -121,4 +130,186 @@ export async function describeModel(path: string): Promise<ModelDescription> {
     index++;
   }
   return { directory, config, spec, pipeline, tensors };
+}
+
+/** The native form of a spec: lib/binding/encoder_spec.cc reads it. */
+function nativeSpec(description: ModelDescription, compute: ComputeDtype): Record<string, unknown> {
+  const { spec, pipeline } = description;
+  const head = (pipeline?.steps ?? []).map((step, index) =>
+    step.kind === 'dense' ? { ...step, weights: `head.${index}` } : step,
+  );
+  return { ...spec, pooling: pipeline?.pooling ?? [], head, compute };
+}
+
+/** Names the files by what would change if their content did, so that only equal loads share weights. */
+async function sharingKey(description: ModelDescription, spec: Record<string, unknown>, device: Device): Promise<string> {
+  const files = [...new Set([...description.tensors.values()].map(({ file }) => file))];
+  const identities = await Promise.all(
+    files.map(async (file) => {
+      const { dev, ino, size, mtimeNs } = await stat(file, { bigint: true });
+      return [file, dev, ino, size, mtimeNs].join(':');
+    }),
+  );
+  const { name, isa, threads } = device.info;
+  return JSON.stringify([name, isa, threads, spec, identities.sort()]);
+}
+
+/** Follows a ticket while `work` is pending: reports progress, and cancels when the signal fires. */
+async function followed<T>(ticket: NativeTicket, work: Promise<T>, options: Pick<LoadOptions, 'signal' | 'onProgress'>): Promise<T> {
+  const { signal, onProgress } = options;
+  const cancel = () => ticket.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  let reported = -1;
+  const report = () => {
+    const [done, total] = ticket.progress();
+    if (total > 0 && done > reported) onProgress!({ stage: 'weights', done: (reported = done), total });
+  };
+  const timer = onProgress && setInterval(report, 50);
+  try {
+    const value = await work;
+    if (onProgress) report();
+    return value;
+  } catch (error) {
+    throw signal?.aborted ? abortError(signal) : fromNative(error);
+  } finally {
+    clearInterval(timer);
+    signal?.removeEventListener('abort', cancel);
+    ticket.dispose();
+  }
+}
+
+/**
+ * A loaded encoder: packed batches in, float32 matrices out. The tasks (Embedder, ...) are built on it.
+ *
+ * Calls run one after another on a stream of the encoder's own; several may be in flight.
+ */
+export class Encoder {
+  #native: NativeEncoder | undefined;
+
+  private constructor(
+    native: NativeEncoder,
+    readonly device: Device,
+    /** What the model computes. */
+    readonly spec: EncoderSpec,
+    /** The parsed config.json. */
+    readonly config: Readonly<Record<string, unknown>>,
+    /** The sentence-transformers chain, if the directory has one. */
+    readonly pipeline: PipelineSpec | undefined,
+    readonly directory: ModelDirectory,
+  ) {
+    this.#native = native;
+  }
+
+  /**
+   * Loads a Hugging Face model directory. Encoders of the same files, device and options share their weights.
+   *
+   * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS, E_UNSUPPORTED, E_DEVICE, E_OUT_OF_MEMORY,
+   * E_ABORTED or E_INVALID_ARGUMENT (options).
+   */
+  static async load(path: string, options?: LoadOptions): Promise<Encoder> {
+    const checked = checkOptions('Encoder.load', options, loadOptions);
+    const { signal, onProgress, dtype = 'f32', threads, device: deviceName = 'cpu' } = checked;
+    throwIfAborted(signal);
+    const device = openDevice(threads === undefined ? deviceName : { name: deviceName, threads });
+    const description = await describeModel(path);
+    const paths = [...new Set([...description.tensors.values()].map(({ file }) => file))];
+    const files = new Map<string, NativeSafetensors>();
+    try {
+      for (const file of paths) {
+        throwIfAborted(signal);
+        files.set(file, await openSafetensors(file));
+        onProgress?.({ stage: 'read', done: files.size, total: paths.length });
+      }
+      const tensors: Record<string, NativeTensorSource> = {};
+      for (const [target, { file, name }] of description.tensors) {
+        tensors[target] = { file: files.get(file)!, tensor: name };
+      }
+      const spec = nativeSpec(description, dtype);
+      const key = await sharingKey(description, spec, device);
+      throwIfAborted(signal);
+      const ticket = addon.createTicket();
+      const native = await followed(ticket, asPromise(() => addon.loadEncoder(device.native, key, spec, tensors, ticket)), checked);
+      if (signal?.aborted) {
+        native.dispose();
+        throw abortError(signal);
+      }
+      const { config, pipeline, directory } = description;
+      return new Encoder(native, device, description.spec, config, pipeline, directory);
+    } finally {
+      for (const file of files.values()) file.close();
+    }
+  }
+
+  /** Positions the model has: the most tokens of one sequence. */
+  get maxLength(): number {
+    return maxLength(this.spec);
+  }
+
+  /** Bytes of the packed weights, shared ones counted in full. */
+  get weightBytes(): number {
+    return this.#live().weightBytes();
+  }
+
+  /**
+   * Runs a packed batch. The call copies the batch and returns at once; the promise settles when the results
+   * are written.
+   *
+   * @throws PadlessError E_INVALID_ARGUMENT for ids, token types or options out of range, E_TOO_LONG for
+   * positions beyond the table, E_UNSUPPORTED for an output this checkpoint lacks, E_ABORTED, E_DISPOSED.
+   */
+  async run(batch: PackedBatch, options: RunOptions): Promise<EncoderResult> {
+    const { outputs, pooling = [], skip, dimensions = 0, normalize = false, signal } = options;
+    const encoder = this.#live();
+    throwIfAborted(signal);
+    const request: NativeRunRequest = {
+      lastHiddenState: outputs.includes('lastHiddenState'),
+      poolerOutput: outputs.includes('poolerOutput'),
+      sentenceEmbedding: outputs.includes('sentenceEmbedding'),
+      pooling,
+      dimensions,
+      normalize,
+      ...(skip && { skip }),
+    };
+    const ticket = addon.createTicket();
+    const buffers = await followed(ticket, asPromise(() => encoder.run(batch, request, ticket)), signal ? { signal } : {});
+    const result: EncoderResult = {};
+    for (const output of outputs) {
+      const buffer = buffers[output];
+      if (buffer) result[output] = new Float32Array(buffer);
+    }
+    return result;
+  }
+
+  /** Frees the weights unless another encoder shares them. Pending runs reject with E_DISPOSED or E_ABORTED. */
+  dispose(): void {
+    this.#native?.dispose();
+    this.#native = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+  }
+
+  #live(): NativeEncoder {
+    if (!this.#native) throw new PadlessError('E_DISPOSED', 'The model has been disposed; load it again.');
+    return this.#native;
+  }
+}
+
+/** A native call that may throw at once or reject later, as one promise. */
+async function asPromise<T>(call: () => Promise<T>): Promise<T> {
+  return call();
+}
+
+/** Maps a safetensors file and checks its header. */
+async function openSafetensors(file: string): Promise<NativeSafetensors> {
+  try {
+    return await addon.openSafetensors(file);
+  } catch (error) {
+    throw fromNative(error);
+  }
 }

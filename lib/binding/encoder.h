@@ -1,37 +1,54 @@
-// A loaded encoder as JS holds it: the shared weights, and a stream of its own on which it runs.
+// Encoders as JS holds them: the shared weights, and a stream of their own on which they run.
 #pragma once
 
-#include <memory>
-#include <mutex>
-#include <vector>
+#include <napi.h>
 
+#include <atomic>
+#include <memory>
+
+#include "lib/binding/common.h"
+#include "lib/binding/stream.h"
 #include "lib/encoder/encoder.h"
 
 namespace padless::binding {
 
-/** The JS handle's half of an encoder. Runs hold it by shared_ptr, so it outlives a dispose until they end. */
-class EncoderSession {
- public:
-  static Result<std::shared_ptr<EncoderSession>> create(std::shared_ptr<Encoder> encoder);
-
-  Encoder& encoder() const { return *encoder_; }
-  Stream& stream() const { return *stream_; }
-
-  /** A flag that close() sets too. */
-  std::shared_ptr<CancelFlag> begin_run();
-  void end_run(const std::shared_ptr<CancelFlag>& flag);
-
-  /** Stops what is queued and running at its next step. */
-  void close();
-
- private:
-  EncoderSession(std::shared_ptr<Encoder> encoder, std::shared_ptr<Stream> stream)
-      : encoder_(std::move(encoder)), stream_(std::move(stream)) {}
-
-  std::shared_ptr<Encoder> encoder_;
-  std::shared_ptr<Stream> stream_;
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<CancelFlag>> runs_;
+/** How JS follows and stops one load or run. The work holds it too. */
+struct Ticket {
+  std::atomic<bool> cancelled = false;
+  std::atomic<int64_t> done = 0;
+  std::atomic<int64_t> total = 0;
 };
+
+class TicketHandle : public Handle<TicketHandle, Ticket> {
+ public:
+  static constexpr const char* kName = "Ticket";
+  static constexpr napi_type_tag kTag = {0x3b9ae07d51c86f24, 0xe6107f2c9ad84b53};
+  using Handle::Handle;
+
+  void cancel(const Napi::CallbackInfo& info);
+  /** [done, total] */
+  Napi::Value progress(const Napi::CallbackInfo& info);
+};
+
+/** Runs hold it by shared_ptr, so it outlives a dispose until they end. */
+struct EncoderSession {
+  std::shared_ptr<Encoder> encoder;
+  std::shared_ptr<StreamState> stream;
+  std::atomic<bool> closed = false;  // disposed: what is queued and running stops at its next step
+};
+
+class EncoderHandle : public Handle<EncoderHandle, EncoderSession> {
+ public:
+  static constexpr const char* kName = "Encoder";
+  static constexpr napi_type_tag kTag = {0x94d2f85b7e036ac1, 0x2b70c9e6a8f1453d};
+  using Handle::Handle;
+
+  /** run(batch, request, ticket): Promise of {lastHiddenState?, poolerOutput?, sentenceEmbedding?} ArrayBuffers. */
+  Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value weight_bytes(const Napi::CallbackInfo& info);
+  void on_release(const std::shared_ptr<EncoderSession>& session);
+};
+
+void init_encoder(Napi::Env env, Napi::Object exports);
 
 }  // namespace padless::binding

@@ -1,5 +1,7 @@
 #include "lib/encoder/encoder.h"
 
+#include <algorithm>
+
 #include "lib/encoder/workspace.h"
 
 namespace padless {
@@ -11,14 +13,14 @@ Encoder::~Encoder() = default;
 
 Result<std::shared_ptr<Encoder>> Encoder::load(std::shared_ptr<Engine> engine, EncoderSpec spec,
                                                const WeightSource& weights, const Progress& progress,
-                                               const CancelFlag& cancel) {
+                                               const Cancelled& cancelled) {
   PADLESS_RETURN_IF_ERROR(validate(spec));
   std::shared_ptr<Encoder> encoder(new Encoder(std::move(engine), std::move(spec)));
-  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, progress, cancel));
+  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, progress, cancelled));
   return encoder;
 }
 
-Status Encoder::bind(const WeightSource& weights, const Progress& progress, const CancelFlag& cancel) {
+Status Encoder::bind(const WeightSource& weights, const Progress& progress, const Cancelled& cancelled) {
   Result<DType> activations = engine_->activation_dtype(spec_.compute);
   if (!activations.is_ok()) return activations.status();
   activations_ = activations.value();
@@ -27,7 +29,7 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   const int64_t total = 3 + 4 * spec_.num_layers;
   int64_t done = 0;
   const auto step = [&]() -> Status {
-    PADLESS_CHECK(!cancel.load(), Code::kAborted, "signal", "The load was aborted by its signal.");
+    PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The load was aborted by its signal.");
     if (progress) progress(++done, total);
     return Status::ok();
   };
@@ -102,10 +104,10 @@ size_t Encoder::weight_bytes() const {
 
 namespace {
 
-/** The first index whose value is outside [0, limit), or -1. */
-int64_t first_outside(std::span<const int32_t> values, int64_t limit) {
+/** The first index whose value is outside [low, limit), or -1. */
+int64_t first_outside(std::span<const int32_t> values, int64_t limit, int64_t low = 0) {
   for (size_t i = 0; i < values.size(); ++i) {
-    if (values[i] < 0 || values[i] >= limit) return static_cast<int64_t>(i);
+    if (values[i] < low || values[i] >= limit) return static_cast<int64_t>(i);
   }
   return -1;
 }
@@ -123,7 +125,8 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
                          spec_.vocab_size - 1),
                   "ids");
   }
-  if (int64_t bad = first_outside(batch.positions, spec_.max_length()); bad >= 0) {
+  const int64_t lowest = spec_.positions.pad_id >= 0 ? -1 : 0;
+  if (int64_t bad = first_outside(batch.positions, spec_.max_length(), lowest); bad >= 0) {
     return Status(Code::kTooLong,
                   concat("positions[", bad, "] is ", batch.positions[bad], "; the model has positions 0 to ",
                          spec_.max_length() - 1, ": shorten or split the sequence"),
@@ -157,6 +160,21 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
   PADLESS_CHECK(request.dimensions >= 0 && request.dimensions <= width, Code::kInvalidArgument, "dimensions",
                 "dimensions is ", request.dimensions, "; this model's embeddings have ", width);
   return Status::ok();
+}
+
+std::vector<int32_t> Encoder::effective_positions(const PackedBatch& batch) const {
+  std::vector<int32_t> positions(batch.positions.begin(), batch.positions.end());
+  if (spec_.positions.pad_id < 0) return positions;
+  for (int64_t b = 0; b < batch.sequences(); ++b) {
+    const auto first = batch.ids.begin() + batch.cu_seqlens[b];
+    const auto last = batch.ids.begin() + batch.cu_seqlens[b + 1];
+    if (std::find(first, last, spec_.positions.pad_id) == last) continue;
+    int32_t counted = 0;
+    std::transform(first, last, positions.begin() + batch.cu_seqlens[b], [&](int32_t id) {
+      return id == spec_.positions.pad_id ? -1 : counted++;
+    });
+  }
+  return positions;
 }
 
 int64_t Encoder::embedding_width(const ForwardRequest& request) const {

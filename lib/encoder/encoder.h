@@ -1,7 +1,6 @@
 // A loaded encoder: weights in an engine's layout, and the forward over packed batches.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -15,8 +14,8 @@
 
 namespace padless {
 
-/** Set from any thread to stop a load or a forward at its next step. */
-using CancelFlag = std::atomic<bool>;
+/** Asked between the steps of a load or a forward: true stops it with E_ABORTED. */
+using Cancelled = std::function<bool()>;
 
 /** What a forward is asked for; sizes in floats are given by Encoder::result_sizes. */
 struct ForwardRequest {
@@ -46,7 +45,7 @@ class Encoder {
 
   static Result<std::shared_ptr<Encoder>> load(std::shared_ptr<Engine> engine, EncoderSpec spec,
                                                const WeightSource& weights, const Progress& progress,
-                                               const CancelFlag& cancel);
+                                               const Cancelled& cancelled);
 
   const EncoderSpec& spec() const { return spec_; }
   Engine& engine() const { return *engine_; }
@@ -54,12 +53,17 @@ class Encoder {
 
   /** Ids within the vocabulary, positions within the table, types within theirs, the request's options sane. */
   Status check(const PackedBatch& batch, const ForwardRequest& request) const;
+  /**
+   * The positions that the model's own tokenizer side would count: the given ones, but for sequences that hold
+   * the pad id of a model that skips it (transformers' create_position_ids_from_input_ids).
+   */
+  std::vector<int32_t> effective_positions(const PackedBatch& batch) const;
   /** Columns of a sentence embedding. */
   int64_t embedding_width(const ForwardRequest& request) const;
 
   /** Called on the stream's thread; returns when `result` is written. `check` must have passed. */
   Status forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
-                 const ForwardResult& result, const CancelFlag& cancel);
+                 const ForwardResult& result, const Cancelled& cancelled);
 
  private:
   struct Layer {
@@ -69,11 +73,11 @@ class Encoder {
   struct Workspace;
 
   Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec);
-  Status bind(const WeightSource& weights, const Progress& progress, const CancelFlag& cancel);
+  Status bind(const WeightSource& weights, const Progress& progress, const Cancelled& cancelled);
   Status build_programs(WeightBinder& binder);
   Result<std::unique_ptr<Workspace>> take_workspace(int64_t tokens);
   void keep_workspace(std::unique_ptr<Workspace> space);
-  Status run_layers(Stream& stream, const PreparedBatch& batch, Workspace& space, const CancelFlag& cancel);
+  Status run_layers(Stream& stream, const PreparedBatch& batch, Workspace& space, const Cancelled& cancelled);
   Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, float* out);
   Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                             const ForwardRequest& request, float* out);

@@ -97,7 +97,7 @@ void Encoder::keep_workspace(std::unique_ptr<Workspace> space) {
 }
 
 Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, Workspace& space,
-                           const CancelFlag& cancel) {
+                           const Cancelled& cancelled) {
   const int64_t tokens = batch.host().tokens();
   const Matrix& qkv = space.matrices[kQkv];
   const int64_t query = spec_.attention.heads * spec_.attention.head_dim;
@@ -122,7 +122,7 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, Workspace
   attention.v = qkv.columns(query + key, key);
   attention.out = space.matrices[kContext];
   for (int64_t i = 0; i <= spec_.num_layers; ++i) {
-    PADLESS_CHECK(!cancel.load(), Code::kAborted, "signal", "The operation was aborted by its signal.");
+    PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The operation was aborted by its signal.");
     if (i > 0) PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
     if (programs_[i].steps.empty()) continue;
     PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, programs_[i], space.matrices, tokens));
@@ -186,14 +186,14 @@ Status Encoder::sentence_embedding(Stream& stream, const PreparedBatch& batch, c
 }
 
 Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
-                        const ForwardResult& result, const CancelFlag& cancel) {
+                        const ForwardResult& result, const Cancelled& cancelled) {
   auto prepared = engine_->prepare(stream, batch, spec_.attention);
   if (!prepared.is_ok()) return prepared.status();
   auto taken = take_workspace(batch.tokens());
   if (!taken.is_ok()) return taken.status();
   std::unique_ptr<Workspace> space = taken.take();
 
-  Status status = run_layers(stream, *prepared.value(), *space, cancel);
+  Status status = run_layers(stream, *prepared.value(), *space, cancelled);
   const Matrix& hidden = space->matrices[kHidden];
   if (status.is_ok() && result.last_hidden_state) {
     status = engine_->copy_to_host(stream, result.last_hidden_state, hidden.data,

@@ -15,10 +15,14 @@ struct NormSpec {
   float eps = 1e-12f;
 };
 
-/** Rows of the position table are positions + offset; `rows == 0`: the model has no position table. */
+/**
+ * Rows of the position table are positions + offset; `rows == 0`: the model has no position table. With a
+ * pad id, a token of that id takes row `offset - 1` and is not counted.
+ */
 struct PositionSpec {
   int64_t rows = 0;
   int64_t offset = 0;
+  int64_t pad_id = -1;  // -1: ids do not matter
 };
 
 /** A layer of the pooled head: dense [in -> out] with activation, or L2 normalisation. */
@@ -28,7 +32,6 @@ struct HeadStep {
   std::string weights;  // canonical prefix of a dense step's tensors, "head.0"
   int64_t in_features = 0;
   int64_t out_features = 0;
-  bool bias = false;
   Activation activation = Activation::kNone;
 };
 

@@ -1,0 +1,191 @@
+#include "lib/binding/encoder.h"
+
+#include <utility>
+
+#include "lib/binding/batch.h"
+#include "lib/binding/completion.h"
+#include "lib/binding/encoder_spec.h"
+#include "lib/binding/safetensors.h"
+#include "lib/encoder/cache.h"
+#include "lib/encoder/file_weights.h"
+
+namespace padless::binding {
+namespace {
+
+/** One run's inputs, owned, and its outputs. */
+struct Run {
+  HostBatch batch;
+  std::vector<int32_t> skip;
+  ForwardRequest request;
+  HostBytes last_hidden_state, pooler_output, sentence_embedding;
+
+  Status allocate(const Encoder& encoder) {
+    const PackedBatch view = batch.view();
+    const auto reserve = [](bool wanted, int64_t rows, int64_t cols, HostBytes& bytes) -> Status {
+      if (!wanted) return Status::ok();
+      const size_t size = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
+      bytes = HostBytes::allocate(size);
+      PADLESS_CHECK(bytes.data != nullptr, Code::kOutOfMemory, "", "no memory for a result of ", size, " bytes");
+      return Status::ok();
+    };
+    const int64_t hidden = encoder.spec().hidden_size;
+    PADLESS_RETURN_IF_ERROR(reserve(request.last_hidden_state, view.tokens(), hidden, last_hidden_state));
+    PADLESS_RETURN_IF_ERROR(reserve(request.pooler_output, view.sequences(), hidden, pooler_output));
+    return reserve(request.sentence_embedding, view.sequences(), encoder.embedding_width(request),
+                   sentence_embedding);
+  }
+
+  ForwardResult result() {
+    const auto floats = [](HostBytes& bytes) { return reinterpret_cast<float*>(bytes.data.get()); };
+    return {floats(last_hidden_state), floats(pooler_output), floats(sentence_embedding)};
+  }
+};
+
+std::shared_ptr<Run> read_run(Reader& reader, Napi::Value batch, Napi::Value options) {
+  auto run = std::make_shared<Run>();
+  run->batch = *read_batch(reader, batch);
+  const Napi::Object object = reader.object(options, "options");
+  ForwardRequest& request = run->request;
+  request.last_hidden_state = reader.boolean(object.Get("lastHiddenState"), "lastHiddenState");
+  request.pooler_output = reader.boolean(object.Get("poolerOutput"), "poolerOutput");
+  request.sentence_embedding = reader.boolean(object.Get("sentenceEmbedding"), "sentenceEmbedding");
+  request.pooling = read_pooling(reader, object.Get("pooling"), "pooling");
+  request.dimensions = reader.integer(object.Get("dimensions"), "dimensions");
+  request.normalize = reader.boolean(object.Get("normalize"), "normalize");
+  if (!object.Get("skip").IsUndefined()) {
+    const std::span<const int32_t> skip = reader.int32s(object.Get("skip"), "skip");
+    run->skip.assign(skip.begin(), skip.end());
+    request.skip = run->skip;
+  }
+  return run;
+}
+
+/** {name: {file, tensor}} with file a safetensors handle. */
+std::shared_ptr<FileWeights> read_weights(Reader& reader, Napi::Value value) {
+  auto weights = std::make_shared<FileWeights>();
+  const Napi::Object object = reader.object(value, "tensors");
+  const Napi::Array names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length() && reader.is_ok(); ++i) {
+    const std::string name = reader.string(names.Get(i), "tensors");
+    const Napi::Object location = reader.object(object.Get(name), "tensors");
+    auto file = reader.handle<SafetensorsHandle>(location.Get("file"), "file");
+    const std::string tensor = reader.string(location.Get("tensor"), "tensor");
+    if (!reader.is_ok()) break;
+    if (Status status = weights->add(name, std::move(file), tensor); !status.is_ok()) reader.fail(std::move(status));
+  }
+  return weights;
+}
+
+/** loadEncoder(device, key, spec, tensors, ticket): Promise<Encoder>. */
+Napi::Value load_encoder(const Napi::CallbackInfo& info) {
+  Reader reader(info.Env());
+  const auto device = reader.handle<DeviceHandle>(info[0], "device");
+  const std::string key = reader.string(info[1], "key");
+  const EncoderSpec spec = read_spec(reader, reader.object(info[2], "spec"));
+  const auto weights = read_weights(reader, info[3]);
+  const auto ticket = reader.handle<TicketHandle>(info[4], "ticket");
+  if (!reader.is_ok()) return reader.raise();
+
+  auto session = std::make_shared<EncoderSession>();
+  const auto load = [device, spec, weights, ticket]() {
+    return Encoder::load(
+        device->engine, spec, *weights,
+        [ticket](int64_t done, int64_t total) {
+          ticket->done = done;
+          ticket->total = total;
+        },
+        [ticket] { return ticket->cancelled.load(); });
+  };
+  return run_in_background(
+      info.Env(),
+      [session, key, load]() -> Status {
+        auto encoder = EncoderCache::shared().get(key, load);
+        if (!encoder.is_ok()) return encoder.status();
+        session->encoder = encoder.take();
+        return Status::ok();
+      },
+      [session, device](Napi::Env env) -> Napi::Value {
+        Result<std::shared_ptr<Stream>> stream = device->engine->create_stream();
+        if (!stream.is_ok()) return throw_status(env, stream.status());
+        session->stream = std::make_shared<StreamState>(device, stream.take());
+        env_data(env).streams.emplace(session->stream.get(), session->stream);
+        return EncoderHandle::wrap(env, session);
+      });
+}
+
+Napi::Value create_ticket(const Napi::CallbackInfo& info) {
+  return TicketHandle::wrap(info.Env(), std::make_shared<Ticket>());
+}
+
+}  // namespace
+
+void TicketHandle::cancel(const Napi::CallbackInfo& info) {
+  if (const auto ticket = object_or_throw(info.Env())) ticket->cancelled = true;
+}
+
+Napi::Value TicketHandle::progress(const Napi::CallbackInfo& info) {
+  const auto ticket = object_or_throw(info.Env());
+  if (!ticket) return info.Env().Undefined();
+  Napi::Array pair = Napi::Array::New(info.Env(), 2);
+  pair.Set(0u, static_cast<double>(ticket->done));
+  pair.Set(1u, static_cast<double>(ticket->total));
+  return pair;
+}
+
+Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
+  const auto session = object_or_throw(info.Env());
+  if (!session) return info.Env().Undefined();
+  Reader reader(info.Env());
+  const auto run = read_run(reader, info[0], info[1]);
+  const auto ticket = reader.handle<TicketHandle>(info[2], "ticket");
+  if (!reader.is_ok()) return reader.raise();
+  Encoder& encoder = *session->encoder;
+  run->batch.positions = encoder.effective_positions(run->batch.view());
+  if (Status status = encoder.check(run->batch.view(), run->request); !status.is_ok()) {
+    return throw_status(info.Env(), status);
+  }
+
+  return session->stream->run_async(
+      info.Env(), {},
+      [session, run, ticket]() -> Status {
+        const auto stopped = [&] {
+          return ticket->cancelled || session->closed || session->stream->is_cancelled();
+        };
+        PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder", "the model was disposed before the call ran");
+        PADLESS_RETURN_IF_ERROR(run->allocate(*session->encoder));
+        return session->encoder->forward(session->stream->queue(), run->batch.view(), run->request, run->result(),
+                                         stopped);
+      },
+      [run](Napi::Env env) -> Napi::Value {
+        Napi::Object result = Napi::Object::New(env);
+        const auto set = [&](bool wanted, const char* name, HostBytes& bytes) {
+          if (wanted) result.Set(name, to_array_buffer(env, std::move(bytes)));
+        };
+        set(run->request.last_hidden_state, "lastHiddenState", run->last_hidden_state);
+        set(run->request.pooler_output, "poolerOutput", run->pooler_output);
+        set(run->request.sentence_embedding, "sentenceEmbedding", run->sentence_embedding);
+        return result;
+      });
+}
+
+Napi::Value EncoderHandle::weight_bytes(const Napi::CallbackInfo& info) {
+  const auto session = object_or_throw(info.Env());
+  if (!session) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), static_cast<double>(session->encoder->weight_bytes()));
+}
+
+void EncoderHandle::on_release(const std::shared_ptr<EncoderSession>& session) {
+  session->closed = true;
+  session->stream->dispose(Env());
+}
+
+void init_encoder(Napi::Env env, Napi::Object exports) {
+  TicketHandle::define(env, {TicketHandle::InstanceMethod<&TicketHandle::cancel>("cancel"),
+                             TicketHandle::InstanceMethod<&TicketHandle::progress>("progress")});
+  EncoderHandle::define(env, {EncoderHandle::InstanceMethod<&EncoderHandle::run>("run"),
+                              EncoderHandle::InstanceMethod<&EncoderHandle::weight_bytes>("weightBytes")});
+  exports.Set("createTicket", Napi::Function::New<create_ticket>(env, "createTicket"));
+  exports.Set("loadEncoder", Napi::Function::New<load_encoder>(env, "loadEncoder"));
+}
+
+}  // namespace padless::binding
