@@ -8,23 +8,17 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from transformers.utils import logging
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from generator import bert_fixtures, chain_list, chains, difficult_strings, fixtures, tokenizer_training  # noqa: E402
-
-MODELS = HERE / "models"
-
-
-def load_tokenizers() -> dict[str, Tokenizer]:
-    return {name: Tokenizer.from_file(str(MODELS / name / "checkpoint/tokenizer.json")) for name in tokenizer_training.CONFIGS}
-
+from generator import chain_list, chains, difficult_strings, fixtures, tokenizer_training  # noqa: E402
+from generator.groups import MODEL_GROUPS, MODELS, load_tokenizers  # noqa: E402
 
 def write_models(module, only: str | None) -> None:
     tokenizers = load_tokenizers()
@@ -45,7 +39,7 @@ def write_chains(only: str | None) -> None:
 
 
 GROUPS = {
-    "bert": lambda only: write_models(bert_fixtures, only),
+    **{name: partial(write_models, module) for name, module in MODEL_GROUPS.items()},
     "strings": write_strings,
     "chains": write_chains,
 }

@@ -67,21 +67,32 @@ def make_cases(fixture: Fixture) -> Cases:
     return Cases(sequences, {"mixed": mixed, "uniform": [len(fixture.lengths) // 2, *equal]})
 
 
+def write_checkpoint(fixture: Fixture, folder: Path, **storage) -> None:
+    """The fixture's checkpoint with fresh weights of its seed; `storage` goes before the fixture's own."""
+    model = checkpoints.randomise(fixture.model_class(fixture.config, **fixture.model_options), fixture.seed)
+    if fixture.adjust:
+        with torch.no_grad():
+            fixture.adjust(model)
+    checkpoints.write(model, folder, **(fixture.storage | storage))
+
+
+def load_reference(fixture: Fixture, folder: Path) -> torch.nn.Module:
+    """The checkpoint in float64, as transformers reads it."""
+    model = references.load(folder, fixture.model_class, torch.float64, fixture.outputs, fixture.model_options)
+    if fixture.prepare_reference:
+        fixture.prepare_reference(model)
+    return model
+
+
 def build(fixture: Fixture, root: Path, tokenizers: dict) -> str:
     """Writes the fixture below `root`; returns a line for the log."""
     folder = root / fixture.name
     shutil.rmtree(folder, ignore_errors=True)
     checkpoint = folder / "checkpoint"
-    model = checkpoints.randomise(fixture.model_class(fixture.config, **fixture.model_options), fixture.seed)
-    if fixture.adjust:
-        with torch.no_grad():
-            fixture.adjust(model)
-    checkpoints.write(model, checkpoint, **fixture.storage)
+    write_checkpoint(fixture, checkpoint)
     if fixture.tokenizer:
         tokenizer_training.save(tokenizers[fixture.tokenizer], fixture.tokenizer, checkpoint)
-    reference = references.load(checkpoint, fixture.model_class, torch.float64, fixture.outputs, fixture.model_options)
-    if fixture.prepare_reference:
-        fixture.prepare_reference(reference)
+    reference = load_reference(fixture, checkpoint)
     cases = make_cases(fixture)
     probing = [sequence for sequence in cases.sequences if 1 < len(sequence.ids) <= 129]
     deaf = references.insensitive_tensors(reference, probing)
