@@ -147,14 +147,13 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
 
   return session->stream->run_async(
       info.Env(), {},
-      [session, run, ticket]() -> Status {
+      [session, run, ticket](Engine&, Stream& queue) -> Status {
         const auto stopped = [&] {
           return ticket->cancelled || session->closed || session->stream->is_cancelled();
         };
         PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder", "the model was disposed before the call ran");
         PADLESS_RETURN_IF_ERROR(run->allocate(*session->encoder));
-        return session->encoder->forward(session->stream->queue(), run->batch.view(), run->request, run->result(),
-                                         stopped);
+        return session->encoder->forward(queue, run->batch.view(), run->request, run->result(), stopped);
       },
       [run](Napi::Env env) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
@@ -174,9 +173,9 @@ Napi::Value EncoderHandle::weight_bytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(session->encoder->weight_bytes()));
 }
 
-void EncoderHandle::on_release(const std::shared_ptr<EncoderSession>& session) {
-  session->closed = true;
-  session->stream->dispose(Env());
+void EncoderHandle::on_release(Napi::Env env, EncoderSession& session) {
+  session.closed = true;
+  session.stream->dispose(env);
 }
 
 void init_encoder(Napi::Env env, Napi::Object exports) {

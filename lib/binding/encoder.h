@@ -46,7 +46,8 @@ class EncoderHandle : public Handle<EncoderHandle, EncoderSession> {
   /** run(batch, request, ticket): Promise of {lastHiddenState?, poolerOutput?, sentenceEmbedding?} ArrayBuffers. */
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value weight_bytes(const Napi::CallbackInfo& info);
-  void on_release(const std::shared_ptr<EncoderSession>& session);
+  void Finalize(Napi::Env env) override { release(env); }
+  static void on_release(Napi::Env env, EncoderSession& session);
 };
 
 void init_encoder(Napi::Env env, Napi::Object exports);

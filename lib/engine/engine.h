@@ -101,6 +101,8 @@ class Engine {
   virtual size_t allocated_bytes() const = 0;
   virtual Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) = 0;
   virtual Status copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) = 0;
+  /** On the stream's thread: returns when the device has done all work so far, for host code that reads results. */
+  virtual Status wait(Stream&) { return Status::ok(); }
 
   /** What [T, ...] activations are stored in when the products compute in `compute`; E_UNSUPPORTED if they cannot. */
   virtual Result<DType> activation_dtype(ComputeType compute) const = 0;
@@ -120,7 +122,7 @@ class Engine {
   virtual Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) = 0;
   /** An empty sequence pools to zeros. */
   virtual Status pool(Stream& stream, const PreparedBatch& batch, const PoolArgs& args) = 0;
-  /** out[i] = in[indices[i]]; indices in host memory, checked by the caller. */
+  /** out[i] = in[indices[i]], zeros for an index of -1; indices in host memory, checked by the caller. */
   virtual Status gather_rows(Stream& stream, const Matrix& in, std::span<const int32_t> indices,
                              const Matrix& out) = 0;
 };

@@ -38,7 +38,7 @@ struct LinearStep {
 };
 
 /**
- * Over the columns of a row, statistics in fp32, two-pass:
+ * Over the columns of a row of x = in + residual, statistics in fp32, two-pass:
  * layer: (x - mean) / sqrt(var + eps) * gamma + beta;  rms: x / sqrt(mean(x^2) + eps) * gamma.
  */
 struct NormStep {
@@ -47,7 +47,8 @@ struct NormStep {
   std::shared_ptr<const DeviceTensor> beta;   // f32 [cols], or null
   float eps = 1e-12f;
   Slot in = kNoSlot;
-  Slot out = kNoSlot;  // may be the same slot as `in`
+  Slot out = kNoSlot;       // may be the same slot as `in`
+  Slot residual = kNoSlot;  // not the same slot as `out`
 };
 
 /** out = in / max(||in||_2, eps): torch.nn.functional.normalize, eps 1e-12. */

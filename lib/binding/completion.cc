@@ -1,0 +1,98 @@
+#include "lib/binding/completion.h"
+
+#include <utility>
+
+namespace padless::binding {
+namespace {
+
+using Closure = std::function<void(Napi::Env)>;
+
+/** env is null for what was still queued when the environment ended. */
+void run_closure(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Closure> closure(static_cast<Closure*>(data));
+  if (env != nullptr) (*closure)(env);
+}
+
+void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, const Status& status,
+            const std::function<Napi::Value(Napi::Env)>& value) {
+  if (!status.is_ok()) return deferred.Reject(make_error(env, status).Value());
+  const Napi::Value result = value(env);
+  if (env.IsExceptionPending()) return deferred.Reject(env.GetAndClearPendingException().Value());
+  deferred.Resolve(result);
+}
+
+class BackgroundWork : public Napi::AsyncWorker {
+ public:
+  BackgroundWork(Napi::Env env, std::function<Status()> work, std::function<Napi::Value(Napi::Env)> value)
+      : Napi::AsyncWorker(env, "padless"), deferred_(env), work_(std::move(work)), value_(std::move(value)) {}
+
+  Napi::Value promise() const { return deferred_.Promise(); }
+  void Execute() override { status_ = work_(); }
+  void OnOK() override { settle(Env(), deferred_, status_, value_); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::function<Status()> work_;
+  std::function<Napi::Value(Napi::Env)> value_;
+  Status status_;
+};
+
+}  // namespace
+
+std::shared_ptr<Completion> Completion::create(Napi::Env env) {
+  auto completion = std::make_shared<Completion>();
+  const Napi::String name = Napi::String::New(env, "padless");
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run_closure,
+                                  &completion->function_);
+  napi_unref_threadsafe_function(env, completion->function_);
+  return completion;
+}
+
+void Completion::post(Closure closure) {
+  auto queued = std::make_unique<Closure>(std::move(closure));
+  const std::lock_guard lock(mutex_);
+  if (function_ == nullptr) return;
+  if (napi_call_threadsafe_function(function_, queued.get(), napi_tsfn_nonblocking) == napi_ok) {
+    (void)queued.release();  // run_closure has it now
+  }
+}
+
+void Completion::hold(Napi::Env env) {
+  if (held_++ == 0) napi_ref_threadsafe_function(env, function_);
+}
+
+void Completion::let_go(Napi::Env env) {
+  if (--held_ == 0) napi_unref_threadsafe_function(env, function_);
+}
+
+void Completion::close() {
+  const std::lock_guard lock(mutex_);
+  if (function_ == nullptr) return;
+  napi_release_threadsafe_function(function_, napi_tsfn_abort);
+  function_ = nullptr;
+}
+
+PendingPromise::PendingPromise(Napi::Env env) : completion_(env_data(env).completion), deferred_(env) {
+  completion_->hold(env);
+}
+
+std::shared_ptr<PendingPromise> PendingPromise::create(Napi::Env env) {
+  return std::shared_ptr<PendingPromise>(new PendingPromise(env));
+}
+
+void PendingPromise::settle(Status status, std::function<Napi::Value(Napi::Env)> value) {
+  completion_->post(
+      [self = shared_from_this(), status = std::move(status), value = std::move(value)](Napi::Env env) {
+        self->completion_->let_go(env);
+        binding::settle(env, self->deferred_, status, value);
+      });
+}
+
+Napi::Value run_in_background(Napi::Env env, std::function<Status()> work,
+                              std::function<Napi::Value(Napi::Env)> value) {
+  auto* background = new BackgroundWork(env, std::move(work), std::move(value));  // deletes itself when done
+  background->Queue();
+  return background->promise();
+}
+
+}  // namespace padless::binding

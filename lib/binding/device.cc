@@ -1,0 +1,69 @@
+#include "lib/binding/device.h"
+
+#include "lib/binding/registry.h"
+
+namespace padless::binding {
+namespace {
+
+/** listDevices(): {name, kind, reason}[], `reason` empty for those that can be used. */
+Napi::Value list(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array devices = Napi::Array::New(env);
+  for (const DeviceListing& listing : list_devices()) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("name", listing.name);
+    device.Set("kind", listing.kind);
+    device.Set("reason", listing.reason);
+    devices.Set(devices.Length(), device);
+  }
+  return devices;
+}
+
+/** openDevice(name, threads, isa): Device. */
+Napi::Value open(const Napi::CallbackInfo& info) {
+  Reader reader(info.Env());
+  const std::string name = reader.string(info[0], "device");
+  EngineOptions options;
+  options.threads = static_cast<int>(reader.integer(info[1], "threads"));
+  options.isa = reader.string(info[2], "isa");
+  if (!reader.is_ok()) return reader.raise();
+
+  Result<std::shared_ptr<Engine>> engine = engine_for(name, options);
+  if (!engine.is_ok()) return throw_status(info.Env(), engine.status());
+  auto state = std::make_shared<DeviceState>();
+  state->engine = engine.take();
+  return DeviceHandle::wrap(info.Env(), std::move(state));
+}
+
+}  // namespace
+
+Napi::Value DeviceHandle::info(const Napi::CallbackInfo& info) {
+  const auto state = object_or_throw(info.Env());
+  if (!state) return info.Env().Undefined();
+  const DeviceInfo& device = state->engine->info();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("name", device.name);
+  result.Set("description", device.description);
+  result.Set("isa", device.isa);
+  result.Set("threads", device.threads);
+  return result;
+}
+
+Napi::Value DeviceHandle::memory(const Napi::CallbackInfo& info) {
+  const auto state = object_or_throw(info.Env());
+  if (!state) return info.Env().Undefined();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("allocated", static_cast<double>(state->engine->allocated_bytes()));
+  result.Set("tensors", static_cast<double>(state->tensors));
+  result.Set("tensorBytes", static_cast<double>(state->tensor_bytes));
+  return result;
+}
+
+void init_device(Napi::Env env, Napi::Object exports) {
+  DeviceHandle::define(env, {DeviceHandle::InstanceMethod<&DeviceHandle::info>("info"),
+                             DeviceHandle::InstanceMethod<&DeviceHandle::memory>("memory")});
+  exports.Set("listDevices", Napi::Function::New<list>(env, "listDevices"));
+  exports.Set("openDevice", Napi::Function::New<open>(env, "openDevice"));
+}
+
+}  // namespace padless::binding
