@@ -1,0 +1,136 @@
+#include "lib/engine/cpu/attention/attention.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "lib/core/thread_pool.h"
+#include "lib/engine/cpu/attention/kernel.h"
+#include "lib/engine/cpu/checks.h"
+#include "lib/engine/cpu/memory.h"
+
+namespace padless {
+namespace {
+
+const AttentionKernels& kernels_for(IsaLevel level) {
+#if defined(__x86_64__)
+  if (level == IsaLevel::kAvx512) return avx512::attention_kernels;
+  if (level == IsaLevel::kAvx2) return avx2::attention_kernels;
+#endif
+  (void)level;
+  return portable::attention_kernels;
+}
+
+/** Scratch memory of the calling thread, kept for the next call; null if the system has no more. */
+float* thread_scratch(int64_t floats) {
+  thread_local AlignedBlock block;
+  thread_local int64_t capacity = 0;
+  if (floats <= capacity) return static_cast<float*>(block.data());
+  capacity = 0;
+  Result<AlignedBlock> larger = AlignedBlock::allocate(static_cast<size_t>(floats) * sizeof(float));
+  if (!larger.is_ok()) return nullptr;
+  block = larger.take();
+  capacity = floats;
+  return static_cast<float*>(block.data());
+}
+
+Status check(const AttentionPlan& plan, const PackedBatch& batch, const AttentionArgs& args) {
+  PADLESS_RETURN_IF_ERROR(check_attention_shape(args.shape));
+  PADLESS_CHECK(args.shape.heads == plan.shape.heads && args.shape.kv_heads == plan.shape.kv_heads &&
+                    args.shape.head_dim == plan.shape.head_dim,
+                Code::kInvalidArgument, "shape", "attention of ", args.shape.heads, " heads, ",
+                args.shape.kv_heads, " KV heads of ", args.shape.head_dim,
+                " does not match the batch, which was prepared for ", plan.shape.heads, ", ", plan.shape.kv_heads,
+                " of ", plan.shape.head_dim);
+  const int64_t tokens = batch.tokens();
+  const int64_t query_cols = args.shape.heads * args.shape.head_dim;
+  const int64_t key_cols = args.shape.kv_heads * args.shape.head_dim;
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.q, tokens, query_cols, "q"));
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.k, tokens, key_cols, "k"));
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.v, tokens, key_cols, "v"));
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out"));
+  if (args.lse.data != nullptr) PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
+  PADLESS_CHECK(std::isfinite(args.scale), Code::kInvalidArgument, "scale", "scale is not a finite number");
+  PADLESS_CHECK(args.span.window_left >= -1, Code::kInvalidArgument, "windowLeft", "windowLeft is ",
+                args.span.window_left, "; it is a number of keys, or -1 for no limit");
+  PADLESS_CHECK(args.span.window_right >= -1, Code::kInvalidArgument, "windowRight", "windowRight is ",
+                args.span.window_right, "; it is a number of keys, or -1 for no limit");
+  return Status::ok();
+}
+
+/** The part of `args` that is KV head `kv_head` of the sequence whose tokens are [begin, begin + length). */
+AttentionHead head_of(const AttentionArgs& args, int64_t begin, int64_t length, int64_t kv_head) {
+  const int64_t dim = args.shape.head_dim;
+  const int64_t group = args.shape.heads / args.shape.kv_heads;
+  AttentionHead head;
+  head.q = args.q.row<const float>(begin) + kv_head * group * dim;
+  head.k = args.k.row<const float>(begin) + kv_head * dim;
+  head.v = args.v.row<const float>(begin) + kv_head * dim;
+  head.out = args.out.row<float>(begin) + kv_head * group * dim;
+  if (args.lse.data != nullptr) head.lse = args.lse.row<float>(kv_head * group) + begin;
+  head.q_stride = args.q.stride;
+  head.k_stride = args.k.stride;
+  head.v_stride = args.v.stride;
+  head.out_stride = args.out.stride;
+  head.lse_stride = args.lse.stride;
+  head.length = length;
+  head.group = group;
+  head.head_dim = dim;
+  head.scale = args.scale;
+  const AttentionSpan& span = args.span;
+  head.window_left = span.window_left < 0 ? length : std::min(span.window_left, length);
+  head.window_right = span.window_right < 0 ? length : std::min(span.window_right, length);
+  if (span.causal) head.window_right = 0;
+  return head;
+}
+
+}  // namespace
+
+Status check_attention_shape(const AttentionShape& shape) {
+  PADLESS_CHECK(shape.heads > 0, Code::kInvalidArgument, "heads", "there must be at least 1 head, not ",
+                shape.heads);
+  PADLESS_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, Code::kInvalidArgument, "kvHeads",
+                shape.heads, " heads cannot share ", shape.kv_heads, " KV heads evenly");
+  PADLESS_CHECK(shape.head_dim > 0, Code::kInvalidArgument, "headDim", "a head must have at least 1 column, not ",
+                shape.head_dim);
+  return Status::ok();
+}
+
+Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
+                     const AttentionArgs& args) {
+  PADLESS_RETURN_IF_ERROR(check(plan, batch, args));
+  const AttentionKernels& kernels = kernels_for(context.isa.level);
+  const auto tasks = static_cast<int64_t>(plan.tasks.size());
+  if (tasks == 0) return Status::ok();
+  const int64_t floats = kernels.scratch_floats(args.shape.head_dim, max_length(batch.cu_seqlens));
+
+  std::atomic<int64_t> next = 0;
+  std::atomic<bool> out_of_memory = false;
+  const int threads = static_cast<int>(std::min<int64_t>(std::max(context.threads, 1), tasks));
+  ThreadPool::shared().run(threads, [&](int, int) {
+    float* const scratch = thread_scratch(floats);
+    if (scratch == nullptr) {
+      out_of_memory = true;
+      return;
+    }
+    for (int64_t i = next++; i < tasks; i = next++) {
+      const AttentionTask& task = plan.tasks[i];
+      for (int32_t b = task.first_sequence; b < task.last_sequence; ++b) {
+        const int64_t begin = batch.cu_seqlens[b];
+        const int64_t length = batch.cu_seqlens[b + 1] - begin;
+        if (length == 0) continue;
+        for (int32_t kv_head = task.first_head; kv_head < task.last_head; ++kv_head) {
+          AttentionHead head = head_of(args, begin, length, kv_head);
+          head.first_query = task.first_query;
+          head.last_query = std::min<int64_t>(task.last_query, length);
+          kernels.run(head, scratch);
+        }
+      }
+    }
+  });
+  PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "", "no memory for ", floats * sizeof(float),
+                " bytes of attention scratch a thread");
+  return Status::ok();
+}
+
+}  // namespace padless

@@ -1,0 +1,24 @@
+// Varlen attention on packed tokens.
+#pragma once
+
+#include "lib/core/packed_batch.h"
+#include "lib/core/status.h"
+#include "lib/engine/cpu/attention/plan.h"
+#include "lib/engine/cpu/context.h"
+#include "lib/engine/engine.h"
+
+namespace padless {
+
+/**
+ * Engine::attention: out = softmax(scale q k^T) v within each sequence, in fp32; positions of the span are
+ * indices within the sequence. A query that sees no key gives 0, and -inf as its lse. Scores are never kept
+ * for more than one block of queries and keys. E_INVALID_ARGUMENT for shapes that disagree with each other
+ * or with the plan, naming the field.
+ */
+Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
+                     const AttentionArgs& args);
+
+/** E_INVALID_ARGUMENT unless heads, KV heads and their size fit together. */
+Status check_attention_shape(const AttentionShape& shape);
+
+}  // namespace padless

@@ -1,0 +1,299 @@
+// Flash attention of one head of one sequence, on vectors of queries.
+//
+// Lanes are queries: scores are kept transposed, S[key][query], and so are P and the output. A key, a value
+// and the query columns they meet are then broadcasts times vectors, K and V are read as they lie, softmax
+// runs down the lanes without a horizontal reduction, and only the number of queries is rounded up to a
+// register; keys and columns are not. Every score is one chain of multiply-adds over the columns and every
+// output one chain over the keys of a block, in their order, whatever the tiles: the bits of a row depend on
+// its own sequence alone.
+//
+// Sequences of at most kKeyBlock keys take one exact softmax pass; longer ones rescale block by block.
+#include "lib/engine/cpu/attention/kernel.h"
+
+#include "lib/engine/cpu/attention/tile.h"
+#include "lib/engine/cpu/attention/transpose.h"
+#include "lib/engine/cpu/simd/vec.h"
+
+namespace padless::PADLESS_ISA {
+namespace {
+
+using simd::broadcast;
+using simd::fma;
+using simd::load;
+using simd::max;
+using simd::store;
+using simd::Vec;
+using simd::where_less;
+using simd::zero;
+
+constexpr int kLanes = Vec::kLanes;
+/** Keys of one softmax block. The scores of a block, its K and its V share the second-level cache. */
+constexpr int64_t kKeyBlock = 512;
+/** From this many queries on, copying K and V to contiguous rows costs less than the strides. */
+constexpr int64_t kPackedQueries = 48;
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.693147181f;
+
+constexpr float kLargestFloat = 3.40282347e38f;
+constexpr float kLaneNumbers[48] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                    32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47};
+static_assert(kMostVectors * kLanes <= 48);
+
+int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/** Memory of one kernel call. */
+struct Scratch {
+  float* q;       // [head_dim, vectors * lanes], scaled
+  float* scores;  // [kKeyBlock, vectors * lanes]; first S, then P
+  float* out;     // [head_dim, vectors * lanes]
+  float* k;       // [length, head_dim]
+  float* v;       // [length, head_dim]
+};
+
+/** A multiple of a cache line. */
+int64_t padded(int64_t floats) { return (floats + 15) / 16 * 16; }
+
+int64_t scratch_floats(int64_t head_dim, int64_t length) {
+  const int64_t width = kMostVectors * kLanes;
+  return 2 * padded(head_dim * width) + kKeyBlock * width + 2 * padded(length * head_dim);
+}
+
+Scratch divide(float* memory, int64_t head_dim, int64_t length) {
+  const int64_t width = kMostVectors * kLanes;
+  Scratch scratch;
+  scratch.q = memory;
+  scratch.out = scratch.q + padded(head_dim * width);
+  scratch.scores = scratch.out + padded(head_dim * width);
+  scratch.k = scratch.scores + kKeyBlock * width;
+  scratch.v = scratch.k + padded(length * head_dim);
+  return scratch;
+}
+
+/** to[key][column] = from[key][column]. */
+void copy_rows(const float* from, int64_t stride, int64_t rows, int64_t cols, float* to) {
+  for (int64_t row = 0; row < rows; ++row, from += stride, to += cols) {
+    int64_t i = 0;
+    for (; i + kLanes <= cols; i += kLanes) store(to + i, load(from + i));
+    if (i < cols) store(to + i, load(from + i, static_cast<int>(cols - i)), static_cast<int>(cols - i));
+  }
+}
+
+/** to[column][lane] = scale * from[lane][column]; lanes beyond `rows` are 0. */
+void transpose_in(const float* from, int64_t stride, int rows, int64_t cols, float scale, float* to, int64_t width) {
+  const Vec factor = broadcast(scale);
+  for (int64_t first = 0; first < cols; first += kLanes) {
+    const int count = static_cast<int>(least(kLanes, cols - first));
+    Vec tile[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      tile[i] = zero();
+      if (i < rows) tile[i] = count == kLanes ? load(from + i * stride + first) : load(from + i * stride + first, count);
+    }
+    transpose(tile);
+    for (int i = 0; i < count; ++i) store(to + (first + i) * width, tile[i] * factor);
+  }
+}
+
+/** to[lane][column] = from[column][lane] * factor[lane], for the first `rows` lanes. */
+void transpose_out(const float* from, int64_t width, int rows, int64_t cols, Vec factor, float* to, int64_t stride) {
+  for (int64_t first = 0; first < cols; first += kLanes) {
+    const int count = static_cast<int>(least(kLanes, cols - first));
+    Vec tile[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      tile[i] = i < count ? load(from + (first + i) * width) * factor : zero();
+    }
+    transpose(tile);
+    for (int i = 0; i < rows; ++i) {
+      if (count == kLanes) {
+        store(to + i * stride + first, tile[i]);
+      } else {
+        store(to + i * stride + first, tile[i], count);
+      }
+    }
+  }
+}
+
+/** 2^x for x <= 0, relative error 2e-7; 2^-126 for everything below. NaN stays NaN. */
+Vec exp2_negative(Vec x) {
+  const Vec bounded = max(broadcast(-126.f), x);
+  const Vec n = simd::round(bounded);
+  const Vec r = bounded - n;
+  Vec p = broadcast(1.32647273e-3f);
+  p = fma(p, r, broadcast(9.67151299e-3f));
+  p = fma(p, r, broadcast(5.55073358e-2f));
+  p = fma(p, r, broadcast(0.240222424f));
+  p = fma(p, r, broadcast(0.693147004f));
+  p = fma(p, r, broadcast(1.f));
+  return simd::scale_by_power_of_two(p, n);
+}
+
+/** One block of queries: kVectors registers of them, the last perhaps not full. */
+template <int kVectors>
+class QueryBlock {
+ public:
+  static constexpr int64_t kWidth = kVectors * kLanes;
+
+  QueryBlock(const AttentionHead& head, int64_t first_query, int64_t last_query, const Scratch& scratch)
+      : head_(head), scratch_(scratch), first_(first_query), last_(last_query) {}
+
+  /** For query head `member` of the group; k and v are the rows of the sequence's first key. */
+  void run(int64_t member, const float* k, int64_t k_stride, const float* v, int64_t v_stride) {
+    const int64_t dim = head_.head_dim;
+    for (int n = 0; n < kVectors; ++n) {
+      row_max_[n] = broadcast(-__builtin_inff());
+      row_sum_[n] = zero();
+      const float* q = head_.q + (first_ + n * kLanes) * head_.q_stride + member * dim;
+      transpose_in(q, head_.q_stride, rows_of(n), dim, head_.scale * kLog2E, scratch_.q + n * kLanes, kWidth);
+    }
+    // Rows of keys that some query sees; those that every query sees need no mask.
+    const int64_t begin = most(0, first_ - head_.window_left);
+    const int64_t end = least(head_.length, last_ + head_.window_right);
+    const int64_t full_begin = most(0, last_ - 1 - head_.window_left);
+    const int64_t full_end = least(head_.length, first_ + 1 + head_.window_right);
+    bool started = false;
+    for (int64_t block = begin / kKeyBlock * kKeyBlock; block < end; block += kKeyBlock) {
+      const int64_t from = most(block, begin);
+      const int64_t to = least(block + kKeyBlock, end);
+      compute_scores<kVectors>(k + from * k_stride, k_stride, to - from, scratch_.q, dim, scratch_.scores);
+      const int64_t full_from = least(most(from, full_begin), to);
+      const int64_t full_to = least(most(full_from, full_end), to);
+      softmax(from, full_from, full_to, to, started);
+      accumulate_values<kVectors>(v + from * v_stride, v_stride, to - from, scratch_.scores, dim, scratch_.out,
+                                  started ? correction_ : nullptr);
+      started = true;
+    }
+    write(member);
+  }
+
+ private:
+  int rows_of(int vector) const {
+    return static_cast<int>(most(0, least(kLanes, last_ - first_ - vector * kLanes)));
+  }
+
+  /** x where query lane q of vector n sees `key`, else y. */
+  Vec where_seen(int64_t key, int n, Vec x, Vec y) const {
+    // Distances fit a float exactly once they are cut to the block's own range.
+    const auto low = static_cast<float>(most(-1, least(kWidth, key - head_.window_right - first_)));
+    const auto high = static_cast<float>(most(-1, least(kWidth, key + head_.window_left - first_)));
+    const Vec lane = load(kLaneNumbers + n * kLanes);
+    return where_less(lane, broadcast(low), y, where_less(broadcast(high), lane, y, x));
+  }
+
+  template <bool kMasked>
+  void update_max(int64_t from, int64_t to, const float* scores, Vec (&top)[kVectors]) const {
+    for (int64_t key = from; key < to; ++key, scores += kWidth) {
+      for (int n = 0; n < kVectors; ++n) {
+        Vec score = load(scores + n * kLanes);
+        if (kMasked) score = where_seen(key, n, score, broadcast(-__builtin_inff()));
+        top[n] = max(score, top[n]);
+      }
+    }
+  }
+
+  template <bool kMasked>
+  void exponentiate(int64_t from, int64_t to, float* scores, const Vec (&top)[kVectors], Vec (&sum)[kVectors]) const {
+    for (int64_t key = from; key < to; ++key, scores += kWidth) {
+      for (int n = 0; n < kVectors; ++n) {
+        Vec p = exp2_negative(load(scores + n * kLanes) - top[n]);
+        if (kMasked) p = where_seen(key, n, p, zero());
+        sum[n] = sum[n] + p;
+        store(scores + n * kLanes, p);
+      }
+    }
+  }
+
+  /** scores = 2^(scores - max) for keys [from, to), of which [full_from, full_to) are seen by all queries. */
+  void softmax(int64_t from, int64_t full_from, int64_t full_to, int64_t to, bool started) {
+    float* const scores = scratch_.scores;
+    float* const full = scores + (full_from - from) * kWidth;
+    float* const rest = scores + (full_to - from) * kWidth;
+    Vec top[kVectors];
+    Vec sum[kVectors];
+    for (int n = 0; n < kVectors; ++n) top[n] = row_max_[n];
+    update_max<true>(from, full_from, scores, top);
+    update_max<false>(full_from, full_to, full, top);
+    update_max<true>(full_to, to, rest, top);
+    for (int n = 0; n < kVectors; ++n) {
+      const Vec old = row_max_[n];
+      row_max_[n] = top[n];
+      // Nothing seen yet: any finite maximum gives the zeros that a masked row must have.
+      top[n] = where_less(top[n], broadcast(-kLargestFloat), zero(), top[n]);
+      correction_[n] = started ? exp2_negative(old - top[n]) : zero();
+      sum[n] = row_sum_[n] * correction_[n];
+    }
+    exponentiate<true>(from, full_from, scores, top, sum);
+    exponentiate<false>(full_from, full_to, full, top, sum);
+    exponentiate<true>(full_to, to, rest, top, sum);
+    for (int n = 0; n < kVectors; ++n) row_sum_[n] = sum[n];
+  }
+
+  void write(int64_t member) const {
+    const int64_t dim = head_.head_dim;
+    for (int n = 0; n < kVectors; ++n) {
+      const int64_t query = first_ + n * kLanes;
+      float* out = head_.out + query * head_.out_stride + member * dim;
+      const Vec factor = where_less(zero(), row_sum_[n], broadcast(1.f) / row_sum_[n], row_sum_[n]);
+      transpose_out(scratch_.out + n * kLanes, kWidth, rows_of(n), dim, factor, out, head_.out_stride);
+      if (head_.lse == nullptr) continue;
+      float top[kLanes];
+      float sum[kLanes];
+      store(top, row_max_[n]);
+      store(sum, row_sum_[n]);
+      float* lse = head_.lse + member * head_.lse_stride + query;
+      for (int i = 0; i < rows_of(n); ++i) lse[i] = top[i] * kLn2 + __builtin_logf(sum[i]);
+    }
+  }
+
+  const AttentionHead& head_;
+  const Scratch& scratch_;
+  const int64_t first_;
+  const int64_t last_;
+  Vec row_max_[kVectors];     // log2 units
+  Vec row_sum_[kVectors];
+  Vec correction_[kVectors];  // what earlier sums and outputs are multiplied by at the new maximum
+};
+
+void run_block(int vectors, const AttentionHead& head, int64_t first, int64_t last, const Scratch& scratch,
+               const float* k, int64_t k_stride, const float* v, int64_t v_stride) {
+  for (int64_t member = 0; member < head.group; ++member) {
+    switch (vectors) {
+      case 1: QueryBlock<1>(head, first, last, scratch).run(member, k, k_stride, v, v_stride); break;
+      case 2: QueryBlock<2>(head, first, last, scratch).run(member, k, k_stride, v, v_stride); break;
+      default: QueryBlock<3>(head, first, last, scratch).run(member, k, k_stride, v, v_stride); break;
+    }
+  }
+}
+
+void run(const AttentionHead& head, float* memory) {
+  const Scratch scratch = divide(memory, head.head_dim, head.length);
+  const float* k = head.k;
+  const float* v = head.v;
+  int64_t k_stride = head.k_stride;
+  int64_t v_stride = head.v_stride;
+  if ((head.last_query - head.first_query) * head.group >= kPackedQueries) {
+    const int64_t begin = most(0, head.first_query - head.window_left);
+    const int64_t end = least(head.length, head.last_query + head.window_right);
+    const int64_t dim = head.head_dim;
+    copy_rows(k + begin * k_stride, k_stride, end - begin, dim, scratch.k + begin * dim);
+    copy_rows(v + begin * v_stride, v_stride, end - begin, dim, scratch.v + begin * dim);
+    k = scratch.k;
+    v = scratch.v;
+    k_stride = dim;
+    v_stride = dim;
+  }
+  for (int64_t first = head.first_query; first < head.last_query;) {
+    const int64_t left = (head.last_query - first + kLanes - 1) / kLanes;
+    // Four registers of queries make two even blocks rather than a full one and a single.
+    const int64_t vectors = left == 4 ? 2 : least(left, kMostVectors);
+    const int64_t last = least(first + vectors * kLanes, head.last_query);
+    run_block(static_cast<int>(vectors), head, first, last, scratch, k, k_stride, v, v_stride);
+    first = last;
+  }
+}
+
+}  // namespace
+
+const AttentionKernels attention_kernels = {scratch_floats, run};
+
+}  // namespace padless::PADLESS_ISA

@@ -1,0 +1,51 @@
+// What the attention kernels of every instruction set look like from outside. Plain data only: this header is
+// included by translation units that are compiled for different processors.
+#pragma once
+
+#include <cstdint>
+
+namespace padless {
+
+/** One KV head of one sequence with the query heads that share it. Row t of a view is data + t * stride. */
+struct AttentionHead {
+  const float* q = nullptr;  // [length, group * head_dim]
+  const float* k = nullptr;  // [length, head_dim]
+  const float* v = nullptr;  // [length, head_dim]
+  float* out = nullptr;      // [length, group * head_dim]
+  float* lse = nullptr;      // [group, length], or null
+  int64_t q_stride = 0;
+  int64_t k_stride = 0;
+  int64_t v_stride = 0;
+  int64_t out_stride = 0;
+  int64_t lse_stride = 0;
+  int64_t length = 0;
+  int64_t group = 1;
+  int64_t head_dim = 0;
+  float scale = 1;
+  int64_t window_left = 0;   // query i sees keys [i - window_left, i + window_right], both less than length
+  int64_t window_right = 0;
+  int64_t first_query = 0;   // the queries to compute: a multiple of kQueryAlignment ...
+  int64_t last_query = 0;    // ... and another, or length
+};
+
+/** Floats of scratch memory that a kernel needs for heads up to that size. */
+using AttentionScratchSize = int64_t (*)(int64_t head_dim, int64_t length);
+/** `scratch` is 64-byte aligned. Bits of a query's result depend on its own sequence and the kernel alone. */
+using AttentionKernel = void (*)(const AttentionHead& head, float* scratch);
+
+struct AttentionKernels {
+  AttentionScratchSize scratch_floats;
+  AttentionKernel run;
+};
+
+namespace portable {
+extern const AttentionKernels attention_kernels;
+}
+namespace avx2 {
+extern const AttentionKernels attention_kernels;
+}
+namespace avx512 {
+extern const AttentionKernels attention_kernels;
+}
+
+}  // namespace padless
