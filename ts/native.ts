@@ -1,0 +1,144 @@
+import { join } from 'node:path';
+
+import bindings from 'bindings';
+
+import { PadlessError } from './errors';
+
+/**
+ * The addon, typed by hand after lib/binding; test/unit/native.test.ts compares the two. Nothing else loads it or
+ * knows its types. Native calls throw plain Errors with a code: wrap them in `native()` of errors.ts.
+ */
+export interface Addon extends DeviceAddon, OpsAddon {}
+
+/** Freed by dispose(), by the garbage collector, or when its thread ends. */
+interface NativeHandle {
+  dispose(): void;
+}
+
+export interface NativeDevice extends NativeHandle {
+  info(): { name: string; description: string; isa: string; threads: number };
+  memory(): { allocated: number; tensors: number; tensorBytes: number };
+}
+
+export interface NativeStream extends NativeHandle {
+  synchronize(): Promise<void>;
+  record(event: NativeEvent): void;
+  wait(event: NativeEvent): void;
+}
+
+export interface NativeEvent extends NativeHandle {
+  isComplete(): boolean;
+  millisecondsSince(start: NativeEvent): number;
+}
+
+export interface NativeTensor extends NativeHandle {
+  /** A copy of the bytes, after all that `stream` has queued and the op that makes the tensor. */
+  read(stream: NativeStream): Promise<ArrayBuffer>;
+  /** Another handle of the same memory. */
+  share(): NativeTensor;
+}
+
+export type NativeWeight = NativeHandle;
+
+/** `reason` says why a device cannot be used; it is empty for those that can. */
+export interface NativeListing {
+  name: string;
+  kind: string;
+  reason: string;
+}
+
+interface DeviceAddon {
+  listDevices(): NativeListing[];
+  /** threads 0: all; isa 'auto': the best. */
+  openDevice(name: string, threads: number, isa: string): NativeDevice;
+  createStream(device: NativeDevice): NativeStream;
+  createEvent(device: NativeDevice): NativeEvent;
+  /** source null: zeros. */
+  createTensor(stream: NativeStream, dtype: string, elements: number, source: ArrayBufferView | null): NativeTensor;
+}
+
+/** What native code reads of a PackedBatch; it copies the arrays and checks their lengths again. */
+export interface NativeBatch {
+  readonly ids: Int32Array;
+  readonly positions: Int32Array;
+  readonly tokenTypes?: Int32Array | undefined;
+  readonly cuSeqlens: Int32Array;
+}
+
+/** Matrices are tensors with their rows and columns; results are new tensors. */
+interface OpsAddon {
+  packLinear(
+    stream: NativeStream,
+    weight: NativeTensor,
+    outFeatures: number,
+    inFeatures: number,
+    bias: NativeTensor | null,
+    compute: string,
+  ): NativeWeight;
+  linear(
+    stream: NativeStream,
+    x: NativeTensor,
+    rows: number,
+    inFeatures: number,
+    weight: NativeWeight,
+    outFeatures: number,
+    activation: string,
+    residual: NativeTensor | null,
+  ): NativeTensor;
+  norm(
+    stream: NativeStream,
+    x: NativeTensor,
+    rows: number,
+    cols: number,
+    kind: 'layer' | 'rms',
+    gamma: NativeTensor,
+    beta: NativeTensor | null,
+    eps: number,
+    residual: NativeTensor | null,
+  ): NativeTensor;
+  l2Normalize(stream: NativeStream, x: NativeTensor, rows: number, cols: number): NativeTensor;
+  attention(
+    stream: NativeStream,
+    q: NativeTensor,
+    k: NativeTensor,
+    v: NativeTensor,
+    batch: NativeBatch,
+    options: {
+      heads: number;
+      kvHeads: number;
+      headDim: number;
+      scale: number;
+      causal: boolean;
+      /** -1: unlimited */
+      windowLeft: number;
+      windowRight: number;
+      lse: boolean;
+    },
+  ): { out: NativeTensor; lse: NativeTensor | null };
+  pool(
+    stream: NativeStream,
+    x: NativeTensor,
+    cols: number,
+    batch: NativeBatch,
+    mode: string,
+    skip: Int32Array | null,
+  ): NativeTensor;
+  /** An index of -1 gives a row of zeros. */
+  gatherRows(stream: NativeStream, x: NativeTensor, rows: number, cols: number, indices: Int32Array): NativeTensor;
+}
+
+function load(): Addon {
+  const root = join(__dirname, '..');
+  try {
+    return bindings({ bindings: 'padless', module_root: root, try: [['module_root', 'build', 'Release', 'bindings']] });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new PadlessError(
+      'E_NOT_FOUND',
+      `The native addon build/Release/padless.node cannot be loaded from ${root}; build it with "npm run build". ${message}`,
+      { field: 'build/Release/padless.node', cause: error },
+    );
+  }
+}
+
+export const addon: Addon = load();
