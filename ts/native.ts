@@ -8,7 +8,7 @@ import { PadlessError } from './errors';
  * The addon, typed by hand after lib/binding; test/unit/native.test.ts compares the two. Nothing else loads it or
  * knows its types. Native calls throw plain Errors with a code: wrap them in `native()` of errors.ts.
  */
-export interface Addon extends DeviceAddon, OpsAddon {}
+export interface Addon extends DeviceAddon, OpsAddon, SafetensorsAddon {}
 
 /** Freed by dispose(), by the garbage collector, or when its thread ends. */
 interface NativeHandle {
@@ -125,6 +125,20 @@ interface OpsAddon {
   ): NativeTensor;
   /** An index of -1 gives a row of zeros. */
   gatherRows(stream: NativeStream, x: NativeTensor, rows: number, cols: number, indices: Int32Array): NativeTensor;
+}
+
+/** A mapped safetensors file; the mapping ends with its last holder, such as a running load. */
+export interface NativeSafetensors extends NativeHandle {
+  /** By position in the file; dtype as the format spells it, such as "BF16". */
+  tensors(): { name: string; dtype: string; shape: number[] }[];
+  metadata(): Record<string, string>;
+  /** The same as dispose(). */
+  close(): void;
+}
+
+interface SafetensorsAddon {
+  /** Maps the file and checks its header, off the JS thread. */
+  openSafetensors(path: string): Promise<NativeSafetensors>;
 }
 
 function load(): Addon {

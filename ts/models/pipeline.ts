@@ -1,0 +1,240 @@
+import { PadlessError } from '../errors';
+import { nearest } from '../options';
+import type { ModelDirectory } from './directory';
+import { readPooling, type PoolingMode } from './pooling';
+import { reader, type Reader } from './reader';
+import type { Activation } from './spec';
+import { readTokenLimits } from './token_limits';
+
+export type { PoolingMode } from './pooling';
+
+/** One module after the pooling. */
+export type PipelineStep =
+  | {
+      kind: 'dense';
+      inFeatures: number;
+      outFeatures: number;
+      activation: Activation;
+      bias: boolean;
+      /** Relative to the model directory; its safetensors file has `linear.weight` and `linear.bias`. */
+      directory: string;
+    }
+  | { kind: 'normalize' };
+
+/** How two embeddings of a model are meant to be compared. */
+export type Similarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan';
+
+/** The chain of a sentence-transformers model, from modules.json and the files of its modules. */
+export interface PipelineSpec {
+  /** Where config.json and the encoder's weights are, relative to the model directory; '' is the directory itself. */
+  encoderDirectory: string;
+  /** Concatenated in this order. */
+  pooling: PoolingMode[];
+  /** Width of a token's vector as the pooling expects it, if it says so. */
+  embeddingDimension?: number;
+  /** Whether the tokens of a prompt take part in the pooling. */
+  includePrompt: boolean;
+  steps: PipelineStep[];
+  prompts: Record<string, string>;
+  defaultPromptName?: string;
+  similarity: Similarity;
+  truncateDim?: number;
+  maxSeqLength?: number;
+  /** Lower-case the text before the tokenizer sees it. */
+  doLowerCase: boolean;
+}
+
+type ModuleKind = 'Transformer' | 'Pooling' | 'Dense' | 'Normalize' | 'Dropout';
+
+/** Each module's class as sentence-transformers has named it: up to 5.3, and the paths since. */
+const MODULE_TYPES: Readonly<Record<string, ModuleKind>> = {
+  ...Object.fromEntries(
+    (['Transformer', 'Pooling', 'Dense', 'Normalize', 'Dropout'] as const).map((kind) => [
+      `sentence_transformers.models.${kind}`,
+      kind,
+    ]),
+  ),
+  'sentence_transformers.base.modules.transformer.Transformer': 'Transformer',
+  'sentence_transformers.sentence_transformer.modules.pooling.Pooling': 'Pooling',
+  'sentence_transformers.base.modules.dense.Dense': 'Dense',
+  'sentence_transformers.sentence_transformer.modules.dense.Dense': 'Dense',
+  'sentence_transformers.base.modules.normalize.Normalize': 'Normalize',
+  'sentence_transformers.sentence_transformer.modules.normalize.Normalize': 'Normalize',
+  'sentence_transformers.sentence_transformer.modules.dropout.Dropout': 'Dropout',
+};
+
+/** The class names of torch.nn that Dense may name. Its GELU is erf: the name does not carry the approximation. */
+const DENSE_ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  Identity: 'none',
+  Tanh: 'tanh',
+  ReLU: 'relu',
+  GELU: 'gelu',
+  SiLU: 'silu',
+  Sigmoid: 'sigmoid',
+};
+
+const MODULES = 'modules.json';
+const SETTINGS = 'config_sentence_transformers.json';
+
+interface Module {
+  kind: ModuleKind;
+  path: string;
+}
+
+function readModule(value: unknown, index: number): Module {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new PadlessError('E_BAD_CONFIG', `${MODULES}: module ${index} must be an object.`, {
+      field: MODULES,
+    });
+  }
+  const field = reader(value as Record<string, unknown>, MODULES);
+  const type = field.string('type');
+  const kind = Object.hasOwn(MODULE_TYPES, type) ? MODULE_TYPES[type] : undefined;
+  if (!kind) {
+    const guess = nearest(type, Object.keys(MODULE_TYPES));
+    const names = [...new Set(Object.values(MODULE_TYPES))].join(', ');
+    throw field.error(
+      'type',
+      `of module ${index} is "${type}", which is not supported${guess ? ` (did you mean "${guess}"?)` : ''}; supported are sentence-transformers' ${names}`,
+      'E_UNSUPPORTED',
+    );
+  }
+  return { kind, path: field.string('path', '').replace(/\/$/, '') };
+}
+
+/** A module's own config.json; empty if the folder or the file is absent, as for an old Normalize. */
+async function moduleConfig(directory: ModelDirectory, { path }: Module): Promise<Reader> {
+  const file = `${path}/config.json`;
+  return reader((await directory.json(file, { optional: true })) ?? {}, file);
+}
+
+/** Modules can be told to work on other features; here they follow one another. */
+function refuseOtherFeatures(field: Reader): void {
+  for (const key of ['module_input_name', 'module_output_name']) {
+    field.oneOf(key, ['sentence_embedding'], 'sentence_embedding');
+  }
+}
+
+function readActivation(field: Reader): Activation {
+  const path = field.string('activation_function', 'torch.nn.modules.activation.Tanh');
+  const name = /^torch\.nn\.(?:modules\.(?:activation|linear)\.)?(\w+)$/.exec(path)?.[1];
+  if (name !== undefined && Object.hasOwn(DENSE_ACTIVATIONS, name)) return DENSE_ACTIVATIONS[name]!;
+  throw field.error(
+    'activation_function',
+    `is "${path}", which is not supported; supported are ${Object.keys(DENSE_ACTIVATIONS)
+      .map((word) => `torch.nn.${word}`)
+      .join(', ')}`,
+    'E_UNSUPPORTED',
+  );
+}
+
+async function readDense(directory: ModelDirectory, module: Module): Promise<PipelineStep> {
+  const file = `${module.path}/config.json`;
+  const field = reader(await directory.json(file), file);
+  refuseOtherFeatures(field);
+  if (field.boolean('use_residual', false))
+    throw field.error('use_residual', 'is not supported', 'E_UNSUPPORTED');
+  return {
+    kind: 'dense',
+    inFeatures: field.integer('in_features', { min: 1 }),
+    outFeatures: field.integer('out_features', { min: 1 }),
+    activation: readActivation(field),
+    bias: field.boolean('bias', true),
+    directory: module.path,
+  };
+}
+
+async function readSteps(directory: ModelDirectory, modules: readonly Module[]): Promise<PipelineStep[]> {
+  const steps: PipelineStep[] = [];
+  for (const module of modules) {
+    if (module.kind === 'Dense') {
+      steps.push(await readDense(directory, module));
+    } else if (module.kind === 'Normalize') {
+      refuseOtherFeatures(await moduleConfig(directory, module));
+      steps.push({ kind: 'normalize' });
+    } else if (module.kind !== 'Dropout') {
+      throw new PadlessError(
+        'E_UNSUPPORTED',
+        `${MODULES}: a second ${module.kind} is not supported; one Transformer, one Pooling, then Dense and Normalize are.`,
+        { field: 'type' },
+      );
+    }
+  }
+  return steps;
+}
+
+/** Each Dense takes what the module before it gives. */
+function checkWidths(steps: readonly PipelineStep[], pooled: number | undefined): void {
+  let width = pooled;
+  for (const step of steps) {
+    if (step.kind !== 'dense') continue;
+    if (width !== undefined && step.inFeatures !== width) {
+      throw new PadlessError(
+        'E_BAD_CONFIG',
+        `${step.directory}/config.json: "in_features" is ${step.inFeatures}, but the module before gives ${width} values.`,
+        { field: 'in_features' },
+      );
+    }
+    width = step.outFeatures;
+  }
+}
+
+/** Prompts by name; null, as newer versions write for a name without a prompt, is the empty prompt. */
+function readPrompts(field: Reader): Record<string, string> {
+  const prompts = field.optionalObject('prompts');
+  if (!prompts) return {};
+  return Object.fromEntries(prompts.keys().map((name) => [name, prompts.optionalString(name) ?? '']));
+}
+
+function readSettings(
+  field: Reader,
+): Pick<PipelineSpec, 'prompts' | 'defaultPromptName' | 'similarity' | 'truncateDim'> {
+  const prompts = readPrompts(field);
+  const defaultPromptName = field.optionalString('default_prompt_name');
+  if (defaultPromptName !== undefined && !Object.hasOwn(prompts, defaultPromptName)) {
+    throw field.error(
+      'default_prompt_name',
+      `is "${defaultPromptName}", but "prompts" has only ${Object.keys(prompts).join(', ') || 'none'}`,
+    );
+  }
+  const truncateDim = field.optionalInteger('truncate_dim', { min: 1 });
+  return {
+    prompts,
+    ...(defaultPromptName !== undefined && { defaultPromptName }),
+    similarity: field.oneOf('similarity_fn_name', ['cosine', 'dot', 'euclidean', 'manhattan'], 'cosine'),
+    ...(truncateDim !== undefined && { truncateDim }),
+  };
+}
+
+/**
+ * Reads the sentence-transformers chain of a model directory: Transformer, Pooling, then any of Dense and
+ * Normalize. Undefined for a directory without modules.json and for a cross-encoder, which pools nothing.
+ *
+ * @throws PadlessError E_BAD_CONFIG for files that are incomplete or contradict one another, E_UNSUPPORTED for
+ * modules, activations, pooling modes and settings that nothing here computes, E_NOT_FOUND for missing files.
+ */
+export async function parsePipeline(directory: ModelDirectory): Promise<PipelineSpec | undefined> {
+  const list = await directory.jsonArray(MODULES);
+  if (!list) return undefined;
+  const settings = reader((await directory.json(SETTINGS, { optional: true })) ?? {}, SETTINGS);
+  if (settings.optionalString('model_type') === 'CrossEncoder') return undefined;
+  const [transformer, pooling, ...rest] = list.map(readModule);
+  if (transformer?.kind !== 'Transformer' || pooling?.kind !== 'Pooling') {
+    throw new PadlessError(
+      'E_UNSUPPORTED',
+      `${MODULES}: the chain must begin with a Transformer and a Pooling, not ${[transformer, pooling].map((module) => module?.kind ?? 'nothing').join(' and ')}.`,
+      { field: MODULES },
+    );
+  }
+  const poolingFile = `${pooling.path}/config.json`;
+  const pooled = readPooling(reader(await directory.json(poolingFile), poolingFile));
+  const steps = await readSteps(directory, rest);
+  checkWidths(steps, pooled.embeddingDimension && pooled.embeddingDimension * pooled.pooling.length);
+  return {
+    encoderDirectory: transformer.path,
+    ...pooled,
+    steps,
+    ...readSettings(settings),
+    ...(await readTokenLimits(directory, transformer.path)),
+  };
+}

@@ -1,0 +1,80 @@
+import type { ModelDirectory } from './directory';
+import { reader, type Reader } from './reader';
+
+/** The names the Transformer module has given its settings over the years; the first that says anything counts. */
+const FILES = [
+  'sentence_bert_config.json',
+  'sentence_roberta_config.json',
+  'sentence_distilbert_config.json',
+  'sentence_camembert_config.json',
+  'sentence_albert_config.json',
+  'sentence_xlm-roberta_config.json',
+  'sentence_xlnet_config.json',
+];
+
+/** Arguments for transformers that change no number here; any other could. */
+const HARMLESS: Readonly<Record<string, readonly string[]>> = {
+  model: [
+    'add_pooling_layer',
+    'attn_implementation',
+    'dtype',
+    'torch_dtype',
+    'trust_remote_code',
+    'use_safetensors',
+  ],
+  processor: ['model_max_length', 'padding_side', 'trust_remote_code', 'use_fast'],
+  config: ['trust_remote_code'],
+};
+
+/** What only other kinds of sentence-transformers models use. */
+const MULTI_VECTOR = ['query_length', 'document_length', 'query_expansion'];
+
+/** The arguments of one kind, by their new and their old key. */
+function argumentsFor(field: Reader, kind: 'model' | 'processor' | 'config'): Reader | undefined {
+  const given = field.optionalObject([
+    `${kind}_kwargs`,
+    kind === 'processor' ? 'tokenizer_args' : `${kind}_args`,
+  ]);
+  for (const key of given?.keys() ?? []) {
+    if (!HARMLESS[kind]!.includes(key) && given!.has(key)) {
+      throw given!.error(key, 'is an argument for transformers that is not supported here', 'E_UNSUPPORTED');
+    }
+  }
+  return given;
+}
+
+/** Refuses a Transformer module that puts out anything but the last hidden state of text. */
+function refuseOtherOutputs(field: Reader): void {
+  field.oneOf('transformer_task', ['feature-extraction'], 'feature-extraction');
+  field.oneOf('module_output_name', ['token_embeddings'], 'token_embeddings');
+  const text = field.optionalObject('modality_config')?.optionalObject('text');
+  text?.oneOf('method', ['forward'], 'forward');
+  text?.oneOf('method_output_name', ['last_hidden_state'], 'last_hidden_state');
+  for (const key of MULTI_VECTOR) {
+    if (field.has(key))
+      throw field.error(key, 'is a setting of multi-vector models, which are not supported', 'E_UNSUPPORTED');
+  }
+}
+
+/** Reads what the Transformer module in `folder` says about its input. */
+export async function readTokenLimits(
+  directory: ModelDirectory,
+  folder: string,
+): Promise<{ maxSeqLength?: number; doLowerCase: boolean }> {
+  for (const name of FILES) {
+    const file = folder === '' ? name : `${folder}/${name}`;
+    const values = await directory.json(file, { optional: true });
+    if (!values || Object.keys(values).length === 0) continue;
+    const field = reader(values, file);
+    refuseOtherOutputs(field);
+    argumentsFor(field, 'model');
+    argumentsFor(field, 'config');
+    const fromTokenizer = argumentsFor(field, 'processor')?.optionalInteger('model_max_length', { min: 1 });
+    const maxSeqLength = fromTokenizer ?? field.optionalInteger('max_seq_length', { min: 1 });
+    return {
+      ...(maxSeqLength !== undefined && { maxSeqLength }),
+      doLowerCase: field.boolean('do_lower_case', false),
+    };
+  }
+  return { doLowerCase: false };
+}
