@@ -1,6 +1,7 @@
 // Worker threads shared by every model in the process.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 namespace padless {
@@ -23,7 +24,7 @@ class ThreadPool {
 
  private:
   ThreadPool();
-  ~ThreadPool();
+  ~ThreadPool() = default;
   struct State;
   State* state_;
 };
@@ -36,8 +37,8 @@ class SpinBarrier {
 
  private:
   const int count_;
-  alignas(64) int arrived_ = 0;
-  alignas(64) int phase_ = 0;
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<int> phase_{0};
 };
 
 /** Logical CPUs this process may use: its affinity mask and its cgroup's quota, at least 1. */

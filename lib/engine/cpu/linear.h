@@ -5,21 +5,70 @@
 #include <memory>
 
 #include "lib/core/status.h"
+#include "lib/engine/cpu/aligned_buffer.h"
 #include "lib/engine/cpu/context.h"
 #include "lib/engine/cpu/gemm/kernel.h"
 #include "lib/engine/weights.h"
 
 namespace padless {
 
-/**
- * Panels of `kernel->panel_columns` outputs (the last may be narrower) that hold every input, zero padded;
- * one panel is what a micro-kernel multiplies at a time.
- */
+/** How many panels a linear layer has and where each lies; fixed by its sizes and the kernel. */
+class PanelLayout {
+ public:
+  PanelLayout() = default;
+  PanelLayout(const GemmKernel& kernel, int64_t in_features, int64_t out_features, bool glu);
+
+  int64_t panels() const { return panels_; }
+  int64_t steps() const { return steps_; }
+  /** Vectors of a panel; the last may hold fewer. */
+  int vectors(int64_t panel) const;
+  /** Columns of the result that a panel yields, and the first of them. */
+  int columns(int64_t panel) const;
+  int64_t first_column(int64_t panel) const { return panel * panel_columns_; }
+  /** The stacked output feature behind a panel's vector and lane, or -1 for padding. */
+  int64_t source_row(int64_t panel, int vector, int lane) const;
+  /** Lanes before a panel: where its bias, scales and sums begin. */
+  int64_t first_lane(int64_t panel) const { return panel * panel_vectors_ * lanes_; }
+  int64_t lanes_total() const;
+  int64_t byte_offset(int64_t panel) const { return panel * panel_vectors_ * vector_bytes_ * steps_; }
+  int64_t bytes_total() const { return lanes_total() / lanes_ * vector_bytes_ * steps_; }
+
+ private:
+  int64_t result_columns_ = 0;
+  int64_t panels_ = 0;
+  int64_t steps_ = 0;
+  int64_t panel_columns_ = 0;  // of the result, of a full panel
+  int64_t vector_bytes_ = 0;   // of one step
+  int panel_vectors_ = 0;      // of a full panel
+  int lanes_ = 0;
+  bool glu_ = false;
+};
+
 class CpuLinearWeight final : public LinearWeight {
  public:
-  int64_t in_features() const override;
-  int64_t out_features() const override;
-  size_t bytes() const override;
+  int64_t in_features() const override { return in_features_; }
+  int64_t out_features() const override { return out_features_; }
+  size_t bytes() const override { return bytes_; }
+
+  const GemmKernel& kernel() const { return *kernel_; }
+  const PanelLayout& layout() const { return layout_; }
+  bool glu() const { return glu_; }
+
+  /** Sets the fields of `task` that depend on the weight and the panel alone. */
+  void describe_panel(int64_t panel, PanelTask& task) const;
+
+ private:
+  friend class LinearPacker;
+  const GemmKernel* kernel_ = nullptr;
+  PanelLayout layout_;
+  int64_t in_features_ = 0;
+  int64_t out_features_ = 0;
+  bool glu_ = false;
+  size_t bytes_ = 0;
+  AlignedBuffer panels_;
+  AlignedBuffer bias_;         // f32 [lanes], or null
+  AlignedBuffer scales_;       // f32 [lanes], quantised only
+  AlignedBuffer column_sums_;  // i32 [lanes], quantised only
 };
 
 /**

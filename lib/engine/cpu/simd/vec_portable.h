@@ -21,8 +21,8 @@ struct Vec {
   Float4 v;
 };
 
-inline Float4 as_float(Int4 bits) { return reinterpret_cast<Float4&>(bits); }
-inline Int4 as_int(Float4 value) { return reinterpret_cast<Int4&>(value); }
+inline Float4 as_float(Int4 bits) { return reinterpret_cast<Float4>(bits); }
+inline Int4 as_int(Float4 value) { return reinterpret_cast<Int4>(value); }
 inline Vec select(Int4 mask, Vec x, Vec y) { return {as_float((mask & as_int(x.v)) | (~mask & as_int(y.v)))}; }
 
 inline Vec zero() { return {Float4{0, 0, 0, 0}}; }

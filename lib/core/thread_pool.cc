@@ -1,0 +1,185 @@
+#include "lib/core/thread_pool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <dlfcn.h>
+#include <pthread.h>
+#endif
+
+namespace padless {
+namespace {
+
+// Waking a sleeping thread takes tens of microseconds; the gap between two regions of one forward is shorter.
+constexpr std::chrono::microseconds kSpinTime(50);
+// Reading the clock costs as much as several pauses.
+constexpr int kPausesPerClockRead = 32;
+
+constexpr int kWidthBits = 16;
+constexpr uint64_t kWidthMask = (uint64_t{1} << kWidthBits) - 1;
+
+thread_local bool inside_region = false;
+
+void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/** Pauses until `done` returns true, for at most `limit`; returns whether it did. */
+template <class Predicate>
+bool spin_until(Predicate done, std::chrono::microseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  do {
+    for (int i = 0; i < kPausesPerClockRead; ++i) {
+      if (done()) return true;
+      pause_cpu();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return done();
+}
+
+/** Keeps this library loaded for good: its sleeping threads must have code to return to after a dlclose. */
+void pin_library() {
+#if defined(__linux__) || defined(__APPLE__)
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&pin_library), &info) != 0 && info.dli_fname != nullptr) {
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+#endif
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  std::mutex region;  // held by the caller whose region runs
+
+  // The region that runs; read by its workers alone, without whom it does not end.
+  const std::function<void(int, int)>* work = nullptr;
+  // Counts regions, with the width of the current one in the low bits: a worker outside it may look late.
+  alignas(64) std::atomic<uint64_t> ticket{0};
+  alignas(64) std::atomic<int> unfinished{0};
+
+  std::mutex sleep;  // guards what follows
+  std::condition_variable wake;
+  int sleepers = 0;
+  std::condition_variable finished;
+  bool caller_sleeps = false;
+
+  int workers = 0;
+
+  void worker(int index, uint64_t seen);
+  void start_workers(int count);
+  void begin(int threads, const std::function<void(int, int)>& region_work);
+  void await_workers();
+};
+
+void ThreadPool::State::worker(int index, uint64_t seen) {
+  inside_region = true;
+  const auto has_news = [&] { return ticket.load(std::memory_order_acquire) != seen; };
+  for (;;) {
+    if (!spin_until(has_news, kSpinTime)) {
+      std::unique_lock<std::mutex> lock(sleep);
+      ++sleepers;
+      wake.wait(lock, has_news);
+      --sleepers;
+    }
+    seen = ticket.load(std::memory_order_acquire);
+    const int width = static_cast<int>(seen & kWidthMask);
+    if (index >= width) continue;
+    (*work)(index, width);
+    if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      std::lock_guard<std::mutex> lock(sleep);
+      if (caller_sleeps) finished.notify_one();
+    }
+  }
+}
+
+void ThreadPool::State::start_workers(int count) {
+  if (workers == 0) pin_library();
+  const uint64_t seen = ticket.load(std::memory_order_relaxed);
+  for (; workers < count; ++workers) {
+    std::thread([this, index = workers + 1, seen] { worker(index, seen); }).detach();
+  }
+}
+
+void ThreadPool::State::begin(int threads, const std::function<void(int, int)>& region_work) {
+  work = &region_work;
+  unfinished.store(threads - 1, std::memory_order_relaxed);
+  bool somebody_sleeps;
+  {
+    // Under the lock, so that no worker decides to sleep between the two lines.
+    std::lock_guard<std::mutex> lock(sleep);
+    const uint64_t regions = ticket.load(std::memory_order_relaxed) >> kWidthBits;
+    ticket.store(((regions + 1) << kWidthBits) | static_cast<uint64_t>(threads), std::memory_order_release);
+    somebody_sleeps = sleepers > 0;
+  }
+  if (somebody_sleeps) wake.notify_all();
+}
+
+void ThreadPool::State::await_workers() {
+  const auto done = [&] { return unfinished.load(std::memory_order_acquire) == 0; };
+  if (spin_until(done, kSpinTime)) {
+    // The last worker may still hold `sleep`; it touches nothing of the region any more.
+    return;
+  }
+  std::unique_lock<std::mutex> lock(sleep);
+  caller_sleeps = true;
+  finished.wait(lock, done);
+  caller_sleeps = false;
+}
+
+ThreadPool::ThreadPool() : state_(new State) {
+#if defined(__linux__) || defined(__APPLE__)
+  // A forked child has none of the workers, and maybe locks held by threads that it does not have.
+  pthread_atfork(nullptr, nullptr, [] {
+    inside_region = false;
+    shared().state_ = new State;
+  });
+#endif
+}
+
+ThreadPool& ThreadPool::shared() {
+  // Never destroyed: its threads may sleep in it while the process exits.
+  static ThreadPool* pool = new ThreadPool;
+  return *pool;
+}
+
+void ThreadPool::run(int threads, const std::function<void(int index, int count)>& work) {
+  threads = std::min(threads, static_cast<int>(kWidthMask));
+  if (threads <= 1 || inside_region) {
+    const bool outer = std::exchange(inside_region, true);
+    work(0, 1);
+    inside_region = outer;
+    return;
+  }
+  State& state = *state_;
+  std::lock_guard<std::mutex> turn(state.region);
+  state.start_workers(threads - 1);
+  state.begin(threads, work);
+  inside_region = true;
+  work(0, threads);
+  inside_region = false;
+  state.await_workers();
+}
+
+void SpinBarrier::wait() {
+  const int phase = phase_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    phase_.store(phase + 1, std::memory_order_release);
+    return;
+  }
+  const auto released = [&] { return phase_.load(std::memory_order_acquire) != phase; };
+  while (!spin_until(released, kSpinTime)) std::this_thread::yield();
+}
+
+}  // namespace padless

@@ -1,0 +1,114 @@
+// The loops of a matrix product over one panel, for any Dot: the instruction that multiplies 4 bytes of a row
+// against a vector of weights and adds to a vector of sums.
+//
+//   struct Dot {
+//     using Scalar;                     // float or int32_t
+//     using Sums, Weights, Input;       // registers
+//     static constexpr int kVectorBytes;  // of weights that a step takes from memory
+//     static Sums zero();  static Sums load(const Scalar*);  static void store(Scalar*, Sums);
+//     static Weights weights(const char*);  static Input input(const char*);  // `input` repeats 4 bytes
+//     static Sums add(Sums, Input, Weights);
+//     static simd::Vec value(const PanelTask&, int64_t row, const Scalar* row_sums, int vector);
+//   };
+#pragma once
+
+#include "lib/engine/cpu/gemm/epilogue.h"
+
+namespace padless {
+namespace {
+
+/** Bytes of A that a step consumes. */
+constexpr int kStepBytes = 4;
+/** How far ahead of its use a panel is fetched: a few hundred cycles of steps. */
+constexpr int kPrefetchBytes = 2048;
+
+/** sums[rows, vectors] = (resume ? sums : 0) + a * panel over `steps` steps. All sums stay in registers. */
+template <class Dot, int kRows, int kVectors>
+void multiply_tile(const char* a, int64_t a_stride, const char* panel, int64_t steps, typename Dot::Scalar* sums,
+                   bool resume) {
+  constexpr int kLanes = simd::Vec::kLanes;
+  constexpr int kPanelStep = kVectors * Dot::kVectorBytes;
+  typename Dot::Sums total[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) total[r][v] = Dot::zero();
+  }
+  if (resume) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) total[r][v] = Dot::load(sums + (r * kVectors + v) * kLanes);
+    }
+  }
+  const char* row[kRows];
+  for (int r = 0; r < kRows; ++r) row[r] = a + r * a_stride;
+  for (int64_t step = 0; step < steps; ++step) {
+    typename Dot::Weights weights[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) weights[v] = Dot::weights(panel + v * Dot::kVectorBytes);
+    for (int byte = 0; byte < kPanelStep; byte += 64) __builtin_prefetch(panel + kPrefetchBytes + byte);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const typename Dot::Input input = Dot::input(row[r] + step * kStepBytes);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) total[r][v] = Dot::add(total[r][v], input, weights[v]);
+    }
+    panel += kPanelStep;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) Dot::store(sums + (r * kVectors + v) * kLanes, total[r][v]);
+  }
+}
+
+template <class Dot>
+using MultiplyTile = void (*)(const char*, int64_t, const char*, int64_t, typename Dot::Scalar*, bool);
+
+/** The tile function of every height up to `kTileRows` at one width, by height - 1. */
+template <class Dot, int kTileRows, int kVectors>
+struct TilesByRows {
+  MultiplyTile<Dot> tiles[kTileRows];
+  constexpr TilesByRows() : tiles() { fill<1>(); }
+  template <int kRows>
+  constexpr void fill() {
+    tiles[kRows - 1] = multiply_tile<Dot, kRows, kVectors>;
+    if constexpr (kRows < kTileRows) fill<kRows + 1>();
+  }
+};
+
+template <class Dot, int kTileRows, int kMaxVectors>
+const MultiplyTile<Dot>* choose_tiles(int vectors) {
+  static constexpr TilesByRows<Dot, kTileRows, kMaxVectors> kTiles;
+  if constexpr (kMaxVectors > 1) {
+    if (vectors < kMaxVectors) return choose_tiles<Dot, kTileRows, kMaxVectors - 1>(vectors);
+  }
+  return kTiles.tiles;
+}
+
+template <class Dot, int kTileRows, int kMaxVectors>
+void multiply_panel(const PanelTask& task) {
+  const MultiplyTile<Dot>* tiles = choose_tiles<Dot, kTileRows, kMaxVectors>(task.vectors);
+  const FinishTile<Dot> finish =
+      task.glu ? choose_finish<Dot, true>(task.activation) : choose_finish<Dot, false>(task.activation);
+  const int width = task.vectors * simd::Vec::kLanes;
+  const bool one_block = task.block_steps >= task.steps;
+  for (int64_t step = 0; step < task.steps; step += task.block_steps) {
+    const int64_t left = task.steps - step;
+    const bool last = left <= task.block_steps;
+    const int64_t steps = last ? left : task.block_steps;
+    const char* panel = task.panel + step * task.vectors * Dot::kVectorBytes;
+    for (int64_t row = 0; row < task.rows; row += kTileRows) {
+      const int rows = task.rows - row < kTileRows ? static_cast<int>(task.rows - row) : kTileRows;
+      typename Dot::Scalar* sums =
+          static_cast<typename Dot::Scalar*>(task.accumulators) + (one_block ? 0 : row * width);
+      tiles[rows - 1](task.a + row * task.a_stride + step * kStepBytes, task.a_stride, panel, steps, sums,
+                      step > 0);
+      if (last) finish(task, row, rows, sums);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace padless

@@ -1,0 +1,149 @@
+#include "lib/engine/cpu/isa.h"
+
+#include <cstdint>
+#include <fstream>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace padless {
+namespace {
+
+#if defined(__x86_64__)
+
+struct CpuidLeaf {
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+  CpuidLeaf(uint32_t leaf, uint32_t subleaf) { __get_cpuid_count(leaf, subleaf, &eax, &ebx, &ecx, &edx); }
+};
+
+bool bit(uint32_t word, int index) { return (word >> index) & 1u; }
+
+/** XCR0: the register states that the operating system saves. */
+uint64_t saved_states() {
+  uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t{high} << 32) | low;
+}
+
+/** Linux gives a process the tile registers (state component 18) only when it asks. */
+bool request_tiles() {
+#if defined(__linux__)
+  constexpr long kArchReqXcompPerm = 0x1023;
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+CpuIsa ask_processor() {
+  CpuIsa isa;
+  const CpuidLeaf features(1, 0);
+  const bool xgetbv = bit(features.ecx, 27);
+  const uint64_t states = xgetbv ? saved_states() : 0;
+  const bool ymm_saved = (states & 0x6) == 0x6;
+  const bool zmm_saved = (states & 0xe6) == 0xe6;
+  const bool tiles_saved = (states & 0x60000) == 0x60000;
+
+  const CpuidLeaf extended(7, 0);
+  const CpuidLeaf extended1(7, 1);
+  const bool fma = bit(features.ecx, 12);
+  const bool f16c = bit(features.ecx, 29);
+  const bool avx2 = bit(extended.ebx, 5);
+  const bool bmi2 = bit(extended.ebx, 8);
+  if (!(ymm_saved && fma && f16c && avx2 && bmi2)) return isa;
+  isa.level = IsaLevel::kAvx2;
+  isa.avx_vnni = bit(extended1.eax, 4);
+
+  const bool avx512 =
+      bit(extended.ebx, 16) && bit(extended.ebx, 17) && bit(extended.ebx, 30) && bit(extended.ebx, 31);
+  if (!(zmm_saved && avx512)) return isa;
+  isa.level = IsaLevel::kAvx512;
+  isa.avx512_vnni = bit(extended.ecx, 11);
+  isa.avx512_bf16 = bit(extended1.eax, 5);
+
+  const bool tiles = bit(extended.edx, 24) && tiles_saved && request_tiles();
+  isa.amx_bf16 = tiles && bit(extended.edx, 22);
+  isa.amx_int8 = tiles && bit(extended.edx, 25);
+  return isa;
+}
+
+#else
+
+CpuIsa ask_processor() { return {}; }
+
+#endif
+
+}  // namespace
+
+CpuIsa detect_cpu_isa() {
+  static const CpuIsa isa = ask_processor();
+  return isa;
+}
+
+CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level) {
+  CpuIsa result = isa;
+  if (level < result.level) result.level = level;
+  if (result.level < IsaLevel::kAvx512) {
+    result.avx512_vnni = result.avx512_bf16 = result.amx_bf16 = result.amx_int8 = false;
+  }
+  if (result.level < IsaLevel::kAvx2) result.avx_vnni = false;
+  return result;
+}
+
+std::string isa_name(const CpuIsa& isa) {
+  std::string name;
+  switch (isa.level) {
+    case IsaLevel::kPortable:
+#if defined(__aarch64__)
+      name = "neon";
+#else
+      name = "portable";
+#endif
+      break;
+    case IsaLevel::kAvx2: name = "avx2"; break;
+    case IsaLevel::kAvx512: name = "avx512"; break;
+  }
+  if (isa.avx512_vnni || (isa.avx_vnni && isa.level == IsaLevel::kAvx2)) name += "+vnni";
+  if (isa.avx512_bf16) name += "+bf16";
+  if (isa.amx_bf16 || isa.amx_int8) name += "+amx";
+  return name;
+}
+
+CacheSizes detect_cache_sizes() {
+  CacheSizes sizes;
+#if defined(__linux__)
+  const std::string root = "/sys/devices/system/cpu/cpu0/cache/index";
+  for (int index = 0; index < 8; ++index) {
+    const std::string entry = root + std::to_string(index);
+    int level = 0;
+    std::string type;
+    size_t kib = 0;
+    if (!(std::ifstream(entry + "/level") >> level)) break;
+    std::ifstream(entry + "/type") >> type;
+    std::ifstream(entry + "/size") >> kib;  // "512K"
+    if (type == "Instruction" || kib == 0) continue;
+    if (level == 1) sizes.l1d = kib * 1024;
+    if (level == 2) sizes.l2 = kib * 1024;
+    if (level == 3) sizes.l3 = kib * 1024;
+  }
+#elif defined(__APPLE__)
+  const auto read = [](const char* name, size_t& value) {
+    size_t found = 0;
+    size_t length = sizeof found;
+    if (sysctlbyname(name, &found, &length, nullptr, 0) == 0 && found > 0) value = found;
+  };
+  read("hw.perflevel0.l1dcachesize", sizes.l1d);
+  read("hw.perflevel0.l2cachesize", sizes.l2);
+#endif
+  return sizes;
+}
+
+}  // namespace padless

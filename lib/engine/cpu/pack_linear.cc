@@ -1,0 +1,199 @@
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "lib/core/thread_pool.h"
+#include "lib/engine/cpu/gemm/select.h"
+#include "lib/engine/cpu/linear.h"
+
+namespace padless {
+namespace {
+
+Status check_source(const LinearSource& source) {
+  PADLESS_CHECK(!source.parts.empty(), Code::kInvalidArgument, "parts", "a linear layer needs at least one part");
+  const auto is_float = [](DType dtype) {
+    return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+  };
+  const int64_t in_features = source.parts[0].weight.shape.size() == 2 ? source.parts[0].weight.shape[1] : 0;
+  for (const LinearPart& part : source.parts) {
+    const HostTensor& weight = part.weight;
+    PADLESS_CHECK(weight.shape.size() == 2 && weight.shape[0] > 0 && weight.shape[1] > 0 && weight.data,
+                  Code::kInvalidArgument, "weight", "a linear weight must be a [out, in] matrix");
+    PADLESS_CHECK(weight.shape[1] == in_features, Code::kInvalidArgument, "weight", "stacked weights have ",
+                  in_features, " and ", weight.shape[1], " inputs");
+    PADLESS_CHECK(is_float(weight.dtype), Code::kUnsupported, "weight", "linear weights of dtype ",
+                  dtype_name(weight.dtype), "; supported are f32, f16 and bf16");
+    if (!part.bias.data) continue;
+    PADLESS_CHECK(part.bias.elements() == weight.shape[0], Code::kInvalidArgument, "bias", "a bias of ",
+                  part.bias.elements(), " elements for ", weight.shape[0], " outputs");
+    PADLESS_CHECK(is_float(part.bias.dtype), Code::kUnsupported, "bias", "biases of dtype ",
+                  dtype_name(part.bias.dtype), "; supported are f32, f16 and bf16");
+  }
+  if (source.glu) {
+    PADLESS_CHECK(source.parts.size() == 2 && source.parts[0].weight.shape == source.parts[1].weight.shape,
+                  Code::kInvalidArgument, "glu", "a GLU needs exactly two parts of equal shape: gate and up");
+  }
+  return Status::ok();
+}
+
+/** dst[i] = float(tensor[first + i]). */
+void read_floats(const HostTensor& tensor, int64_t first, int64_t count, float* dst) {
+  // Tensors of a mapped file may lie at any byte: memcpy, not a typed load.
+  const char* src = static_cast<const char*>(tensor.data) + first * static_cast<int64_t>(dtype_size(tensor.dtype));
+  if (tensor.dtype == DType::kF32) {
+    std::memcpy(dst, src, static_cast<size_t>(count) * sizeof(float));
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, src + i * 2, sizeof bits);
+    dst[i] = tensor.dtype == DType::kBF16 ? bf16_to_float(bits) : f16_to_float(bits);
+  }
+}
+
+}  // namespace
+
+/** Fills one weight, panel by panel; panels are independent of each other. */
+class LinearPacker {
+ public:
+  LinearPacker(const GemmKernel& kernel, const LinearSource& source)
+      : kernel_(kernel), source_(source), weight_(std::make_shared<CpuLinearWeight>()) {}
+
+  Status allocate();
+  void pack(int threads);
+  std::shared_ptr<const LinearWeight> take() { return std::move(weight_); }
+
+ private:
+  struct SourceRow {
+    const LinearPart* part = nullptr;  // null: padding
+    int64_t row = 0;
+  };
+  SourceRow find_row(int64_t stacked_row) const;
+  void pack_panel(int64_t panel, float* row_values);
+  template <class Element, class Convert>
+  void scatter_row(const float* values, int64_t panel, int vector, int lane, Convert convert);
+  void scatter_quantised(const float* values, int64_t panel, int vector, int lane);
+
+  const GemmKernel& kernel_;
+  const LinearSource& source_;
+  std::shared_ptr<CpuLinearWeight> weight_;
+};
+
+Status LinearPacker::allocate() {
+  int64_t rows = 0;
+  bool has_bias = false;
+  for (const LinearPart& part : source_.parts) {
+    rows += part.weight.shape[0];
+    has_bias = has_bias || part.bias.data;
+  }
+  CpuLinearWeight& weight = *weight_;
+  weight.kernel_ = &kernel_;
+  weight.in_features_ = source_.parts[0].weight.shape[1];
+  weight.out_features_ = source_.glu ? rows / 2 : rows;
+  weight.glu_ = source_.glu;
+  weight.layout_ = PanelLayout(kernel_, weight.in_features_, weight.out_features_, source_.glu);
+
+  const size_t lane_bytes = static_cast<size_t>(weight.layout_.lanes_total()) * 4;
+  const auto reserve = [&](AlignedBuffer& buffer, size_t bytes) {
+    buffer = allocate_aligned(bytes);
+    if (buffer) {
+      std::memset(buffer.get(), 0, bytes);
+      weight.bytes_ += bytes;
+    }
+    return buffer != nullptr;
+  };
+  bool enough = reserve(weight.panels_, static_cast<size_t>(weight.layout_.bytes_total()));
+  if (has_bias) enough = enough && reserve(weight.bias_, lane_bytes);
+  if (kernel_.panel == PanelFormat::kI8) {
+    enough = enough && reserve(weight.scales_, lane_bytes) && reserve(weight.column_sums_, lane_bytes);
+  }
+  PADLESS_CHECK(enough, Code::kOutOfMemory, "weight", "no memory for a packed weight of ",
+                weight.layout_.bytes_total(), " bytes");
+  return Status::ok();
+}
+
+LinearPacker::SourceRow LinearPacker::find_row(int64_t stacked_row) const {
+  if (stacked_row < 0) return {};
+  for (const LinearPart& part : source_.parts) {
+    if (stacked_row < part.weight.shape[0]) return {&part, stacked_row};
+    stacked_row -= part.weight.shape[0];
+  }
+  return {};
+}
+
+template <class Element, class Convert>
+void LinearPacker::scatter_row(const float* values, int64_t panel, int vector, int lane, Convert convert) {
+  const PanelLayout& layout = weight_->layout_;
+  const int64_t group = kernel_.group;
+  const int64_t step_stride = int64_t{layout.vectors(panel)} * kernel_.lanes * group;
+  Element* out = reinterpret_cast<Element*>(weight_->panels_.get() + layout.byte_offset(panel)) +
+                 (int64_t{vector} * kernel_.lanes + lane) * group;
+  const int64_t in_features = weight_->in_features_;
+  for (int64_t k = 0; k < in_features; ++k) out[(k / group) * step_stride + k % group] = convert(values[k]);
+}
+
+void LinearPacker::scatter_quantised(const float* values, int64_t panel, int vector, int lane) {
+  const int64_t in_features = weight_->in_features_;
+  float largest = 0;
+  for (int64_t k = 0; k < in_features; ++k) largest = std::max(largest, std::abs(values[k]));
+  const float scale = largest / 127.0f;
+  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  int32_t sum = 0;
+  scatter_row<int8_t>(values, panel, vector, lane, [&](float value) {
+    const int32_t code = static_cast<int32_t>(std::nearbyint(value * inverse));
+    sum += code;
+    return static_cast<int8_t>(code);
+  });
+  const int64_t index = weight_->layout_.first_lane(panel) + int64_t{vector} * kernel_.lanes + lane;
+  reinterpret_cast<float*>(weight_->scales_.get())[index] = scale;
+  reinterpret_cast<int32_t*>(weight_->column_sums_.get())[index] = sum;
+}
+
+void LinearPacker::pack_panel(int64_t panel, float* row_values) {
+  const PanelLayout& layout = weight_->layout_;
+  const int64_t in_features = weight_->in_features_;
+  for (int vector = 0; vector < layout.vectors(panel); ++vector) {
+    for (int lane = 0; lane < kernel_.lanes; ++lane) {
+      const SourceRow source = find_row(layout.source_row(panel, vector, lane));
+      if (!source.part) continue;
+      read_floats(source.part->weight, source.row * in_features, in_features, row_values);
+      switch (kernel_.panel) {
+        case PanelFormat::kF32:
+          scatter_row<float>(row_values, panel, vector, lane, [](float value) { return value; });
+          break;
+        case PanelFormat::kBF16:
+          scatter_row<uint16_t>(row_values, panel, vector, lane, float_to_bf16);
+          break;
+        case PanelFormat::kI8: scatter_quantised(row_values, panel, vector, lane); break;
+      }
+      if (source.part->bias.data) {
+        const int64_t index = layout.first_lane(panel) + int64_t{vector} * kernel_.lanes + lane;
+        read_floats(source.part->bias, source.row, 1, reinterpret_cast<float*>(weight_->bias_.get()) + index);
+      }
+    }
+  }
+}
+
+void LinearPacker::pack(int threads) {
+  std::atomic<int64_t> next{0};
+  const int64_t panels = weight_->layout_.panels();
+  ThreadPool::shared().run(static_cast<int>(std::min<int64_t>(threads, panels)), [&](int, int) {
+    std::vector<float> row_values(static_cast<size_t>(weight_->in_features_));
+    for (int64_t panel = next++; panel < panels; panel = next++) pack_panel(panel, row_values.data());
+  });
+}
+
+Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context, const LinearSource& source) {
+  const GemmKernel* kernel = select_gemm_kernel(context.isa, source.compute);
+  PADLESS_CHECK(kernel, Code::kUnsupported, "dtype",
+                "the CPU engine computes linear layers in f32, bf16 or int8, not in f16");
+  PADLESS_RETURN_IF_ERROR(check_source(source));
+  LinearPacker packer(*kernel, source);
+  PADLESS_RETURN_IF_ERROR(packer.allocate());
+  packer.pack(context.threads);
+  return packer.take();
+}
+
+}  // namespace padless

@@ -1,0 +1,43 @@
+// One block of rows on its way through a row program, and the parts of its steps that threads can share.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/engine/cpu/rows/plan.h"
+
+namespace padless {
+
+/** Memory of a block, sized by RowPlan's bytes a row times the block's rows. */
+struct BlockMemory {
+  char* temporaries = nullptr;
+  char* operand = nullptr;
+  float* operand_scale = nullptr;         // [rows]
+  int32_t* operand_zero_point = nullptr;  // [rows]
+};
+
+class RowBlock {
+ public:
+  /** Rows [first, first + rows) of the matrices. */
+  RowBlock(const RowPlan& plan, int64_t first, int64_t rows, const BlockMemory& memory)
+      : plan_(plan), first_(first), rows_(rows), memory_(memory) {}
+
+  int64_t rows() const { return rows_; }
+
+  /** Fills the operand buffer for rows [begin, end) of the block; nothing to do unless step.converts. */
+  void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const;
+  /** Computes panels [begin, end) for all rows, once the operand is there. */
+  void multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
+                void* accumulators) const;
+  void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
+
+ private:
+  /** Row `row` of the block. */
+  float* slot_row(Slot slot, int64_t row) const;
+
+  const RowPlan& plan_;
+  const int64_t first_;
+  const int64_t rows_;
+  const BlockMemory memory_;
+};
+
+}  // namespace padless

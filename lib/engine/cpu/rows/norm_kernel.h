@@ -1,0 +1,33 @@
+// Normalisation of rows; one set of functions an instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/engine/cpu/isa.h"
+
+namespace padless {
+
+struct NormTask {
+  const float* in = nullptr;  // [rows, columns]
+  int64_t in_stride = 0;
+  float* out = nullptr;  // [rows, columns]; may be `in`
+  int64_t out_stride = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  const float* gamma = nullptr;  // [columns]
+  const float* beta = nullptr;   // [columns], or null
+  float eps = 0;
+};
+
+struct NormKernels {
+  /** (x - mean) / sqrt(var + eps) * gamma + beta: Ba et al. 2016, statistics in two passes. */
+  void (*layer)(const NormTask& task);
+  /** x / sqrt(mean(x^2) + eps) * gamma + beta: Zhang and Sennrich 2019. */
+  void (*rms)(const NormTask& task);
+  /** x / max(||x||_2, eps); no gamma, no beta. */
+  void (*l2)(const NormTask& task);
+};
+
+const NormKernels& select_norm_kernels(const CpuIsa& isa);
+
+}  // namespace padless

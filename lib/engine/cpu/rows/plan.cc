@@ -1,0 +1,165 @@
+#include "lib/engine/cpu/rows/plan.h"
+
+#include <algorithm>
+
+#include "lib/engine/cpu/gemm/select.h"
+
+namespace padless {
+namespace {
+
+constexpr int64_t kLineBytes = 64;
+
+/** Bytes between rows such that equal columns of successive rows fall into different sets of a cache. */
+int64_t spread_stride(int64_t row_bytes) {
+  const int64_t lines = (row_bytes + kLineBytes - 1) / kLineBytes;
+  return (lines | 1) * kLineBytes;
+}
+
+/** Rows a multiple of 2 KiB apart share two sets of a 4 KiB way: eight of them and a panel do not fit. */
+bool rows_collide(int64_t stride_elements) { return stride_elements * 4 % 2048 == 0; }
+
+class Planner {
+ public:
+  Planner(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices, int64_t rows)
+      : context_(context), program_(program), matrices_(matrices), norms_(select_norm_kernels(context.isa)) {
+    plan_.rows = rows;
+  }
+
+  Result<RowPlan> plan() {
+    PADLESS_CHECK(plan_.rows >= 0, Code::kInvalidArgument, "rows", "rows is ", plan_.rows);
+    for (const RowSlot& slot : program_.slots) PADLESS_RETURN_IF_ERROR(add_slot(slot));
+    for (const RowStep& step : program_.steps) {
+      PADLESS_RETURN_IF_ERROR(std::visit([this](const auto& kind) { return add_step(kind); }, step));
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  template <class... Parts>
+  Status invalid(const Parts&... parts) const {
+    return Status(Code::kInvalidArgument,
+                  concat("row program step ", plan_.steps.size(), ": ", parts...), "program");
+  }
+
+  Status add_slot(const RowSlot& slot) {
+    PADLESS_CHECK(slot.cols > 0, Code::kInvalidArgument, "program", "a slot of ", slot.cols, " columns");
+    PlannedSlot planned;
+    if (slot.binding < 0) {
+      const int64_t bytes = spread_stride(slot.cols * 4);
+      planned.stride = bytes / 4;
+      planned.temporary_offset = plan_.temporary_bytes;
+      plan_.temporary_bytes += bytes;
+    } else {
+      PADLESS_CHECK(static_cast<size_t>(slot.binding) < matrices_.size(), Code::kInvalidArgument, "matrices",
+                    "binding ", slot.binding, " of ", matrices_.size(), " matrices");
+      const Matrix& matrix = matrices_[static_cast<size_t>(slot.binding)];
+      PADLESS_CHECK(matrix.dtype == DType::kF32, Code::kInvalidArgument, "matrices", "matrix ", slot.binding,
+                    " is ", dtype_name(matrix.dtype), "; the CPU engine keeps activations in f32");
+      PADLESS_CHECK(matrix.cols == slot.cols && matrix.stride >= matrix.cols && matrix.rows >= plan_.rows,
+                    Code::kInvalidArgument, "matrices", "matrix ", slot.binding, " is [", matrix.rows, ", ",
+                    matrix.cols, "] with stride ", matrix.stride, "; needed are ", plan_.rows, " rows of ",
+                    slot.cols);
+      PADLESS_CHECK(matrix.data || plan_.rows == 0, Code::kInvalidArgument, "matrices", "matrix ", slot.binding,
+                    " has no data");
+      planned.matrix = static_cast<float*>(matrix.data);
+      planned.stride = matrix.stride;
+    }
+    plan_.slots.push_back(planned);
+    return Status::ok();
+  }
+
+  /** -1 for a slot that does not exist. */
+  int64_t columns(Slot slot) const {
+    if (slot < 0 || static_cast<size_t>(slot) >= program_.slots.size()) return -1;
+    return program_.slots[static_cast<size_t>(slot)].cols;
+  }
+
+  Status add_step(const LinearStep& step) {
+    const auto* weight = dynamic_cast<const CpuLinearWeight*>(step.weight.get());
+    if (!weight) return invalid("its weight was not packed by the CPU engine");
+    const GemmKernel& kernel = weight->kernel();
+    if (!is_for_context(kernel)) return invalid("its weight was packed for another instruction set");
+    if (columns(step.in) != weight->in_features()) {
+      return invalid("a weight with ", weight->in_features(), " inputs reads ", columns(step.in), " columns");
+    }
+    if (columns(step.out) != weight->out_features()) {
+      return invalid("a weight with ", weight->out_features(), " outputs writes ", columns(step.out), " columns");
+    }
+    if (step.in == step.out) return invalid("a linear step cannot write to its own input");
+    if (step.residual != kNoSlot && columns(step.residual) != weight->out_features()) {
+      return invalid("a residual of ", columns(step.residual), " columns for ", weight->out_features());
+    }
+    PlannedLinear planned{weight, step.in, step.out, step.residual, step.activation, false};
+    planned.converts = kernel.convert_rows || rows_collide(plan_.slots[static_cast<size_t>(step.in)].stride);
+    if (planned.converts) {
+      plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(weight->layout().steps() * 4));
+    }
+    const int64_t vectors = std::max(kernel.vectors, kernel.glu_vectors);
+    plan_.accumulator_bytes = std::max(plan_.accumulator_bytes, vectors * kernel.lanes * 4);
+    plan_.steps.push_back(planned);
+    return Status::ok();
+  }
+
+  bool is_for_context(const GemmKernel& kernel) const {
+    for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
+      if (select_gemm_kernel(context_.isa, compute) == &kernel) return true;
+    }
+    return false;
+  }
+
+  Status add_step(const NormStep& step) {
+    PlannedNorm planned;
+    planned.normalize = step.kind == NormKind::kLayer ? norms_.layer : norms_.rms;
+    planned.eps = step.eps;
+    PADLESS_RETURN_IF_ERROR(set_norm_slots(step.in, step.out, planned));
+    if (!step.gamma) return invalid("a norm without gamma");
+    PADLESS_RETURN_IF_ERROR(read_vector(*step.gamma, "gamma", planned.columns, planned.gamma));
+    if (step.beta) PADLESS_RETURN_IF_ERROR(read_vector(*step.beta, "beta", planned.columns, planned.beta));
+    plan_.steps.push_back(planned);
+    return Status::ok();
+  }
+
+  Status add_step(const L2NormalizeStep& step) {
+    PlannedNorm planned;
+    planned.normalize = norms_.l2;
+    planned.eps = 1e-12f;
+    PADLESS_RETURN_IF_ERROR(set_norm_slots(step.in, step.out, planned));
+    plan_.steps.push_back(planned);
+    return Status::ok();
+  }
+
+  Status set_norm_slots(Slot in, Slot out, PlannedNorm& planned) const {
+    planned.in = in;
+    planned.out = out;
+    planned.columns = columns(in);
+    if (planned.columns < 0 || columns(out) != planned.columns) {
+      return invalid("a norm reads ", planned.columns, " and writes ", columns(out), " columns");
+    }
+    return Status::ok();
+  }
+
+  Status read_vector(const DeviceTensor& tensor, const char* name, int64_t length, const float*& data) const {
+    const Matrix view = tensor.view();
+    if (view.dtype != DType::kF32 || view.rows * view.cols != length) {
+      return invalid(name, " is ", dtype_name(view.dtype), " [", view.rows * view.cols, "]; needed is f32 [",
+                     length, "]");
+    }
+    data = static_cast<const float*>(view.data);
+    return Status::ok();
+  }
+
+  const CpuContext& context_;
+  const RowProgram& program_;
+  const std::span<const Matrix> matrices_;
+  const NormKernels& norms_;
+  RowPlan plan_;
+};
+
+}  // namespace
+
+Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
+                          int64_t rows) {
+  return Planner(context, program, matrices, rows).plan();
+}
+
+}  // namespace padless

@@ -1,0 +1,58 @@
+// A row program checked against its matrices and made ready for running: kernels chosen, memory laid out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "lib/core/status.h"
+#include "lib/engine/cpu/context.h"
+#include "lib/engine/cpu/linear.h"
+#include "lib/engine/cpu/rows/norm_kernel.h"
+#include "lib/engine/row_program.h"
+
+namespace padless {
+
+/** Where a slot's rows are: in a bound matrix, or at `offset` bytes a row of the block's temporaries. */
+struct PlannedSlot {
+  float* matrix = nullptr;        // row 0 of the bound matrix; null: a temporary
+  int64_t stride = 0;             // elements
+  int64_t temporary_offset = 0;   // bytes a row of the block
+};
+
+struct PlannedLinear {
+  const CpuLinearWeight* weight = nullptr;
+  Slot in = kNoSlot;
+  Slot out = kNoSlot;
+  Slot residual = kNoSlot;
+  Activation activation = Activation::kNone;
+  bool converts = false;  // rows of `in` go through an operand buffer first
+};
+
+struct PlannedNorm {
+  void (*normalize)(const NormTask&) = nullptr;
+  Slot in = kNoSlot;
+  Slot out = kNoSlot;
+  int64_t columns = 0;
+  const float* gamma = nullptr;
+  const float* beta = nullptr;
+  float eps = 0;
+};
+
+using PlannedStep = std::variant<PlannedLinear, PlannedNorm>;
+
+struct RowPlan {
+  std::vector<PlannedSlot> slots;
+  std::vector<PlannedStep> steps;
+  int64_t temporary_bytes = 0;     // a row: all temporaries
+  int64_t operand_stride = 0;      // bytes a row of the operand buffer, for the step that needs most
+  int64_t accumulator_bytes = 0;   // a row of the widest panel
+  int64_t rows = 0;
+};
+
+/** E_INVALID_ARGUMENT naming the step where shapes, dtypes, slots or kernels do not fit. */
+Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
+                          int64_t rows);
+
+}  // namespace padless

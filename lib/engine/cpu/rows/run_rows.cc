@@ -1,0 +1,139 @@
+#include "lib/engine/cpu/rows/run_rows.h"
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "lib/core/thread_pool.h"
+#include "lib/engine/cpu/rows/block.h"
+#include "lib/engine/cpu/rows/blocking.h"
+#include "lib/engine/cpu/rows/plan.h"
+#include "lib/engine/cpu/rows/workspace.h"
+
+namespace padless {
+namespace {
+
+int widest_tile(const RowPlan& plan) {
+  int rows = 1;
+  for (const PlannedStep& step : plan.steps) {
+    if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
+      rows = std::max(rows, linear->weight->kernel().tile_rows);
+    }
+  }
+  return rows;
+}
+
+/** Cuts a workspace into a block's parts and a thread's accumulators. */
+class BlockLayout {
+ public:
+  BlockLayout(const RowPlan& plan, int64_t block_rows, int tile_rows)
+      : temporaries_(plan.temporary_bytes * block_rows),
+        operand_(plan.operand_stride * block_rows),
+        row_values_((block_rows * 4 + 63) / 64 * 64),
+        accumulators_(plan.accumulator_bytes * ((block_rows + tile_rows - 1) / tile_rows * tile_rows)) {}
+
+  size_t block_bytes() const { return static_cast<size_t>(temporaries_ + operand_ + 2 * row_values_); }
+  size_t accumulator_bytes() const { return static_cast<size_t>(accumulators_); }
+
+  BlockMemory memory(char* base) const {
+    BlockMemory memory;
+    memory.temporaries = base;
+    memory.operand = base + temporaries_;
+    memory.operand_scale = reinterpret_cast<float*>(memory.operand + operand_);
+    memory.operand_zero_point = reinterpret_cast<int32_t*>(memory.operand + operand_ + row_values_);
+    return memory;
+  }
+
+ private:
+  int64_t temporaries_;
+  int64_t operand_;
+  int64_t row_values_;
+  int64_t accumulators_;
+};
+
+/** Threads take whole blocks of rows, one after another, through all steps. */
+Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSplit& split) {
+  const BlockLayout layout(plan, split.block_rows, widest_tile(plan));
+  const int64_t blocks = (plan.rows + split.block_rows - 1) / split.block_rows;
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> out_of_memory{false};
+  ThreadPool::shared().run(static_cast<int>(std::min<int64_t>(context.threads, blocks)), [&](int, int) {
+    char* base = thread_workspace(layout.block_bytes() + layout.accumulator_bytes());
+    if (!base) {
+      out_of_memory = true;
+      return;
+    }
+    char* accumulators = base + layout.block_bytes();
+    for (int64_t index = next++; index < blocks; index = next++) {
+      const int64_t first = index * split.block_rows;
+      const RowBlock block(plan, first, std::min(split.block_rows, plan.rows - first), layout.memory(base));
+      for (const PlannedStep& step : plan.steps) {
+        if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
+          const PanelLayout& panels = linear->weight->layout();
+          block.convert_operand(*linear, 0, block.rows());
+          block.multiply(*linear, 0, panels.panels(), choose_block_steps(panels, context.caches), accumulators);
+        } else {
+          block.normalize(std::get<PlannedNorm>(step), 0, block.rows());
+        }
+      }
+    }
+  });
+  PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "rows", "no memory for a block of ", split.block_rows, " rows");
+  return Status::ok();
+}
+
+struct RowRange {
+  int64_t begin;
+  int64_t end;
+};
+
+RowRange share_of(int64_t rows, int index, int count) { return {rows * index / count, rows * (index + 1) / count}; }
+
+/** All threads go through the steps together; each step's panels are taken one by one. */
+Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
+  const BlockLayout layout(plan, plan.rows, widest_tile(plan));
+  const int threads = context.threads;
+  char* base = thread_workspace(layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(threads));
+  PADLESS_CHECK(base, Code::kOutOfMemory, "rows", "no memory for a block of ", plan.rows, " rows");
+  const RowBlock block(plan, 0, plan.rows, layout.memory(base));
+  std::vector<std::atomic<int64_t>> next(plan.steps.size());
+  SpinBarrier barrier(threads);
+  ThreadPool::shared().run(threads, [&](int index, int count) {
+    const auto meet = [&] {
+      if (count > 1) barrier.wait();  // a region within another has one thread only
+    };
+    char* accumulators = base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
+    const RowRange own = share_of(plan.rows, index, count);
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
+        const PanelLayout& panels = linear->weight->layout();
+        if (linear->converts) {
+          block.convert_operand(*linear, own.begin, own.end);
+          meet();
+        }
+        const int64_t block_steps = choose_block_steps(panels, context.caches);
+        for (int64_t panel = next[i]++; panel < panels.panels(); panel = next[i]++) {
+          block.multiply(*linear, panel, panel + 1, block_steps, accumulators);
+        }
+      } else {
+        block.normalize(std::get<PlannedNorm>(plan.steps[i]), own.begin, own.end);
+      }
+      meet();
+    }
+  });
+  return Status::ok();
+}
+
+}  // namespace
+
+Status run_rows_cpu(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
+                    int64_t rows) {
+  Result<RowPlan> planned = plan_rows(context, program, matrices, rows);
+  if (!planned.is_ok()) return planned.status();
+  const RowPlan& plan = planned.value();
+  if (rows == 0 || plan.steps.empty()) return Status::ok();
+  const RowSplit split = choose_row_split(rows, context.threads, widest_tile(plan));
+  return split.by_columns ? run_by_columns(context, plan) : run_by_blocks(context, plan, split);
+}
+
+}  // namespace padless

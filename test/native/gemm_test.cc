@@ -1,0 +1,121 @@
+// Linear layers on every instruction set against double precision, and their bits against each other.
+#include "test/native/linear_case.h"
+
+namespace padless::test {
+namespace {
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kGeluErf, Activation::kGeluTanh,
+                                       Activation::kRelu, Activation::kSilu,    Activation::kTanh,
+                                       Activation::kSigmoid};
+
+std::string isa_and(const CpuContext& context, const LinearCase& shape) {
+  return concat(isa_name(context.isa), " threads ", context.threads, " ", shape.name());
+}
+
+std::vector<LinearCase> cases() {
+  std::vector<LinearCase> list;
+  for (int64_t rows : {1, 2, 7, 8, 9, 33, 130}) {
+    for (int64_t k : {1, 3, 96, 131}) {
+      for (int64_t n : {1, 15, 48, 77, 200}) {
+        LinearCase shape{.rows = rows, .in_features = k, .parts = {n}};
+        shape.bias = (rows + k + n) % 3 != 0;
+        shape.residual = (rows + n) % 2 == 0;
+        shape.activation = kActivations[static_cast<size_t>(rows + k + n) % 7];
+        list.push_back(shape);
+      }
+    }
+  }
+  for (Activation activation : kActivations) {
+    list.push_back({.rows = 19, .in_features = 64, .parts = {50, 50}, .glu = true, .activation = activation});
+    list.push_back({.rows = 19, .in_features = 64, .parts = {100}, .residual = true, .activation = activation});
+  }
+  list.push_back({.rows = 40, .in_features = 200, .parts = {33, 70, 5}, .dtype = DType::kF16});
+  list.push_back({.rows = 40, .in_features = 200, .parts = {33, 70, 5}, .dtype = DType::kBF16});
+  list.push_back({.rows = 17, .in_features = 1024, .parts = {64}});                    // rows that share cache sets
+  list.push_back({.rows = 100, .in_features = 5000, .parts = {52}, .residual = true});  // several blocks of steps
+  list.push_back({.rows = 5, .in_features = 64, .parts = {1, 1}, .glu = true, .bias = false});
+  return list;
+}
+
+double tolerance(const LinearCase& shape) {
+  switch (shape.compute) {
+    case ComputeType::kBF16: return 1e-2;
+    case ComputeType::kI8: return 3e-2;
+    default: return 2e-6;
+  }
+}
+
+void test_values(ComputeType compute) {
+  uint64_t salt = 100;
+  for (LinearCase shape : cases()) {
+    shape.compute = compute;
+    LinearData data(shape, salt += 100);
+    const Doubles expected = linear_case_reference(shape, data);
+    for (const CpuContext& context : contexts(2)) {
+      auto weight = pack_linear_cpu(context, data.source(shape));
+      check(weight.is_ok(), concat(isa_and(context, shape), ": ", weight.status().message()));
+      if (!weight.is_ok()) continue;
+      const std::vector<float> got = run_linear(context, shape, data, weight.value(), shape.rows);
+      const double error = relative_error(got, expected);
+      // One column of one row can cancel to almost nothing; whole matrices cannot.
+      const double limit = tolerance(shape) * (shape.rows * shape.out_features() < 16 ? 20 : 1);
+      check(error <= limit, concat(isa_and(context, shape), ": relative error ", error));
+    }
+  }
+}
+
+/** Every row alone, every thread count and every cache size give the bits of the whole batch. */
+void test_bits(ComputeType compute) {
+  for (LinearCase shape : {LinearCase{.rows = 203, .in_features = 150, .parts = {130}, .residual = true,
+                                      .activation = Activation::kGeluErf},
+                           LinearCase{.rows = 203, .in_features = 129, .parts = {70, 70}, .glu = true,
+                                      .activation = Activation::kSilu}}) {
+    shape.compute = compute;
+    LinearData data(shape, 7);
+    for (CpuContext context : contexts(1)) {
+      const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+      const std::vector<float> whole = run_linear(context, shape, data, weight, shape.rows);
+      for (int threads = 1; threads <= 4; ++threads) {
+        for (size_t l2 : {size_t{8} << 10, size_t{1} << 20}) {
+          context.threads = threads;
+          context.caches.l2 = l2;
+          for (int64_t rows : {int64_t{1}, int64_t{2}, int64_t{11}, int64_t{47}, int64_t{97}, shape.rows}) {
+            const std::vector<float> some = run_linear(context, shape, data, weight, rows);
+            check(std::memcmp(some.data(), whole.data(), some.size() * sizeof(float)) == 0,
+                  concat(isa_and(context, shape), ": the bits of ", rows, " rows differ, L2 ", l2));
+          }
+        }
+      }
+    }
+  }
+}
+
+void test_bad_sources() {
+  const std::vector<float> values(64, 1.f);
+  const HostTensor square{values.data(), DType::kF32, {8, 8}};
+  const HostTensor narrow{values.data(), DType::kF32, {8, 4}};
+  const HostTensor integers{values.data(), DType::kI32, {8, 8}};
+  const HostTensor short_bias{values.data(), DType::kF32, {7}};
+  const CpuContext context = contexts(1)[0];
+  const auto status = [&](LinearSource source) { return pack_linear_cpu(context, source).status(); };
+  check_status(status({}), Code::kInvalidArgument, "parts", "no parts");
+  check_status(status({.parts = {{square, {}}, {narrow, {}}}}), Code::kInvalidArgument, "weight", "inputs differ");
+  check_status(status({.parts = {{integers, {}}}}), Code::kUnsupported, "weight", "integer weights");
+  check_status(status({.parts = {{square, short_bias}}}), Code::kInvalidArgument, "bias", "short bias");
+  check_status(status({.parts = {{square, {}}}, .glu = true}), Code::kInvalidArgument, "glu", "GLU of one part");
+  check_status(status({.parts = {{square, {}}}, .compute = ComputeType::kF16}), Code::kUnsupported, "dtype", "f16");
+}
+
+}  // namespace
+}  // namespace padless::test
+
+int main(int argc, char** argv) {
+  using namespace padless;
+  test::start(argc, argv);
+  test::test_bad_sources();
+  for (ComputeType compute : {ComputeType::kF32}) {
+    test::test_values(compute);
+    test::test_bits(compute);
+  }
+  return test::finish();
+}

@@ -1,0 +1,263 @@
+// Whole row programs: norms, temporaries, aliasing, thread counts, and what is refused.
+#include "test/native/linear_case.h"
+
+namespace padless::test {
+namespace {
+
+class VectorTensor final : public DeviceTensor {
+ public:
+  explicit VectorTensor(std::vector<float> values) : values_(std::move(values)) {}
+  Matrix view() const override {
+    const int64_t cols = static_cast<int64_t>(values_.size());
+    return {const_cast<float*>(values_.data()), DType::kF32, 1, cols, cols};
+  }
+  size_t bytes() const override { return values_.size() * sizeof(float); }
+  const std::vector<float>& values() const { return values_; }
+
+ private:
+  std::vector<float> values_;
+};
+
+Doubles norm_reference(const Doubles& x, int64_t rows, int64_t cols, NormKind kind, const std::vector<float>& gamma,
+                       const std::vector<float>& beta, double eps) {
+  Doubles out(x.size());
+  for (int64_t row = 0; row < rows; ++row) {
+    const double* in = &x[static_cast<size_t>(row * cols)];
+    double mean = 0;
+    for (int64_t i = 0; i < cols; ++i) mean += in[i] / static_cast<double>(cols);
+    if (kind == NormKind::kRms) mean = 0;
+    double variance = 0;
+    for (int64_t i = 0; i < cols; ++i) variance += (in[i] - mean) * (in[i] - mean) / static_cast<double>(cols);
+    for (int64_t i = 0; i < cols; ++i) {
+      const size_t at = static_cast<size_t>(i);
+      out[static_cast<size_t>(row * cols) + at] =
+          (in[i] - mean) / std::sqrt(variance + eps) * gamma[at] + (beta.empty() ? 0 : beta[at]);
+    }
+  }
+  return out;
+}
+
+void test_norms() {
+  uint64_t salt = 1;
+  for (int64_t cols : {1, 2, 15, 17, 96, 100, 384, 771}) {
+    for (int64_t rows : {1, 3, 100}) {
+      for (NormKind kind : {NormKind::kLayer, NormKind::kRms}) {
+        for (bool in_place : {false, true}) {
+          std::vector<float> x = normal_values(rows * cols, ++salt);
+          for (float& value : x) value += 30.f;  // a one-pass variance loses these digits
+          const auto gamma = std::make_shared<VectorTensor>(normal_values(cols, ++salt));
+          const auto beta = in_place ? nullptr : std::make_shared<VectorTensor>(normal_values(cols, ++salt));
+          const float eps = 1e-5f;
+          const Doubles expected = norm_reference(to_doubles(x), rows, cols, kind, gamma->values(),
+                                                  beta ? beta->values() : std::vector<float>{}, eps);
+          for (const CpuContext& context : contexts(2)) {
+            std::vector<float> in = x;
+            std::vector<float> out(x.size(), NAN);
+            RowProgram program;
+            NormStep step;
+            step.kind = kind;
+            step.gamma = gamma;
+            step.beta = beta;
+            step.eps = eps;
+            step.in = program.bound(0, cols);
+            step.out = in_place ? step.in : program.bound(1, cols);
+            program.steps.push_back(step);
+            const Matrix matrices[] = {matrix_of(in, rows, cols), matrix_of(out, rows, cols)};
+            const Status status = run_rows_cpu(context, program, matrices, rows);
+            const double error = relative_error(in_place ? in : out, expected);
+            const double limit = kind == NormKind::kLayer ? 2e-5 : 1e-6;
+            check(status.is_ok() && error < limit,
+                  concat(isa_name(context.isa), " norm ", rows, "x", cols, " kind ", static_cast<int>(kind),
+                         ": error ", error, " ", status.message()));
+          }
+        }
+      }
+    }
+  }
+}
+
+void test_l2_normalize() {
+  for (int64_t cols : {1, 7, 64, 385}) {
+    std::vector<float> x = normal_values(5 * cols, static_cast<uint64_t>(cols));
+    std::fill_n(x.begin() + cols, cols, 0.f);  // a zero row stays zero
+    Doubles expected = to_doubles(x);
+    for (int64_t row = 0; row < 5; ++row) {
+      double squares = 0;
+      for (int64_t i = 0; i < cols; ++i) squares += std::pow(expected[static_cast<size_t>(row * cols + i)], 2);
+      for (int64_t i = 0; i < cols; ++i) {
+        expected[static_cast<size_t>(row * cols + i)] /= std::max(std::sqrt(squares), 1e-12);
+      }
+    }
+    for (const CpuContext& context : contexts(1)) {
+      std::vector<float> out = x;
+      RowProgram program;
+      const Slot slot = program.bound(0, cols);
+      program.steps.push_back(L2NormalizeStep{slot, slot});
+      const Matrix matrices[] = {matrix_of(out, 5, cols)};
+      const Status status = run_rows_cpu(context, program, matrices, 5);
+      check(status.is_ok() && relative_error(out, expected) < 1e-6,
+            concat(isa_name(context.isa), " l2 ", cols, ": error ", relative_error(out, expected)));
+    }
+  }
+}
+
+/** The rows of an encoder layer after attention: projection, norm, feed-forward, norm, next projection. */
+struct LayerProgram {
+  static constexpr int64_t kHidden = 96;
+  static constexpr int64_t kInner = 200;
+  static constexpr int64_t kNext = 3 * kHidden;
+
+  LayerProgram(const CpuContext& context, ComputeType compute, uint64_t salt)
+      : out_case{.in_features = kHidden, .parts = {kHidden}, .compute = compute},
+        up_case{.in_features = kHidden, .parts = {kInner}, .activation = Activation::kGeluErf, .compute = compute},
+        down_case{.in_features = kInner, .parts = {kHidden}, .compute = compute},
+        next_case{.in_features = kHidden, .parts = {kHidden, kHidden, kHidden}, .compute = compute},
+        out(out_case, salt), up(up_case, salt + 100), down(down_case, salt + 200), next(next_case, salt + 300),
+        gamma(std::make_shared<VectorTensor>(normal_values(kHidden, salt + 400))),
+        beta(std::make_shared<VectorTensor>(normal_values(kHidden, salt + 401))) {
+    const Slot attention = program.bound(0, kHidden);
+    const Slot hidden = program.bound(1, kHidden);
+    const Slot qkv = program.bound(2, kNext);
+    const Slot inner = program.temporary(kInner);
+    const Slot sum = program.temporary(kHidden);
+    add_linear(context, out, out_case, attention, sum, hidden);
+    program.steps.push_back(NormStep{NormKind::kLayer, gamma, beta, 1e-12f, sum, hidden});
+    add_linear(context, up, up_case, hidden, inner, kNoSlot);
+    add_linear(context, down, down_case, inner, hidden, hidden);
+    program.steps.push_back(NormStep{NormKind::kLayer, gamma, beta, 1e-12f, hidden, hidden});
+    add_linear(context, next, next_case, hidden, qkv, kNoSlot);
+  }
+
+  void add_linear(const CpuContext& context, const LinearData& data, const LinearCase& shape, Slot in, Slot to,
+                  Slot residual) {
+    auto weight = pack_linear_cpu(context, data.source(shape));
+    check(weight.is_ok(), weight.status().message());
+    if (weight.is_ok()) program.steps.push_back(LinearStep{weight.value(), in, to, residual, shape.activation});
+  }
+
+  struct Values {
+    Doubles hidden;
+    Doubles qkv;
+  };
+  Values reference(const Doubles& attention, const Doubles& hidden, int64_t rows) const {
+    const auto product = [&](const Doubles& x, const LinearData& data, const LinearCase& shape) {
+      return linear_reference(x, data.stacked_weights(), data.stacked_biases(shape), rows, shape.stacked(),
+                              shape.in_features);
+    };
+    const auto add = [](Doubles a, const Doubles& b) {
+      for (size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+      return a;
+    };
+    const auto norm = [&](const Doubles& x) {
+      return norm_reference(x, rows, kHidden, NormKind::kLayer, gamma->values(), beta->values(), 1e-12);
+    };
+    const Doubles first = norm(add(product(attention, out, out_case), hidden));
+    Doubles inner = product(first, up, up_case);
+    for (double& value : inner) value = activate_reference(Activation::kGeluErf, value);
+    const Doubles second = norm(add(product(inner, down, down_case), first));
+    return {second, product(second, next, next_case)};
+  }
+
+  LinearCase out_case, up_case, down_case, next_case;
+  LinearData out, up, down, next;
+  std::shared_ptr<VectorTensor> gamma, beta;
+  RowProgram program;
+};
+
+void test_layer(ComputeType compute, double limit) {
+  const int64_t most = 333;
+  std::vector<float> attention = normal_values(most * LayerProgram::kHidden, 11);
+  const std::vector<float> hidden = normal_values(most * LayerProgram::kHidden, 12);
+  for (CpuContext context : contexts(1)) {
+    const LayerProgram layer(context, compute, 1000);
+    const LayerProgram::Values expected = layer.reference(to_doubles(attention), to_doubles(hidden), most);
+    std::vector<float> first_qkv;
+    for (int threads = 1; threads <= 4; ++threads) {
+      context.threads = threads;
+      for (int64_t rows : {most, int64_t{0}, int64_t{1}, int64_t{16}, int64_t{45}, int64_t{100}}) {
+        std::vector<float> state = hidden;
+        std::vector<float> qkv(static_cast<size_t>(rows * LayerProgram::kNext), NAN);
+        const Matrix matrices[] = {matrix_of(attention, most, LayerProgram::kHidden),
+                                   matrix_of(state, most, LayerProgram::kHidden),
+                                   matrix_of(qkv, rows, LayerProgram::kNext)};
+        const Status status = run_rows_cpu(context, layer.program, matrices, rows);
+        const std::string name = concat(isa_name(context.isa), " layer ", rows, " rows, threads ", threads);
+        check(status.is_ok(), concat(name, ": ", status.message()));
+        if (first_qkv.empty()) {
+          first_qkv = qkv;
+          check(relative_error(state, expected.hidden) < limit,
+                concat(name, ": hidden error ", relative_error(state, expected.hidden)));
+          check(relative_error(qkv, expected.qkv) < limit,
+                concat(name, ": qkv error ", relative_error(qkv, expected.qkv)));
+        }
+        check(std::memcmp(qkv.data(), first_qkv.data(), qkv.size() * sizeof(float)) == 0,
+              concat(name, ": other bits than in the whole batch"));
+        check(std::memcmp(&state[static_cast<size_t>(rows * LayerProgram::kHidden)],
+                          &hidden[static_cast<size_t>(rows * LayerProgram::kHidden)],
+                          static_cast<size_t>((most - rows) * LayerProgram::kHidden) * sizeof(float)) == 0,
+              concat(name, ": rows beyond the last were written"));
+      }
+    }
+  }
+}
+
+void test_refusals() {
+  const CpuContext context = contexts(1).back();
+  const LinearCase shape{.rows = 4, .in_features = 8, .parts = {16}};
+  LinearData data(shape, 5);
+  const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+  std::vector<float> out(64);
+  const Matrix in_matrix = matrix_of(data.x, 4, 8);
+  const Matrix out_matrix = matrix_of(out, 4, 16);
+  const auto run = [&](const RowProgram& program, std::vector<Matrix> matrices, int64_t rows) {
+    return run_rows_cpu(context, program, matrices, rows);
+  };
+  const auto program_of = [&](int64_t in_cols, int64_t out_cols) {
+    RowProgram program;
+    const Slot in = program.bound(0, in_cols);
+    program.steps.push_back(LinearStep{weight, in, program.bound(1, out_cols)});
+    return program;
+  };
+  const RowProgram good = program_of(8, 16);
+  check(run(good, {in_matrix, out_matrix}, 4).is_ok(), "a good program");
+  check_status(run(good, {in_matrix, out_matrix}, -1), Code::kInvalidArgument, "rows", "negative rows");
+  check_status(run(good, {in_matrix}, 4), Code::kInvalidArgument, "matrices", "a matrix short");
+  check_status(run(good, {in_matrix, out_matrix}, 5), Code::kInvalidArgument, "matrices", "too few rows");
+  Matrix half = in_matrix;
+  half.dtype = DType::kBF16;
+  check_status(run(good, {half, out_matrix}, 4), Code::kInvalidArgument, "matrices", "bf16 activations");
+  check_status(run(program_of(8, 15), {in_matrix, out_matrix}, 4), Code::kInvalidArgument, "matrices",
+               "columns of the matrix");
+  RowProgram unlike = good;
+  unlike.slots[1].cols = 15;
+  Matrix narrow = out_matrix;
+  narrow.cols = 15;
+  check_status(run(unlike, {in_matrix, narrow}, 4), Code::kInvalidArgument, "program", "columns of the weight");
+  RowProgram missing = good;
+  std::get<LinearStep>(missing.steps[0]).residual = 9;
+  check_status(run(missing, {in_matrix, out_matrix}, 4), Code::kInvalidArgument, "program", "no such slot");
+  RowProgram bare;
+  const Slot slot = bare.bound(0, 8);
+  NormStep norm;
+  norm.in = norm.out = slot;
+  bare.steps.push_back(norm);
+  check_status(run(bare, {in_matrix}, 4), Code::kInvalidArgument, "program", "a norm without gamma");
+  if (context.isa.level > IsaLevel::kPortable) {
+    const CpuContext lower = contexts(1).front();
+    check_status(run_rows_cpu(lower, good, std::vector<Matrix>{in_matrix, out_matrix}, 4), Code::kInvalidArgument,
+                 "program", "a weight of another instruction set");
+  }
+}
+
+}  // namespace
+}  // namespace padless::test
+
+int main(int argc, char** argv) {
+  using namespace padless;
+  test::start(argc, argv);
+  test::test_norms();
+  test::test_l2_normalize();
+  test::test_layer(ComputeType::kF32, 3e-6);
+  test::test_refusals();
+  return test::finish();
+}
