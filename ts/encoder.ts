@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { device as openDevice, type Device } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
@@ -94,11 +95,21 @@ export interface ModelDescription {
  */
 export async function describeModel(path: string): Promise<ModelDescription> {
   const directory = await ModelDirectory.open(path);
-  const config = await directory.json('config.json');
-  const family = familyOf(config);
-  const spec = family.spec(reader(config, 'config.json'));
   const pipeline = await parsePipeline(directory);
-  const weights = await directory.weights();
+  const folder = pipeline?.encoderDirectory ?? '';
+  const configFile = join(folder, 'config.json');
+  const config = await directory.json(configFile);
+  const family = familyOf(config);
+  const spec = family.spec(reader(config, configFile));
+  const width = pipeline?.embeddingDimension ?? spec.hiddenSize;
+  if (width !== spec.hiddenSize) {
+    throw new PadlessError(
+      'E_BAD_CONFIG',
+      `The pooling expects vectors of ${width} numbers, but config.json says "hidden_size" ${spec.hiddenSize}.`,
+      { field: 'embedding_dimension' },
+    );
+  }
+  const weights = await directory.weights(folder);
   const names = mapWeights(family, weights.map.keys());
   const tensors = new Map<string, { file: string; name: string }>();
   for (const [target, name] of names) {

@@ -8,7 +8,7 @@ import { PadlessError } from './errors';
  * The addon, typed by hand after lib/binding; test/unit/native.test.ts compares the two. Nothing else loads it or
  * knows its types. Native calls throw plain Errors with a code: wrap them in `native()` of errors.ts.
  */
-export interface Addon extends DeviceAddon, OpsAddon, SafetensorsAddon {}
+export interface Addon extends DeviceAddon, OpsAddon, SafetensorsAddon, EncoderAddon {}
 
 /** Freed by dispose(), by the garbage collector, or when its thread ends. */
 interface NativeHandle {
@@ -139,6 +139,51 @@ export interface NativeSafetensors extends NativeHandle {
 interface SafetensorsAddon {
   /** Maps the file and checks its header, off the JS thread. */
   openSafetensors(path: string): Promise<NativeSafetensors>;
+}
+
+/** Follows and stops one load or run. */
+export interface NativeTicket extends NativeHandle {
+  cancel(): void;
+  progress(): [done: number, total: number];
+}
+
+/** Where a tensor is: an open file and the name inside it. */
+export interface NativeTensorSource {
+  file: NativeSafetensors;
+  tensor: string;
+}
+
+export interface NativeRunRequest {
+  lastHiddenState: boolean;
+  poolerOutput: boolean;
+  sentenceEmbedding: boolean;
+  /** Empty: the spec's, with its head. */
+  pooling: readonly string[];
+  /** 0: all */
+  dimensions: number;
+  normalize: boolean;
+  skip?: Int32Array;
+}
+
+export interface NativeEncoder extends NativeHandle {
+  run(
+    batch: NativeBatch,
+    request: NativeRunRequest,
+    ticket: NativeTicket,
+  ): Promise<{ lastHiddenState?: ArrayBuffer; poolerOutput?: ArrayBuffer; sentenceEmbedding?: ArrayBuffer }>;
+  weightBytes(): number;
+}
+
+interface EncoderAddon {
+  createTicket(): NativeTicket;
+  /** Loads off the JS thread, or shares the encoder that `key` names. */
+  loadEncoder(
+    device: NativeDevice,
+    key: string,
+    spec: Record<string, unknown>,
+    tensors: Record<string, NativeTensorSource>,
+    ticket: NativeTicket,
+  ): Promise<NativeEncoder>;
 }
 
 function load(): Addon {
