@@ -1,0 +1,120 @@
+// The forward against transformers in float64, on every device and instruction set of this machine.
+import { Encoder } from '../../ts/encoder';
+import { PackedBatch } from '../../ts/packed';
+import { modelTypes } from '../../ts/models/families';
+import { goldenNames, multiplyProbe, pickRows, readGolden, relativeError, type Golden } from '../support/goldens';
+import { testDevices } from '../support/devices';
+
+const tolerance = 1e-5;
+
+function batchOf(golden: Golden, indices: readonly number[]): PackedBatch {
+  const sequences = indices.map((index) => golden.sequences[index]!);
+  const hasTypes = sequences.some((sequence) => sequence.tokenTypes);
+  return PackedBatch.fromSequences(
+    sequences.map((sequence) => sequence.ids),
+    hasTypes ? { tokenTypes: sequences.map((sequence) => sequence.tokenTypes!) } : {},
+  );
+}
+
+interface SequenceOutputs {
+  hidden: Float32Array;
+  pooled: Float32Array | undefined;
+}
+
+async function run(encoder: Encoder, golden: Golden, indices: readonly number[]): Promise<SequenceOutputs[]> {
+  const hasPooler = golden.outputs.includes('pooler_output');
+  const batch = batchOf(golden, indices);
+  const result = await encoder.run(batch, {
+    outputs: hasPooler ? ['lastHiddenState', 'poolerOutput'] : ['lastHiddenState'],
+  });
+  const width = encoder.spec.hiddenSize;
+  return indices.map((_, i) => ({
+    hidden: result.lastHiddenState!.slice(batch.cuSeqlens[i]! * width, batch.cuSeqlens[i + 1]! * width),
+    pooled: result.poolerOutput?.slice(i * width, (i + 1) * width),
+  }));
+}
+
+function worstError(golden: Golden, index: number, outputs: SequenceOutputs, width: number): number {
+  const expected = (name: string) => golden.expected.get(`${index}.${name}`)!.data;
+  const probe = golden.expected.get('probe.last_hidden_state')!.data;
+  return Math.max(
+    relativeError(pickRows(outputs.hidden, width, golden.sequences[index]!.rows), expected('last_hidden_state')),
+    relativeError(multiplyProbe(outputs.hidden, width, probe), expected('last_hidden_state.probed')),
+    outputs.pooled ? relativeError(outputs.pooled, expected('pooler_output')) : 0,
+  );
+}
+
+function shuffled<T>(values: readonly T[], seed: number): T[] {
+  const result = [...values];
+  let state = seed >>> 0;
+  for (let i = result.length - 1; i > 0; i--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = state % (i + 1);
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}
+
+describe.each(testDevices())('on $label', ({ request, label }) => {
+  test.each(goldenNames(modelTypes))('%s agrees with transformers in float64, alone and in batches', async (name) => {
+    const golden = readGolden(name);
+    using encoder = await Encoder.load(golden.checkpoint, { device: request });
+    const width = encoder.spec.hiddenSize;
+    const alone = await Promise.all(golden.sequences.map((_, index) => run(encoder, golden, [index])));
+    const errors = alone.map(([outputs], index) => ({
+      sequence: golden.sequences[index]!.name,
+      error: worstError(golden, index, outputs!, width),
+    }));
+    expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
+    for (const indices of Object.values(golden.batches)) {
+      const together = await run(encoder, golden, indices);
+      together.forEach((outputs, i) => {
+        // The same bits, so the same error as alone.
+        expect(outputs).toEqual(alone[indices[i]!]![0]);
+      });
+    }
+  });
+
+  test('a permutation of the sequences permutes the result, bit for bit', async () => {
+    const golden = readGolden('bert');
+    using encoder = await Encoder.load(golden.checkpoint, { device: request });
+    const order = golden.batches['mixed']!;
+    const reference = await run(encoder, golden, order);
+    const seed = Date.now() % 2 ** 31;
+    const permutation = shuffled([...order.keys()], seed);
+    const permuted = await run(encoder, golden, permutation.map((i) => order[i]!));
+    permutation.forEach((from, to) => expect({ seed, to, outputs: permuted[to] }).toEqual({ seed, to, outputs: reference[from] }));
+  });
+
+  test('an empty batch and empty sequences are legal', async () => {
+    const golden = readGolden('bert');
+    using encoder = await Encoder.load(golden.checkpoint, { device: request });
+    const none = await encoder.run(PackedBatch.fromSequences([]), { outputs: ['lastHiddenState', 'poolerOutput'] });
+    expect([none.lastHiddenState!.length, none.poolerOutput!.length]).toEqual([0, 0]);
+
+    const ids = golden.sequences[4]!.ids;
+    const [outputs] = await run(encoder, { ...golden, sequences: [{ name: '', ids, rows: [] }] }, [0]);
+    const mixed = await encoder.run(PackedBatch.fromSequences([[], ids, [], []]), {
+      outputs: ['lastHiddenState', 'sentenceEmbedding'],
+      pooling: ['mean'],
+    });
+    expect(mixed.lastHiddenState).toEqual(outputs!.hidden);
+    const width = encoder.spec.hiddenSize;
+    for (const empty of [0, 2, 3]) {
+      expect(mixed.sentenceEmbedding!.slice(empty * width, (empty + 1) * width)).toEqual(new Float32Array(width));
+    }
+  });
+
+  if (label.startsWith('cpu')) {
+    test('1 to 4 threads give the same bits', async () => {
+      const golden = readGolden('bert');
+      const results: SequenceOutputs[][] = [];
+      for (const threads of [1, 2, 3, 4]) {
+        using encoder = await Encoder.load(golden.checkpoint, { device: { ...request, threads } });
+        results.push(await run(encoder, golden, golden.batches['mixed']!));
+        results.push(await run(encoder, golden, [2]));
+      }
+      for (const [i, result] of results.entries()) expect(result).toEqual(results[i % 2]);
+    });
+  }
+});
