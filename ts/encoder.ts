@@ -70,7 +70,8 @@ export interface EncoderResult {
   sentenceEmbedding?: Float32Array;
 }
 
-const loadOptions = {
+/** The checks of {@link LoadOptions}, for tasks that add options of their own. */
+export const loadOptions = {
   device: string,
   dtype: oneOf(['f32', 'bf16', 'f16', 'int8']),
   threads: integer(1, 1024),
