@@ -1,0 +1,32 @@
+/** Milliseconds of work in one turn of the event loop. */
+const SLICE_MS = 2;
+
+/** Elements moved at once: 512 KiB of floats, about 0.1 ms. */
+const COPY_ELEMENTS = 1 << 17;
+
+/** Lets the event loop turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Runs the steps of `work` and lets the event loop turn whenever they have taken a slice. */
+export async function sliced(work: Iterable<unknown>): Promise<void> {
+  let start = performance.now();
+  for (const _step of work) {
+    if (performance.now() - start < SLICE_MS) continue;
+    await nextTurn();
+    start = performance.now();
+  }
+}
+
+/** `target.set(source, offset)` without holding the event loop. */
+export function copySliced(target: Float32Array, source: Float32Array, offset: number): Promise<void> {
+  return sliced(
+    (function* () {
+      for (let from = 0; from < source.length; from += COPY_ELEMENTS) {
+        target.set(source.subarray(from, from + COPY_ELEMENTS), offset + from);
+        yield;
+      }
+    })(),
+  );
+}
