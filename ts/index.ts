@@ -1,0 +1,17 @@
+export { PadlessError, type ErrorCode } from './errors';
+export { Embedder, type EmbedOptions, type EmbedderLoadOptions } from './tasks/embedder';
+export { Embeddings } from './tasks/embeddings';
+export type { SimilarityMatrix } from './tasks/similarity';
+export {
+  Encoder,
+  type ComputeDtype,
+  type EncoderOutput,
+  type EncoderResult,
+  type LoadOptions,
+  type LoadProgress,
+  type RunOptions,
+} from './encoder';
+export type { PipelineSpec, PoolingMode, Similarity } from './models/pipeline';
+export type { EncoderSpec } from './models/spec';
+export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';
+export type { TokenizedChunk } from './tokenizer/protocol';

@@ -1,0 +1,266 @@
+import { tokenBatches, type TokenBatch } from '../batching/batches';
+import { defaultBatchTokens } from '../batching/budget';
+import { tokenizeChunks } from '../batching/chunks';
+import { pipelined } from '../batching/pipeline';
+import { copySliced } from '../batching/slices';
+import { Encoder, describeModel, loadOptions, type LoadOptions } from '../encoder';
+import { PadlessError, throwIfAborted } from '../errors';
+import type { PoolingMode, Similarity } from '../models/pipeline';
+import { maxLength } from '../models/spec';
+import { abortSignal, boolean, checkOptions, integer, string } from '../options';
+import { PackedBatch } from '../packed';
+import { withSignals } from '../signals';
+import { Tokenizer } from '../tokenizer/tokenizer';
+import type { Embeddings } from './embeddings';
+import { POOLING_MODES, checkTexts, poolingOption, promptFor } from './inputs';
+import { RowCollector, type RowBlock } from './row_collector';
+import { similarityMatrix, type SimilarityMatrix } from './similarity';
+
+/** Options of {@link Embedder.load}. */
+export interface EmbedderLoadOptions extends LoadOptions {
+  /**
+   * How token vectors become one, for a directory without modules.json; where there is one, instead of its own.
+   * Several are concatenated.
+   */
+  pooling?: PoolingMode | readonly PoolingMode[];
+  /** Default of `truncate` in {@link EmbedOptions}. */
+  truncate?: boolean;
+}
+
+/** Options of {@link Embedder.embed}. */
+export interface EmbedOptions {
+  /** Name of a prompt of config_sentence_transformers.json, put before each text; its default otherwise. */
+  promptName?: string;
+  /** A prompt as text, instead of a name. `''` for none. */
+  prompt?: string;
+  /** L2-normalise, after the cut to `dimensions`; a checkpoint with a Normalize module does it in any case. */
+  normalize?: boolean;
+  /** Keep the first so many numbers of each vector; `truncate_dim` of the checkpoint otherwise. */
+  dimensions?: number;
+  /** Most tokens of one forward pass. A longer text is a pass of its own. */
+  batchTokens?: number;
+  /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
+  truncate?: boolean;
+  /** Rejects the call with E_ABORTED and stops the work. */
+  signal?: AbortSignal;
+}
+
+const embedOptions = {
+  promptName: string,
+  prompt: string,
+  normalize: boolean,
+  dimensions: integer(1),
+  batchTokens: integer(1),
+  truncate: boolean,
+  signal: abortSignal,
+};
+
+/** Forward passes handed to the device at once: one runs, the next waits on its queue. */
+const BATCHES_IN_FLIGHT = 2;
+
+/**
+ * Turns texts into vectors, as sentence-transformers does with the same directory: its prompts, tokenizer,
+ * encoder, pooling, dense and normalising modules.
+ *
+ * @example
+ * ```ts
+ * await using embedder = await Embedder.load('./all-MiniLM-L6-v2');
+ * const vectors = await embedder.embed(['short', 'a much longer passage']);
+ * vectors.row(0);   // Float32Array(384)
+ * ```
+ */
+export class Embedder {
+  readonly #encoder: Encoder;
+  readonly #tokenizer: Tokenizer;
+  readonly #pooling: readonly PoolingMode[] | undefined;
+  readonly #truncate: boolean;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  private constructor(
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    options: { pooling: readonly PoolingMode[] | undefined; truncate: boolean },
+  ) {
+    this.#encoder = encoder;
+    this.#tokenizer = tokenizer;
+    this.#pooling = options.pooling;
+    this.#truncate = options.truncate;
+  }
+
+  /**
+   * Loads a Hugging Face directory: config.json, safetensors, tokenizer.json, and modules.json where there is one.
+   *
+   * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS, E_BAD_TOKENIZER, E_UNSUPPORTED, E_DEVICE,
+   * E_ABORTED or E_INVALID_ARGUMENT. A directory without modules.json needs the option `pooling`.
+   */
+  static async load(path: string, options: EmbedderLoadOptions = {}): Promise<Embedder> {
+    const { pooling, truncate, ...load } = checkOptions('Embedder.load', options, {
+      ...loadOptions,
+      pooling: poolingOption,
+      truncate: boolean,
+    });
+    throwIfAborted(load.signal);
+    const { directory, config, spec, pipeline } = await describeModel(path);
+    const folder = pipeline?.encoderDirectory
+      ? await directory.subdirectory(pipeline.encoderDirectory)
+      : directory;
+    if (!pipeline && !pooling) {
+      throw new PadlessError(
+        'E_BAD_CONFIG',
+        `${path} has no modules.json, so nothing says how token vectors become one. Pass the option pooling: ` +
+          `${POOLING_MODES.map((mode) => `"${mode}"`).join(', ')}. The model's card says which it was trained with.`,
+        { field: 'pooling' },
+      );
+    }
+    const padId = config['pad_token_id'];
+    const [encoder, tokenizer] = await Promise.allSettled([
+      Encoder.load(path, load as LoadOptions),
+      Tokenizer.load(folder, {
+        maxLength: Math.min(maxLength(spec), pipeline?.maxSeqLength ?? Infinity),
+        lowerCase: pipeline?.doLowerCase,
+        model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
+        signal: load.signal,
+      }),
+    ]);
+    if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') {
+      return new Embedder(encoder.value, tokenizer.value, { pooling, truncate: truncate ?? true });
+    }
+    if (encoder.status === 'fulfilled') encoder.value.dispose();
+    if (tokenizer.status === 'fulfilled') await tokenizer.value.dispose();
+    throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
+  }
+
+  /** Most tokens of one text, special tokens included. */
+  get maxLength(): number {
+    return this.#tokenizer.maxLength;
+  }
+
+  /** What {@link Embedder.similarity} computes: `similarity_fn_name` of the checkpoint, cosine by default. */
+  get similarityFunction(): Similarity {
+    return this.#encoder.pipeline?.similarity ?? 'cosine';
+  }
+
+  /** The checkpoint's prompts by name. */
+  get prompts(): Readonly<Record<string, string>> {
+    return this.#encoder.pipeline?.prompts ?? {};
+  }
+
+  /**
+   * One vector for each text, in the order of the texts; a single string gives one row.
+   *
+   * The event loop stays free: tokenizing and the forward passes run on threads of their own.
+   *
+   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option, E_TOO_LONG with `truncate: false`,
+   * E_ABORTED, E_DISPOSED.
+   */
+  async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
+    const checked = checkOptions('embed', options, embedOptions);
+    const texts = checkTexts(input);
+    const prompt = promptFor(checked, this.#encoder.pipeline);
+    throwIfAborted(checked.signal);
+    return this.#whileOpen(checked.signal, (signal, abort) =>
+      this.#embed(texts, prompt, checked, signal, abort),
+    );
+  }
+
+  /**
+   * Scores of every row of `a` against every row of `b`, by {@link Embedder.similarityFunction}; higher is more
+   * alike (distances are negative).
+   *
+   * @returns `data` [rows * columns], row-major.
+   */
+  async similarity(a: Embeddings, b: Embeddings): Promise<SimilarityMatrix> {
+    return similarityMatrix(a, b, this.similarityFunction);
+  }
+
+  /** Frees the model. Pending calls reject with E_DISPOSED, and so do later ones. */
+  dispose(): void {
+    void this[Symbol.asyncDispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** As {@link Embedder.dispose}; resolves when everything is freed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort(new PadlessError('E_DISPOSED', 'The Embedder is disposed.', { field: 'embedder' }));
+    await Promise.allSettled(this.#running);
+    this.#encoder.dispose();
+    await this.#tokenizer.dispose();
+  }
+
+  async #whileOpen<T>(
+    callerSignal: AbortSignal | undefined,
+    work: (signal: AbortSignal, abort: (reason: unknown) => void) => Promise<T>,
+  ): Promise<T> {
+    const closing = this.#closing.signal;
+    if (closing.aborted) throw closing.reason;
+    const running = withSignals([callerSignal, closing], work);
+    this.#running.add(running);
+    try {
+      return await running;
+    } catch (error) {
+      // A signal that failed the call is told apart from the stop that a failure sends to other batches.
+      if (callerSignal?.aborted) throwIfAborted(callerSignal);
+      throw closing.aborted ? closing.reason : error;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #embed(
+    texts: readonly string[],
+    prompt: string,
+    options: EmbedOptions,
+    signal: AbortSignal,
+    abort: (reason: unknown) => void,
+  ): Promise<Embeddings> {
+    const chunks = tokenizeChunks(this.#tokenizer, texts, {
+      prefix: prompt,
+      truncate: options.truncate ?? this.#truncate,
+      signal,
+    });
+    const skip = await this.#promptTokens(prompt, signal);
+    const collected = new RowCollector(texts.length);
+    await pipelined(tokenBatches(chunks, options.batchTokens ?? defaultBatchTokens(this.#encoder.device)), {
+      depth: BATCHES_IN_FLIGHT,
+      start: (batch) => this.#encode(batch, skip, options, signal),
+      finish: (rows) => collected.append(rows),
+      cancel: abort,
+    });
+    return collected.embeddings();
+  }
+
+  async #encode(
+    batch: TokenBatch,
+    skip: number,
+    options: EmbedOptions,
+    signal: AbortSignal,
+  ): Promise<RowBlock> {
+    const count = batch.cuSeqlens.length - 1;
+    const dimensions = options.dimensions ?? this.#encoder.pipeline?.truncateDim;
+    const { sentenceEmbedding } = await this.#encoder.run(PackedBatch.fromIds(batch), {
+      outputs: ['sentenceEmbedding'],
+      ...(this.#pooling && { pooling: this.#pooling }),
+      ...(skip > 0 && { skip: Int32Array.from({ length: count }, () => skip) }),
+      ...(dimensions !== undefined && { dimensions }),
+      normalize: options.normalize ?? false,
+      signal,
+    });
+    return { data: sentenceEmbedding!, count };
+  }
+
+  /** Tokens that the pooling leaves out: those of the prompt, where the checkpoint says so. */
+  #promptTokens(prompt: string, signal: AbortSignal): number | Promise<number> {
+    if (prompt === '' || (this.#encoder.pipeline?.includePrompt ?? true)) return 0;
+    return this.#tokenizer.prefixLength(prompt, signal);
+  }
+}
