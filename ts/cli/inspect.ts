@@ -1,0 +1,48 @@
+import { describeModel, type ModelDescription } from '../encoder';
+import { devices } from '../device';
+import { maxLength } from '../models/spec';
+import { table } from './table';
+
+interface InspectFlags {
+  json?: boolean;
+}
+
+/** `padless inspect`: what this machine can compute on; with a directory, what its model is. */
+export async function inspect(path: string | undefined, flags: InspectFlags): Promise<void> {
+  const machine = devices();
+  const model = path === undefined ? undefined : facts(await describeModel(path));
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify({ devices: machine, ...(model && { model }) }, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(JSON.stringify(machine));
+  if (model)
+    process.stdout.write(`\n${table(Object.entries(model).map(([key, value]) => [key, words(value)]))}`);
+}
+
+/** The description without handles, in plain values. */
+function facts({ directory, config, spec, pipeline, tensors }: ModelDescription): Record<string, unknown> {
+  const { layers, heads, headDim, hiddenSize, intermediateSize, vocabSize, activation } = spec;
+  return {
+    directory: directory.path,
+    modelType: config['model_type'],
+    architectures: config['architectures'],
+    layers,
+    hiddenSize,
+    heads,
+    headDim,
+    intermediateSize,
+    vocabSize,
+    maxLength: maxLength(spec),
+    activation,
+    norm: spec.norm,
+    pooler: spec.pooler,
+    tensors: tensors.size,
+    pipeline: pipeline ?? null,
+  };
+}
+
+function words(value: unknown): string {
+  if (value === null || value === undefined) return 'none';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,126 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { exitCodeOf, report } from './failure';
+import { interruptSignal } from './interrupt';
+
+/** Every command's module is loaded when it runs, so that `--help` needs neither addon nor tokenizer. */
+const commands = {
+  embed: async () => (await import('./embed.js')).embed,
+  run: async () => (await import('./run.js')).run,
+  inspect: async () => (await import('./inspect.js')).inspect,
+  bench: async () => (await import('./bench.js')).bench,
+  pull: async () => (await import('./pull.js')).pull,
+  demo: async () => (await import('./demo.js')).demo,
+};
+
+function atLeast(low: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < low) {
+      throw new InvalidArgumentError(`It must be an integer of at least ${low}.`);
+    }
+    return value;
+  };
+}
+
+const options = {
+  model: new Option('-m, --model <dir>', 'Hugging Face model directory').makeOptionMandatory(),
+  optionalModel: new Option(
+    '-m, --model <dir>',
+    'Hugging Face model directory; a random one of MiniLM shape otherwise',
+  ),
+  device: new Option('--device <name>', 'cpu, auto, cuda, cuda:1, ...').default('cpu'),
+  dtype: new Option('--dtype <type>', 'what the products compute in')
+    .choices(['f32', 'bf16', 'f16', 'int8'])
+    .default('f32'),
+  threads: new Option('--threads <n>', 'CPU threads').argParser(atLeast(1)),
+  batchTokens: new Option('--batch-tokens <n>', 'most tokens of one forward pass').argParser(atLeast(1)),
+  json: new Option('--json', 'print JSON'),
+};
+
+function packageVersion(): string {
+  return JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf8')).version;
+}
+
+function computing(command: Command): Command {
+  return command.addOption(options.device).addOption(options.dtype).addOption(options.threads);
+}
+
+function build(signal: AbortSignal): Command {
+  const program = new Command('padless')
+    .description('Transformer encoders on variable-length text without one padded token.')
+    .version(packageVersion())
+    .option('--debug', 'print the stack of an error')
+    .showHelpAfterError('(padless --help lists the commands)')
+    .exitOverride();
+
+  const add = (name: keyof typeof commands, usage: string, description: string) =>
+    program
+      .command(`${name} ${usage}`.trim())
+      .description(description)
+      .action(async (...args: unknown[]) => {
+        const [flags, positional] = [args.at(-2), args.slice(0, -2)];
+        const command = (await commands[name]()) as (...all: unknown[]) => Promise<void>;
+        await command(...positional, flags, signal);
+      });
+
+  computing(add('embed', '[texts...]', 'vectors of texts, or how alike they are'))
+    .addOption(options.model)
+    .option('-f, --file <path>', 'one text a line; - is standard input')
+    .option('--prompt <text>', 'put before each text')
+    .option('--prompt-name <name>', "one of the checkpoint's prompts")
+    .option('--pooling <modes...>', 'cls, mean, max, ...; needed where modules.json is missing')
+    .option('--dimensions <n>', 'keep the first so many numbers', atLeast(1))
+    .option('--normalize', 'scale vectors to length 1')
+    .option('--no-truncate', "fail on a text beyond the model's limit")
+    .option('--similarity', 'print how alike the texts are')
+    .addOption(options.batchTokens)
+    .addOption(options.json);
+  computing(add('run', '', 'encoder outputs for token ids, file to file'))
+    .addOption(options.model)
+    .requiredOption('-i, --input <ids.json>', '{"sequences": [[ids], ...], "tokenTypes"?: [[...], ...]}')
+    .requiredOption('-o, --output <file>', 'safetensors file to write')
+    .addOption(options.batchTokens);
+  add('inspect', '[dir]', 'devices of this machine; what a model directory holds').addOption(options.json);
+  computing(add('bench', '', 'padded against packed, on this machine'))
+    .addOption(options.optionalModel)
+    .option('--sequences <n>', 'sequences of the workload', atLeast(1), 64)
+    .option('--batch-size <n>', 'sequences of one padded batch', atLeast(1), 32)
+    .option('--rounds <n>', 'timed rounds', atLeast(1), 5)
+    .addOption(
+      new Option('--lengths <kind>', 'workload')
+        .choices(['passages', 'queries', 'paragraphs', 'uniform'])
+        .default('passages'),
+    )
+    .addOption(options.json);
+  add('pull', '<id>', 'download a model from the Hugging Face hub')
+    .option('-o, --output <dir>', 'where to put it; ./<name> otherwise')
+    .option('--revision <name>', 'branch, tag or commit', 'main')
+    .option('--hub <url>', 'another hub')
+    .option('--token <token>', 'access token; HF_TOKEN otherwise');
+  computing(add('demo', '', 'embed the sentences of text files: tokens saved, time, neighbours'))
+    .addOption(options.optionalModel)
+    .option('--pooling <modes...>', 'for a model directory without modules.json')
+    .option('--keep <dir>', 'write the random checkpoint here and keep it');
+  return program;
+}
+
+async function main(): Promise<void> {
+  const signal = interruptSignal();
+  const program = build(signal);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (!(error instanceof CommanderError) && !signal.aborted)
+      report(error, program.opts()['debug'] === true);
+    process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : exitCodeOf(signal);
+  }
+}
+
+void main();

@@ -1,0 +1,108 @@
+import { tokenBatches } from '../batching/batches';
+import { pipelined } from '../batching/pipeline';
+import { Encoder, type EncoderOutput } from '../encoder';
+import { writeSafetensors, type SafetensorsTensor } from '../io/safetensors';
+import { PackedBatch } from '../packed';
+import { withSignals } from '../signals';
+import { defaultBatchTokens } from '../batching/budget';
+import { computeOptions, type ComputeFlags } from './compute_flags';
+import { asChunks, readIds, type IdsFile } from './ids_file';
+
+interface RunFlags extends ComputeFlags {
+  model: string;
+  input: string;
+  output: string;
+  batchTokens?: number;
+}
+
+/** The tensor of OUT.safetensors for each output of the encoder. */
+const TENSOR_NAMES: Record<EncoderOutput, string> = {
+  lastHiddenState: 'last_hidden_state',
+  poolerOutput: 'pooler_output',
+  sentenceEmbedding: 'sentence_embedding',
+};
+
+/**
+ * `padless run`: the contract that other implementations are compared through. Ids in, in a JSON file;
+ * `cu_seqlens` (I32 [B + 1]), `last_hidden_state` (F32 [T, H]) and what heads the checkpoint has out, in a
+ * safetensors file, sequences in the order of the input.
+ */
+export async function run(flags: RunFlags, signal: AbortSignal): Promise<void> {
+  await using encoder = await Encoder.load(flags.model, { ...computeOptions(flags), signal });
+  const { spec } = encoder;
+  const ids = await readIds(flags.input, {
+    vocabSize: spec.vocabSize,
+    tokenTypes: spec.tokenTypes,
+    maxLength: encoder.maxLength,
+  });
+  const outputs = outputsOf(encoder);
+  const collected = await compute(
+    encoder,
+    ids,
+    outputs,
+    flags.batchTokens ?? defaultBatchTokens(encoder.device),
+    signal,
+  );
+  await writeSafetensors(flags.output, tensors(ids, outputs, collected, spec.hiddenSize));
+}
+
+function outputsOf({ spec, pipeline }: Encoder): EncoderOutput[] {
+  return [
+    'lastHiddenState',
+    ...(spec.pooler ? (['poolerOutput'] as const) : []),
+    ...(pipeline ? (['sentenceEmbedding'] as const) : []),
+  ];
+}
+
+type Collected = Record<EncoderOutput, Float32Array[]>;
+
+async function compute(
+  encoder: Encoder,
+  ids: IdsFile,
+  outputs: EncoderOutput[],
+  batchTokens: number,
+  signal: AbortSignal,
+): Promise<Collected> {
+  const collected: Collected = { lastHiddenState: [], poolerOutput: [], sentenceEmbedding: [] };
+  const dimensions = encoder.pipeline?.truncateDim;
+  await withSignals([signal], (linked, abort) =>
+    pipelined(tokenBatches(asChunks(ids), batchTokens), {
+      depth: 2,
+      start: (batch) =>
+        encoder.run(PackedBatch.fromIds(batch), {
+          outputs,
+          ...(dimensions !== undefined && { dimensions }),
+          signal: linked,
+        }),
+      finish: async (result) => {
+        for (const output of outputs) collected[output].push(result[output]!);
+      },
+      cancel: abort,
+    }),
+  );
+  return collected;
+}
+
+function tensors(
+  { sequences }: IdsFile,
+  outputs: EncoderOutput[],
+  collected: Collected,
+  hiddenSize: number,
+): Record<string, SafetensorsTensor> {
+  const cuSeqlens = new Int32Array(sequences.length + 1);
+  sequences.forEach((sequence, i) => (cuSeqlens[i + 1] = cuSeqlens[i]! + sequence.length));
+  const file: Record<string, SafetensorsTensor> = {
+    cu_seqlens: { dtype: 'I32', shape: [cuSeqlens.length], data: cuSeqlens },
+  };
+  for (const output of outputs) {
+    const data = Buffer.concat(
+      collected[output].map(({ buffer, byteOffset, byteLength }) =>
+        Buffer.from(buffer, byteOffset, byteLength),
+      ),
+    );
+    const rows = output === 'lastHiddenState' ? cuSeqlens.at(-1)! : sequences.length;
+    const columns = rows === 0 ? hiddenSize : data.byteLength / 4 / rows;
+    file[TENSOR_NAMES[output]] = { dtype: 'F32', shape: [rows, columns], data };
+  }
+  return file;
+}
