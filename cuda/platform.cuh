@@ -1,15 +1,18 @@
 // The one header that every kernel and every ptx/ wrapper includes.
 //
-// Compiled by nvcc it is a thin veneer over CUDA C++. Compiled by a host C++20 compiler it maps the same sources onto
-// the emulator (cuda/emulator/), where each CUDA thread is a fiber. Kernels keep to this vocabulary:
+// Compiled by nvcc it is a thin veneer over CUDA C++. Compiled by a host C++20 compiler it maps the same
+// sources onto the emulator (cuda/emulator/), where each CUDA thread is a fiber. Kernels keep to this
+// vocabulary:
 //
-//   SHARED_STORAGE(T, name)   the block's dynamic shared memory seen as one struct T: the only way to get shared memory
-//   REGS(type, name, dims)    a register array, poisoned with NaN on the host: REGS(float, accumulator, [8][4]);
-//   DEVICE, UNROLL, KASSERT   inline device function; full unrolling; an assertion that only the emulator evaluates
-//   bf16, fp16                storage types; static_cast<float>(x) and T(f) convert
-//   LaunchConfig, launch()    grid, block, shared bytes, stream, cluster; an error comes back as a Status
+//   SHARED_STORAGE(T, name)   the block's dynamic shared memory seen as one struct T: the only way to get
+//   shared memory REGS(type, name, dims)    a register array, poisoned with NaN on the host: REGS(float,
+//   accumulator, [8][4]); DEVICE, UNROLL, KASSERT   inline device function; full unrolling; an assertion that
+//   only the emulator evaluates bf16, fp16                storage types; static_cast<float>(x) and T(f)
+//   convert LaunchConfig, launch()    grid, block, shared bytes, stream, cluster; an error comes back as a
+//   Status
 //
-// A body has no asm, <<<>>>, __CUDA_ARCH__ or cooperative groups: the host compiler would take another branch or none.
+// A body has no asm, <<<>>>, __CUDA_ARCH__ or cooperative groups: the host compiler would take another branch
+// or none.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -27,7 +30,7 @@
 #define CALL_SITE_ONLY
 #define FORWARD_CALL_SITE
 #define FORWARD_CALL_SITE_ONLY
-#define SHARED_STORAGE(T, name)                                                        \
+#define SHARED_STORAGE(T, name)                                                    \
   extern __shared__ __align__(1024) unsigned char padless_dynamic_shared_memory[]; \
   T& name = *reinterpret_cast<T*>(padless_dynamic_shared_memory)
 #define REGS(T, name, dims) T name dims
@@ -56,11 +59,11 @@
   ::padless::cuda::emulator::poison_registers(name, sizeof(name))
 #define DEVICE inline
 #define UNROLL
-#define KASSERT(condition)                                                               \
-  do {                                                                                   \
-    if (!(condition))                                                                    \
-      ::padless::cuda::emulator::fail("KASSERT(" #condition ") failed",                  \
-                                      ::padless::cuda::emulator::CallSite::current());   \
+#define KASSERT(condition)                                                             \
+  do {                                                                                 \
+    if (!(condition))                                                                  \
+      ::padless::cuda::emulator::fail("KASSERT(" #condition ") failed",                \
+                                      ::padless::cuda::emulator::CallSite::current()); \
   } while (false)
 #endif
 
@@ -71,20 +74,20 @@ using fp16 = __half;
 
 struct LaunchConfig {
   dim3 grid, block;
-  size_t shared_bytes = 0;          // dynamic shared memory of a block
+  size_t shared_bytes = 0;  // dynamic shared memory of a block
   cudaStream_t stream = nullptr;
-  dim3 cluster{1, 1, 1};            // in blocks; the grid must be a multiple of it
-  bool programmatic = false;        // may start before the stream's previous kernel ends: see griddepcontrol.cuh
+  dim3 cluster{1, 1, 1};      // in blocks; the grid must be a multiple of it
+  bool programmatic = false;  // may start before the stream's previous kernel ends: see griddepcontrol.cuh
 };
 
-// Enqueues kernel(arguments...) on config.stream; the arguments are converted to the kernel's parameter types here.
-// Errors of the launch itself come back at once, errors of the kernel at the next synchronisation.
+// Enqueues kernel(arguments...) on config.stream; the arguments are converted to the kernel's parameter types
+// here. Errors of the launch itself come back at once, errors of the kernel at the next synchronisation.
 template <class... Parameters, class... Arguments>
 Status launch(void (*kernel)(Parameters...), const LaunchConfig& config, Arguments&&... arguments) {
 #if PADLESS_EMULATED
-  return to_status(emulator::enqueue_kernel({config.grid, config.block, config.cluster, config.shared_bytes,
-                                             config.stream, config.programmatic},
-                                            kernel, std::forward<Arguments>(arguments)...));
+  return to_status(emulator::enqueue_kernel(
+      {config.grid, config.block, config.cluster, config.shared_bytes, config.stream, config.programmatic},
+      kernel, std::forward<Arguments>(arguments)...));
 #else
   constexpr size_t kSharedBytesWithoutOptIn = 48 * 1024;
   if (config.shared_bytes > kSharedBytesWithoutOptIn) {

@@ -11,7 +11,8 @@
 
 namespace padless::cuda {
 
-// Out of memory keeps its own code: the engine must go on working after it. Everything else is the device's fault.
+// Out of memory keeps its own code: the engine must go on working after it. Everything else is the device's
+// fault.
 inline Status to_status(cudaError_t error) {
   if (error == cudaSuccess) return Status::ok();
   const Code code = error == cudaErrorMemoryAllocation ? Code::kOutOfMemory : Code::kDevice;

@@ -73,7 +73,8 @@ void cluster_arrive(CallSite where) {
   cluster->phase++;
   for (Block* block : cluster->blocks) {
     for (Fiber* waiter : block->fibers) {
-      const bool waits = waiter->state == FiberState::blocked && std::strcmp(waiter->wait.what, kClusterWait) == 0;
+      const bool waits =
+          waiter->state == FiberState::blocked && std::strcmp(waiter->wait.what, kClusterWait) == 0;
       if (waits && waiter->cluster_phase <= cluster->phase) make_ready(waiter);
     }
   }
@@ -85,6 +86,12 @@ void cluster_wait(CallSite where) {
   if (fiber->cluster_phase == 0) fail("barrier.cluster.wait without an arrive", where);
   if (cluster->phase < fiber->cluster_phase) block_current({.what = kClusterWait, .where = where});
   sanitizer::acquire(&cluster->token[(fiber->cluster_phase - 1) & 1]);
+}
+
+void memory_fence() {
+  static const char token = 0;
+  sanitizer::release(&token);
+  sanitizer::acquire(&token);
 }
 
 unsigned cluster_rank() { return machine.current->block->rank; }

@@ -14,15 +14,10 @@ constexpr uint8_t kPoisonByte = 0xFF, kCanaryByte = 0xA5;
 constexpr size_t kAllocationBytes = (kGuardBytes + kSharedMemoryLimit + 2 * kGuardBytes) / 4096 * 4096;
 constexpr size_t kSharedAlignment = 4096;
 
-Fiber* take_idle_fiber() {
-  if (machine.idle_fibers.empty()) {
-    auto* fiber = new Fiber;
-    fiber->copies.reserve(512);
-    fiber->copy_groups.reserve(64);
-    return fiber;
-  }
-  Fiber* fiber = machine.idle_fibers.back();
-  machine.idle_fibers.pop_back();
+Fiber* take_idle_fiber(unsigned threads) {
+  Fiber* fiber = take_idle(machine.idle_fibers, kIdleReserve == 1 ? 1 : kIdleReserve * threads);
+  fiber->copies.reserve(512);
+  fiber->copy_groups.reserve(64);
   return fiber;
 }
 
@@ -47,6 +42,8 @@ void set_up_warp(Warp* warp, Block* block, unsigned index, unsigned lanes) {
   warp->priority = random_bits();
   for (Team& team : warp->teams) team.here = 0;
   warp->team_count = 0;
+  warp->register_limit = 0;
+  reset_wgmma(warp->wgmma);
   machine.active.push_back(warp);
 }
 
@@ -70,13 +67,18 @@ void start_block(Block* block, Cluster* cluster, unsigned rank, uint3 index) {
   for (unsigned i = 0; i < warps; i++) {
     set_up_warp(block->warps[i], block, i, std::min(kWarpSize, threads - i * kWarpSize));
   }
+  for (unsigned i = 0; i < threads / (4 * kWarpSize); i++) {
+    block->wgmma_log[i].assign(kWgmmaLogEntries, WgmmaLogEntry{});
+  }
+  block->launched_dependents = false;
   block->fibers.clear();
   for (unsigned t = 0; t < threads; t++) {
-    Fiber* fiber = take_idle_fiber();
+    Fiber* fiber = take_idle_fiber(threads);
     prepare_fiber(fiber);
     fiber->block = block;
     fiber->warp = block->warps[t / kWarpSize];
-    const uint3 thread{t % shape.block.x, t / shape.block.x % shape.block.y, t / shape.block.x / shape.block.y};
+    const uint3 thread{t % shape.block.x, t / shape.block.x % shape.block.y,
+                       t / shape.block.x / shape.block.y};
     fiber->context = {thread, index, shape.block, shape.grid, t, t / kWarpSize, t % kWarpSize};
     fiber->warp->lanes[t % kWarpSize] = fiber;
     block->fibers.push_back(fiber);
@@ -87,10 +89,10 @@ void start_block(Block* block, Cluster* cluster, unsigned rank, uint3 index) {
 }
 
 bool finish_block(Block* block) {
-  sanitizer::acquire(block);
   sanitizer::unpoison(block->shared + block->shared_bytes, kCanaryBytes);
   const uint8_t* canary = block->shared + block->shared_bytes;
-  const bool intact = std::all_of(canary, canary + kCanaryBytes, [](uint8_t byte) { return byte == kCanaryByte; });
+  const bool intact =
+      std::all_of(canary, canary + kCanaryBytes, [](uint8_t byte) { return byte == kCanaryByte; });
   machine.idle_fibers.insert(machine.idle_fibers.end(), block->fibers.begin(), block->fibers.end());
   std::erase_if(machine.active, [&](const Warp* warp) { return warp->block == block; });
   return intact;

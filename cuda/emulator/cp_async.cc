@@ -19,7 +19,8 @@ void land(PendingCopy& copy) {
 
 }  // namespace
 
-void cp_async(uint32_t destination, const void* source, unsigned bytes, unsigned source_bytes, CallSite where) {
+void cp_async(uint32_t destination, const void* source, unsigned bytes, unsigned source_bytes,
+              CallSite where) {
   maybe_preempt();
   if (bytes != 4 && bytes != 8 && bytes != 16) fail("cp.async: size must be 4, 8 or 16", where);
   if (source_bytes > bytes) fail("cp.async: source size is above the copy size", where);
@@ -30,8 +31,9 @@ void cp_async(uint32_t destination, const void* source, unsigned bytes, unsigned
   }
   std::vector<PendingCopy>& copies = machine.current->copies;
   if (copies.size() == copies.capacity()) fail("cp.async: too many copies in flight for the emulator", where);
-  copies.push_back({resolve_shared(destination, bytes, "cp.async", where), static_cast<const uint8_t*>(source),
-                    static_cast<uint16_t>(bytes), static_cast<uint16_t>(source_bytes), false, PADLESS_CALLER_PC});
+  copies.push_back({resolve_shared(destination, bytes, "cp.async", where),
+                    static_cast<const uint8_t*>(source), static_cast<uint16_t>(bytes),
+                    static_cast<uint16_t>(source_bytes), false, PADLESS_CALLER_PC});
   if (!options().delayed_completion || random_bits() % 2 == 0) land(copies.back());
 }
 

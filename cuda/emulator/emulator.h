@@ -1,4 +1,5 @@
-// Control of the emulated GPU: schedules, fault-finding modes, statistics and the last failure. For tests only.
+// Control of the emulated GPU: schedules, fault-finding modes, statistics and the last failure. For tests
+// only.
 #pragma once
 
 #include <cstddef>
@@ -19,9 +20,10 @@ struct Options {
   bool poison = true;               // shared and device memory start as 0xFF bytes (NaN)
   bool delayed_completion = false;  // cp.async, TMA and wgmma complete at a random legal moment, not at issue
   double preemption = 0.0;          // chance to switch threads at each instruction wrapper (not with fifo)
-  bool joint_wgmma = true;          // a wgmma group completes for the warpgroup at once; false: each warp alone (stricter)
-  unsigned resident_clusters = 1;   // clusters of one grid that are interleaved
-  bool lazy_streams = true;         // queued work runs at a synchronisation or query; false: when it is enqueued
+  bool joint_wgmma =
+      true;  // a wgmma group completes for the warpgroup at once; false: each warp alone (stricter)
+  unsigned resident_clusters = 1;  // clusters of one grid that are interleaved
+  bool lazy_streams = true;  // queued work runs at a synchronisation or query; false: when it is enqueued
 
   // PADLESS_EMULATOR_SCHEDULE=fifo|random|priority, _SEED=n, _DELAY=0|1, _PREEMPTION=0.1, _RESIDENT=n,
   // _JOINT_WGMMA=0|1, _LAZY=0|1, _POISON=0|1
@@ -38,8 +40,8 @@ struct Statistics {
 };
 Statistics& statistics();
 
-// What went wrong in the last failed launch or runtime call: a deadlock report, a divergent collective, a use after
-// free ... with the kernel's file and line. Empty when nothing failed since the last call.
+// What went wrong in the last failed launch or runtime call: a deadlock report, a divergent collective, a use
+// after free ... with the kernel's file and line. Empty when nothing failed since the last call.
 std::string take_failure();
 
 }  // namespace padless::cuda::emulator

@@ -57,8 +57,9 @@ constexpr int kSavedRegisters = 6;
   sanitizer::acquire(fiber->block);
   (*cluster->grid->body)();
   sanitizer::release(fiber->block);
+  sanitizer::release(cluster->grid);
   fiber->state = FiberState::done;
-  fiber->block->live--;
+  if (--fiber->block->live == 0) launch_dependents();
   if (--cluster->live == 0) machine.return_to_host = true;
   reschedule();
   std::abort();
@@ -104,7 +105,8 @@ void switch_to(Fiber* next) {
   this_thread = &next->context;
   sanitizer::become_thread(next->sanitizer_thread);
 #if PADLESS_EMULATOR_ASAN
-  const bool to_host = next == &machine.host, for_good = previous->state == FiberState::done && previous->block;
+  const bool to_host = next == &machine.host,
+             for_good = previous->state == FiberState::done && previous->block;
   __sanitizer_start_switch_fiber(for_good ? nullptr : &previous->fake_stack,
                                  to_host ? machine.host_stack : next->stack,
                                  to_host ? machine.host_stack_bytes : kStackBytes);

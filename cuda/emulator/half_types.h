@@ -1,4 +1,5 @@
-// Host stand-ins for __nv_bfloat16 and __half: storage and the conversions that kernels use, rounded as the GPU rounds.
+// Host stand-ins for __nv_bfloat16 and __half: storage and the conversions that kernels use, rounded as the
+// GPU rounds.
 #pragma once
 
 #include <bit>
@@ -19,12 +20,14 @@ inline uint16_t float_to_bf16_bits(float value) {
 }
 
 inline float fp16_bits_to_float(uint16_t bits) {
-  const uint32_t sign = uint32_t{bits & 0x8000u} << 16, exponent = (bits >> 10) & 31u, mantissa = bits & 1023u;
+  const uint32_t sign = uint32_t{bits & 0x8000u} << 16, exponent = (bits >> 10) & 31u,
+                 mantissa = bits & 1023u;
   if (exponent == 0) {
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
     return sign != 0 ? -magnitude : magnitude;
   }
-  const uint32_t magnitude = exponent == 31 ? 0x7f800000u | (mantissa << 13) : ((exponent + 112) << 23) | (mantissa << 13);
+  const uint32_t magnitude =
+      exponent == 31 ? 0x7f800000u | (mantissa << 13) : ((exponent + 112) << 23) | (mantissa << 13);
   return std::bit_cast<float>(sign | magnitude);
 }
 
@@ -74,5 +77,7 @@ inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) { return {__nv_bfl
 inline __nv_bfloat162 __float22bfloat162_rn(float2 v) { return __floats2bfloat162_rn(v.x, v.y); }
 inline __half2 __floats2half2_rn(float x, float y) { return {__half(x), __half(y)}; }
 inline __half2 __float22half2_rn(float2 v) { return __floats2half2_rn(v.x, v.y); }
-inline float2 __bfloat1622float2(__nv_bfloat162 v) { return {static_cast<float>(v.x), static_cast<float>(v.y)}; }
+inline float2 __bfloat1622float2(__nv_bfloat162 v) {
+  return {static_cast<float>(v.x), static_cast<float>(v.y)};
+}
 inline float2 __half22float2(__half2 v) { return {static_cast<float>(v.x), static_cast<float>(v.y)}; }

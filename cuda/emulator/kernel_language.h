@@ -1,7 +1,8 @@
-// CUDA C++ as the host compiler sees it: keywords, built-in variables, warp and block functions, atomics, math.
-// Included through cuda/platform.cuh only.
+// CUDA C++ as the host compiler sees it: keywords, built-in variables, warp and block functions, atomics,
+// math. Included through cuda/platform.cuh only.
 //
-// `__shared__` and `__constant__` are deliberately not defined: a kernel that uses them does not compile here.
+// `__shared__` and `__constant__` are deliberately not defined: a kernel that uses them does not compile
+// here.
 #pragma once
 
 #include <algorithm>
@@ -46,12 +47,14 @@ cudaError_t enqueue_kernel_body(const KernelLaunch& launch, std::function<void()
                                 size_t argument_bytes);
 
 template <class... Parameters, class... Arguments>
-cudaError_t enqueue_kernel(const KernelLaunch& launch, void (*kernel)(Parameters...), Arguments&&... arguments) {
+cudaError_t enqueue_kernel(const KernelLaunch& launch, void (*kernel)(Parameters...),
+                           Arguments&&... arguments) {
   auto parameters =
       std::make_shared<std::tuple<std::remove_cv_t<Parameters>...>>(std::forward<Arguments>(arguments)...);
   // Every thread gets its own copy of the parameters, as on the GPU.
-  return enqueue_kernel_body(launch, [kernel, parameters] { std::apply(kernel, *parameters); }, parameters.get(),
-                             sizeof(*parameters));
+  return enqueue_kernel_body(
+      launch, [kernel, parameters] { std::apply(kernel, *parameters); }, parameters.get(),
+      sizeof(*parameters));
 }
 
 template <class T, class Update>
@@ -66,7 +69,8 @@ T update_atomically(T* address, Update update) {
 
 }  // namespace padless::cuda::emulator
 
-#define PADLESS_HERE ::padless::cuda::emulator::CallSite where = ::padless::cuda::emulator::CallSite::current()
+#define PADLESS_HERE \
+  ::padless::cuda::emulator::CallSite where = ::padless::cuda::emulator::CallSite::current()
 #define PADLESS_EMULATOR ::padless::cuda::emulator
 
 // ---- block and warp
@@ -74,8 +78,12 @@ inline void __syncthreads(PADLESS_HERE) { PADLESS_EMULATOR::sync_threads(where);
 inline int __syncthreads_count(int predicate, PADLESS_HERE) {
   return static_cast<int>(PADLESS_EMULATOR::sync_threads_count(predicate != 0, where));
 }
-inline int __syncthreads_or(int predicate, PADLESS_HERE) { return __syncthreads_count(predicate, where) != 0; }
-inline int __syncthreads_and(int predicate, PADLESS_HERE) { return __syncthreads_count(!predicate, where) == 0; }
+inline int __syncthreads_or(int predicate, PADLESS_HERE) {
+  return __syncthreads_count(predicate, where) != 0;
+}
+inline int __syncthreads_and(int predicate, PADLESS_HERE) {
+  return __syncthreads_count(!predicate, where) == 0;
+}
 inline void __syncwarp(unsigned mask = ~0u, PADLESS_HERE) { PADLESS_EMULATOR::sync_warp(mask, where); }
 
 template <class T>
@@ -84,17 +92,18 @@ T __shfl_sync(unsigned mask, T value, int lane, int width = 32, PADLESS_HERE) {
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, PADLESS_HERE) {
-  return PADLESS_EMULATOR::shuffle(mask, value, static_cast<int>(delta), width, PADLESS_EMULATOR::ShuffleMode::up,
-                                   where);
+  return PADLESS_EMULATOR::shuffle(mask, value, static_cast<int>(delta), width,
+                                   PADLESS_EMULATOR::ShuffleMode::up, where);
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, PADLESS_HERE) {
-  return PADLESS_EMULATOR::shuffle(mask, value, static_cast<int>(delta), width, PADLESS_EMULATOR::ShuffleMode::down,
-                                   where);
+  return PADLESS_EMULATOR::shuffle(mask, value, static_cast<int>(delta), width,
+                                   PADLESS_EMULATOR::ShuffleMode::down, where);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, PADLESS_HERE) {
-  return PADLESS_EMULATOR::shuffle(mask, value, lane_mask, width, PADLESS_EMULATOR::ShuffleMode::exclusive_or, where);
+  return PADLESS_EMULATOR::shuffle(mask, value, lane_mask, width, PADLESS_EMULATOR::ShuffleMode::exclusive_or,
+                                   where);
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate, PADLESS_HERE) {
   return PADLESS_EMULATOR::ballot(mask, predicate != 0, where);
@@ -109,18 +118,28 @@ inline void __nanosleep(unsigned, PADLESS_HERE) { PADLESS_EMULATOR::yield_while_
 [[noreturn]] inline void __trap(PADLESS_HERE) { PADLESS_EMULATOR::fail("__trap", where); }
 
 // ---- memory
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+inline void __threadfence() { PADLESS_EMULATOR::memory_fence(); }
+inline void __threadfence_block() { PADLESS_EMULATOR::memory_fence(); }
 template <class T>
-T __ldg(const T* address) { return *address; }
+T __ldg(const T* address) {
+  return *address;
+}
 template <class T>
-T __ldcg(const T* address) { return *address; }
+T __ldcg(const T* address) {
+  return *address;
+}
 template <class T>
-T __ldcs(const T* address) { return *address; }
+T __ldcs(const T* address) {
+  return *address;
+}
 template <class T>
-void __stcg(T* address, std::type_identity_t<T> value) { *address = value; }
+void __stcg(T* address, std::type_identity_t<T> value) {
+  *address = value;
+}
 template <class T>
-void __stcs(T* address, std::type_identity_t<T> value) { *address = value; }
+void __stcs(T* address, std::type_identity_t<T> value) {
+  *address = value;
+}
 
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
@@ -148,7 +167,8 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
 }
 // The GPU's wrap-around increment: back to 0 after `limit`.
 inline unsigned atomicInc(unsigned* address, unsigned limit) {
-  return PADLESS_EMULATOR::update_atomically(address, [&](unsigned old) { return old >= limit ? 0 : old + 1; });
+  return PADLESS_EMULATOR::update_atomically(address,
+                                             [&](unsigned old) { return old >= limit ? 0 : old + 1; });
 }
 
 // ---- integer and bit functions

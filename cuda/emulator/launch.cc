@@ -1,8 +1,10 @@
 // A grid from launch to completion: clusters become resident, run interleaved, and leave.
+#include <algorithm>
 #include <numeric>
 
 #include "cuda/emulator/sanitizer.h"
 #include "cuda/emulator/state.h"
+#include "cuda/emulator/tma_state.h"
 
 namespace padless::cuda::emulator {
 
@@ -15,14 +17,6 @@ constexpr unsigned kMaxThreads = 1024, kMaxGridYz = 65535, kMaxClusterBlocks = 8
 
 unsigned volume(const dim3& d) { return d.x * d.y * d.z; }
 
-template <class T>
-T* take(std::vector<T*>& idle) {
-  if (idle.empty()) return new T;
-  T* object = idle.back();
-  idle.pop_back();
-  return object;
-}
-
 void reset_machine() {
   machine.running = true;
   machine.current = &machine.host;
@@ -34,17 +28,24 @@ void reset_machine() {
   machine.cursor = 0;
   machine.tick = machine.idle_polls = 0;
   machine.active.clear();
+  machine.mbarrier_waiters.clear();
+  machine.mbarrier_waiters.reserve(kMaxClusterBlocks * kMaxThreads * options().resident_clusters);
+  reset_tma();
 }
 
-Grid make_grid(const LaunchShape& shape, const std::function<void()>& body) {
+Grid make_grid(const GridRequest& request) {
+  const LaunchShape& shape = request.shape;
   Grid grid;
   grid.shape = shape;
-  grid.body = &body;
-  grid.clusters = {shape.grid.x / shape.cluster.x, shape.grid.y / shape.cluster.y, shape.grid.z / shape.cluster.z};
+  grid.body = request.body;
+  grid.blocks_holding_dependents = volume(shape.grid);
+  grid.clusters = {shape.grid.x / shape.cluster.x, shape.grid.y / shape.cluster.y,
+                   shape.grid.z / shape.cluster.z};
   grid.order.resize(volume(grid.clusters));
   std::iota(grid.order.begin(), grid.order.end(), 0u);
   if (schedule_is_random()) {
-    for (size_t i = grid.order.size(); i > 1; i--) std::swap(grid.order[i - 1], grid.order[random_bits() % i]);
+    for (size_t i = grid.order.size(); i > 1; i--)
+      std::swap(grid.order[i - 1], grid.order[random_bits() % i]);
   }
   return grid;
 }
@@ -54,24 +55,28 @@ void start_cluster(Grid& grid) {
   const dim3 size = grid.shape.cluster;
   const uint3 first{id % grid.clusters.x * size.x, id / grid.clusters.x % grid.clusters.y * size.y,
                     id / grid.clusters.x / grid.clusters.y * size.z};
-  Cluster* cluster = take(machine.idle_clusters);
+  Cluster* cluster = take_idle(machine.idle_clusters, 1);
   cluster->grid = &grid;
   cluster->blocks.clear();
   cluster->arrived = 0;
   cluster->phase = 0;
   cluster->threads = cluster->live = volume(size) * volume(grid.shape.block);
-  for (unsigned rank = 0; rank < volume(size); rank++) cluster->blocks.push_back(take(machine.idle_blocks));
+  for (unsigned rank = 0; rank < volume(size); rank++)
+    cluster->blocks.push_back(take_idle(machine.idle_blocks, kIdleReserve));
   for (unsigned rank = 0; rank < volume(size); rank++) {
     const uint3 offset{rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
-    start_block(cluster->blocks[rank], cluster, rank, {first.x + offset.x, first.y + offset.y, first.z + offset.z});
+    start_block(cluster->blocks[rank], cluster, rank,
+                {first.x + offset.x, first.y + offset.y, first.z + offset.z});
   }
   grid.running.push_back(cluster);
 }
 
 void finish_cluster(Cluster* cluster) {
+  if (const char* left = drop_tma_of(cluster)) machine.failure = left;
   for (Block* block : cluster->blocks) {
     if (!finish_block(block) && machine.failure.empty()) {
-      machine.failure = "shared memory written past its end (canary) in block " + std::to_string(block->index.x);
+      machine.failure =
+          "shared memory written past its end (canary) in block " + std::to_string(block->index.x);
     }
     machine.idle_blocks.push_back(block);
   }
@@ -110,18 +115,67 @@ void abandon(Grid& grid) {
   grid.running.clear();
 }
 
-void run_to_completion(Grid& grid) {
+constexpr const char* kGridWait = "griddepcontrol.wait";
+
+void wake_dependents_of(const Grid& finished, std::vector<Grid>& grids) {
+  for (Grid& grid : grids) {
+    if (grid.previous != &finished) continue;
+    for (Cluster* cluster : grid.running) {
+      for (Block* block : cluster->blocks) {
+        for (Fiber* fiber : block->fibers) {
+          if (fiber->state == FiberState::blocked && fiber->wait.object == &finished) make_ready(fiber);
+        }
+      }
+    }
+  }
+}
+
+void start_what_may_start(std::vector<Grid>& grids) {
+  for (Grid& grid : grids) {
+    if (grid.previous != nullptr && grid.previous->blocks_holding_dependents != 0) return;
+    while (grid.next < grid.order.size() && grid.running.size() < options().resident_clusters)
+      start_cluster(grid);
+  }
+}
+
+void run_to_completion(std::vector<Grid>& grids) {
   while (machine.failure.empty()) {
-    while (grid.next < grid.order.size() && grid.running.size() < options().resident_clusters) start_cluster(grid);
-    if (grid.running.empty()) return;
+    start_what_may_start(grids);
+    if (std::all_of(grids.begin(), grids.end(), [](const Grid& grid) { return grid.complete(); })) return;
     machine.return_to_host = false;
     if (Fiber* next = pick_next()) switch_to(next);
-    if (!machine.failure.empty()) return;
-    if (!retire_finished_clusters(grid) && machine.ready_count == 0) machine.failure = deadlock_report();
+    bool progress = false;
+    for (Grid& grid : grids) {
+      if (!machine.failure.empty()) return;
+      if (!retire_finished_clusters(grid)) continue;
+      progress = true;
+      if (grid.complete()) wake_dependents_of(grid, grids);
+    }
+    const bool stuck =
+        !progress && !machine.return_to_host && machine.ready_count == 0 && machine.failure.empty();
+    if (stuck && !run_any_tma()) machine.failure = deadlock_report();
   }
 }
 
 }  // namespace
+
+void launch_dependents() {
+  Block* block = machine.current->block;
+  if (block->launched_dependents) return;
+  block->launched_dependents = true;
+  if (--block->cluster->grid->blocks_holding_dependents == 0) machine.return_to_host = true;
+}
+
+void wait_for_previous_grid(CallSite where) {
+  const Grid* previous = machine.current->block->cluster->grid->previous;
+  if (previous == nullptr) return;
+  if (!previous->complete()) {
+    Wait wait{.what = kGridWait, .where = where};
+    wait.object = const_cast<Grid*>(previous);
+    block_current(wait);
+  }
+  sanitizer::acquire(previous);
+}
 
 std::string check_shape(const LaunchShape& shape) {
   const unsigned threads = volume(shape.block);
@@ -129,19 +183,28 @@ std::string check_shape(const LaunchShape& shape) {
   if (shape.shared_bytes > kSharedMemoryLimit) return "launch: too much shared memory";
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return "launch: empty grid";
   if (shape.grid.y > kMaxGridYz || shape.grid.z > kMaxGridYz) return "launch: grid too large";
-  if (volume(shape.cluster) == 0 || volume(shape.cluster) > kMaxClusterBlocks) return "launch: bad cluster size";
+  if (volume(shape.cluster) == 0 || volume(shape.cluster) > kMaxClusterBlocks)
+    return "launch: bad cluster size";
   if (shape.grid.x % shape.cluster.x || shape.grid.y % shape.cluster.y || shape.grid.z % shape.cluster.z) {
     return "launch: grid is not a multiple of the cluster";
   }
   return "";
 }
 
-std::string run_grid(const LaunchShape& shape, const std::function<void()>& body) {
+std::string run_grids(const std::vector<GridRequest>& requests) {
   reset_machine();
-  Grid grid = make_grid(shape, body);
-  run_to_completion(grid);
+  std::vector<Grid> grids;
+  grids.reserve(requests.size());
+  for (const GridRequest& request : requests) {
+    grids.push_back(make_grid(request));
+    if (grids.size() > 1) grids.back().previous = &grids[grids.size() - 2];
+  }
+  run_to_completion(grids);
   sanitizer::acquire(&machine);
-  abandon(grid);
+  for (Grid& grid : grids) {
+    sanitizer::acquire(&grid);
+    abandon(grid);
+  }
   machine.active.clear();
   machine.running = false;
   this_thread = nullptr;

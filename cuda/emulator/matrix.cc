@@ -1,4 +1,5 @@
-// mma.sync, ldmatrix and stmatrix: fragment layouts as the PTX manual draws them (lane = 4 * row + column pair).
+// mma.sync, ldmatrix and stmatrix: fragment layouts as the PTX manual draws them (lane = 4 * row + column
+// pair).
 #include "cuda/emulator/half_types.h"
 #include "cuda/emulator/sanitizer.h"
 #include "cuda/emulator/state.h"
@@ -46,8 +47,8 @@ void check_row(uint32_t address, const char* what, CallSite where) {
 
 }  // namespace
 
-void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4], Half type,
-                  CallSite where) {
+void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
+                  Half type, CallSite where) {
   const uint32_t inputs[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
   const Combine combine =
       type == Half::bf16 ? multiply_m16n8k16<bf16_bits_to_float> : multiply_m16n8k16<fp16_bits_to_float>;
@@ -77,7 +78,8 @@ void ldmatrix(uint32_t* registers, unsigned matrices, bool transpose, uint32_t a
   }
 }
 
-void stmatrix(const uint32_t* registers, unsigned matrices, bool transpose, uint32_t address, CallSite where) {
+void stmatrix(const uint32_t* registers, unsigned matrices, bool transpose, uint32_t address,
+              CallSite where) {
   uint32_t inputs[4] = {};
   for (unsigned m = 0; m < matrices; m++) inputs[m] = registers[m];
   const char* name = transpose ? "stmatrix.trans" : "stmatrix";

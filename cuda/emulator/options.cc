@@ -13,7 +13,9 @@ Options Options::from_environment() {
     if (value != nullptr) apply(value);
   };
   read("SCHEDULE", [&](std::string_view v) {
-    options.schedule = v == "random" ? Schedule::random : v == "priority" ? Schedule::priority : Schedule::fifo;
+    options.schedule = v == "random"     ? Schedule::random
+                       : v == "priority" ? Schedule::priority
+                                         : Schedule::fifo;
   });
   read("SEED", [&](const char* v) { options.seed = std::strtoull(v, nullptr, 0); });
   read("DELAY", [&](const char* v) { options.delayed_completion = std::atoi(v) != 0; });

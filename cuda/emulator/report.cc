@@ -1,7 +1,9 @@
 // Failures in words: where, who, and for a deadlock what every thread waits for.
+#include <cstdio>
 #include <cstring>
 #include <map>
 
+#include "cuda/emulator/mbarrier_state.h"
 #include "cuda/emulator/sanitizer.h"
 #include "cuda/emulator/state.h"
 
@@ -19,6 +21,15 @@ std::string describe_wait(const Fiber& fiber) {
     const NamedBarrier& barrier = fiber.block->barriers[wait.id];
     text += " id " + std::to_string(wait.id) + " [" + std::to_string(barrier.here) + " of " +
             std::to_string(barrier.expected) + " threads arrived]";
+  } else if (std::strcmp(wait.what, kMbarrierWait) == 0) {
+    const auto* barrier = static_cast<const Mbarrier*>(wait.object);
+    char state[160];
+    std::snprintf(state, sizeof(state),
+                  " of barrier 0x%x parity %u [phase %u, pending arrivals %u of %u, transaction bytes %lld]",
+                  wait.id, wait.parity, static_cast<unsigned>(barrier->phase),
+                  static_cast<unsigned>(barrier->pending), static_cast<unsigned>(barrier->expected),
+                  static_cast<long long>(barrier->transaction_bytes));
+    text += state;
   }
   return text;
 }
@@ -58,7 +69,8 @@ std::string deadlock_report() {
   }
   std::string text = "DEADLOCK: no thread can make progress; " + std::to_string(exited) + " thread(s) exited";
   for (const auto& [wait, threads] : waits) {
-    text += "\n  " + std::to_string(threads.first) + " thread(s) in " + wait + ", e.g. " + describe(*threads.second);
+    text += "\n  " + std::to_string(threads.first) + " thread(s) in " + wait + ", e.g. " +
+            describe(*threads.second);
   }
   return text;
 }

@@ -1,9 +1,10 @@
-// What the emulator tells AddressSanitizer and ThreadSanitizer about fibers, asynchronous agents and shared memory.
-// In a build without the sanitizer the functions are empty.
+// What the emulator tells AddressSanitizer and ThreadSanitizer about fibers, asynchronous agents and shared
+// memory. In a build without the sanitizer the functions are empty.
 //
-// Under ThreadSanitizer the emulator itself is compiled without instrumentation: its scheduling would otherwise look
-// like synchronisation. It says explicitly which edges the GPU's memory model gives (acquire, release) and which
-// memory an instruction touches (read, write, with the program counter of the kernel's call).
+// Under ThreadSanitizer the emulator itself is compiled without instrumentation: its scheduling would
+// otherwise look like synchronisation. It says explicitly which edges the GPU's memory model gives (acquire,
+// release) and which memory an instruction touches (read, write, with the program counter of the kernel's
+// call).
 #pragma once
 
 #include <cstddef>
@@ -41,8 +42,12 @@ constexpr bool kThread = true;
 constexpr unsigned kNoSynchronisation = 1;
 inline void acquire(const void* token) { __tsan_acquire(const_cast<void*>(token)); }
 inline void release(const void* token) { __tsan_release(const_cast<void*>(token)); }
-inline void read(const void* p, size_t bytes, void* pc) { __tsan_read_range_pc(const_cast<void*>(p), bytes, pc); }
-inline void write(const void* p, size_t bytes, void* pc) { __tsan_write_range_pc(const_cast<void*>(p), bytes, pc); }
+inline void read(const void* p, size_t bytes, void* pc) {
+  __tsan_read_range_pc(const_cast<void*>(p), bytes, pc);
+}
+inline void write(const void* p, size_t bytes, void* pc) {
+  __tsan_write_range_pc(const_cast<void*>(p), bytes, pc);
+}
 inline void* current_thread() { return __tsan_get_current_fiber(); }
 inline void* create_thread(const char* name) {
   void* thread = __tsan_create_fiber(0);
@@ -63,7 +68,8 @@ inline void destroy_thread(void*) {}
 inline void become_thread(void*) {}
 #endif
 
-// Runs the enclosed scope as another ThreadSanitizer thread: the TMA engine, a warpgroup's tensor core, a stream.
+// Runs the enclosed scope as another ThreadSanitizer thread: the TMA engine, a warpgroup's tensor core, a
+// stream.
 class AsThread {
  public:
   explicit AsThread(void* thread) : previous_(current_thread()) { become_thread(thread); }
@@ -78,7 +84,8 @@ class AsThread {
 #if PADLESS_EMULATOR_ASAN
 inline void poison(const void* p, size_t bytes) { __asan_poison_memory_region(p, bytes); }
 inline void unpoison(const void* p, size_t bytes) { __asan_unpoison_memory_region(p, bytes); }
-// Touches the first bad byte, so that the report's stack is the kernel's at issue, not the copy's at completion.
+// Touches the first bad byte, so that the report's stack is the kernel's at issue, not the copy's at
+// completion.
 inline void check_readable(const void* p, size_t bytes) {
   void* bad = __asan_region_is_poisoned(const_cast<void*>(p), bytes);
   if (bad != nullptr) static_cast<void>(*static_cast<const volatile char*>(bad));

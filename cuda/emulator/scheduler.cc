@@ -2,6 +2,7 @@
 #include <bit>
 
 #include "cuda/emulator/state.h"
+#include "cuda/emulator/tma_state.h"
 
 namespace padless::cuda::emulator {
 namespace {
@@ -51,13 +52,14 @@ bool schedule_is_random() { return options().schedule != Schedule::fifo; }
 
 Fiber* pick_next() {
   machine.tick++;
+  run_due_tma();
   if (machine.ready_count == 0) return nullptr;
   const Schedule schedule = options().schedule;
   Warp* warp = schedule == Schedule::fifo     ? next_warp_in_order()
                : schedule == Schedule::random ? random_warp()
                                               : most_urgent_warp();
-  const unsigned lane = schedule_is_random() ? random_lane(warp->ready)
-                                             : static_cast<unsigned>(std::countr_zero(warp->ready));
+  const unsigned lane =
+      schedule_is_random() ? random_lane(warp->ready) : static_cast<unsigned>(std::countr_zero(warp->ready));
   warp->ready &= ~(1u << lane);
   machine.ready_count--;
   return warp->lanes[lane];

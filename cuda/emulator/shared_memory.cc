@@ -48,15 +48,17 @@ uint8_t* resolve_shared(uint32_t address, unsigned bytes, const char* what, Call
   const int64_t offset = int64_t{address & kSharedOffsetMask} - kSharedWindowBase;
   if (offset < 0 || static_cast<size_t>(offset) + bytes > block->shared_bytes) {
     char message[160];
-    std::snprintf(message, sizeof(message), "%s: shared memory access out of bounds: offset %lld size %u, block has %zu bytes",
-                  what, static_cast<long long>(offset), bytes, block->shared_bytes);
+    std::snprintf(message, sizeof(message),
+                  "%s: shared memory access out of bounds: offset %lld size %u, block has %zu bytes", what,
+                  static_cast<long long>(offset), bytes, block->shared_bytes);
     fail(message, where);
   }
   return block->shared + offset;
 }
 
 void copy_bytes(void* destination, const void* source, size_t bytes) {
-  const auto words = (reinterpret_cast<uintptr_t>(destination) | reinterpret_cast<uintptr_t>(source) | bytes) % 4 == 0;
+  const auto words =
+      (reinterpret_cast<uintptr_t>(destination) | reinterpret_cast<uintptr_t>(source) | bytes) % 4 == 0;
   if (words) {
     auto* to = static_cast<volatile uint32_t*>(destination);
     auto* from = static_cast<const uint32_t*>(source);

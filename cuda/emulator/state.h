@@ -1,16 +1,20 @@
 // The state of the emulated GPU: grids of clusters of blocks of warps of fibers. Internal to the emulator.
 //
-// Nothing here may allocate on a fiber: under ThreadSanitizer an allocation belongs to the thread that made it, and
-// vectors copy with intercepted functions. Everything that grows during a kernel is reserved before it.
+// Nothing here may allocate on a fiber: under ThreadSanitizer an allocation belongs to the thread that made
+// it, and vectors copy with intercepted functions. Everything that grows during a kernel is reserved before
+// it.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "cuda/emulator/emulator.h"
 #include "cuda/emulator/instructions.h"
+#include "cuda/emulator/sanitizer.h"
+#include "cuda/emulator/wgmma_state.h"
 
 namespace padless::cuda::emulator {
 
@@ -79,6 +83,8 @@ struct Warp {
   unsigned lane_count = 0;
   Team teams[6];
   unsigned team_count = 0;
+  WgmmaQueue wgmma;
+  unsigned register_limit = 0;  // setmaxnreg; 0: not set
 };
 
 struct NamedBarrier {
@@ -87,6 +93,13 @@ struct NamedBarrier {
   char token[2];
   std::vector<Fiber*> waiters;
 };
+
+struct WgmmaLogEntry {
+  size_t number = SIZE_MAX;
+  WgmmaSignature signature{};
+};
+constexpr size_t kWgmmaLogEntries = 1024;
+constexpr unsigned kMaxWarpgroups = 8;
 
 struct Block {
   uint3 index{};
@@ -99,6 +112,9 @@ struct Block {
   std::vector<Warp*> warps;
   NamedBarrier barriers[kNamedBarriers];
   unsigned live = 0;
+  bool launched_dependents = false;
+  char proxy_token = 0;  // generic-proxy writes that a fence made visible to the asynchronous proxy
+  std::vector<WgmmaLogEntry> wgmma_log[kMaxWarpgroups];  // last operations, to compare the warps' sequences
 };
 
 struct Cluster {
@@ -117,25 +133,35 @@ struct LaunchShape {
 struct Grid {
   LaunchShape shape;
   const std::function<void()>* body = nullptr;
+  Grid* previous = nullptr;     // the grid that this one may overlap with (programmatic dependent launch)
   dim3 clusters;                // the grid in units of clusters
   std::vector<uint32_t> order;  // of clusters: unspecified on a GPU, shuffled unless the schedule is fifo
   size_t next = 0;
   std::vector<Cluster*> running;
+  size_t blocks_holding_dependents = 0;  // have neither launched dependents nor finished
+  bool complete() const { return next == order.size() && running.empty(); }
+};
+
+// One kernel to run. In a sequence each may overlap with the one before it.
+struct GridRequest {
+  LaunchShape shape;
+  const std::function<void()>* body;
 };
 
 struct Machine {
   bool running = false;
   Fiber host;
   Fiber* current = nullptr;
-  std::vector<Fiber*> idle_fibers;
-  std::vector<Block*> idle_blocks;
-  std::vector<Cluster*> idle_clusters;
+  std::deque<Fiber*> idle_fibers;
+  std::deque<Block*> idle_blocks;
+  std::deque<Cluster*> idle_clusters;
   std::vector<Warp*> active;
   size_t cursor = 0;
   unsigned ready_count = 0;
   uint64_t tick = 0, random_state = 1, idle_polls = 0;
   bool return_to_host = false;
   std::string failure;
+  std::vector<Fiber*> mbarrier_waiters;
   const void* host_stack = nullptr;
   size_t host_stack_bytes = 0;
 };
@@ -153,6 +179,17 @@ void reschedule();
 uint64_t random_bits();
 bool schedule_is_random();
 
+// Reuse orders two blocks for ThreadSanitizer (they share stacks and shared memory), so it takes the longest
+// idle one and keeps some in reserve.
+constexpr size_t kIdleReserve = sanitizer::kThread ? 4 : 1;
+template <class T>
+T* take_idle(std::deque<T*>& idle, size_t reserve) {
+  if (idle.size() < reserve) return new T;
+  T* object = idle.front();
+  idle.pop_front();
+  return object;
+}
+
 // block.cc
 void start_block(Block* block, Cluster* cluster, unsigned rank, uint3 index);
 // False when the block wrote past the end of its shared memory.
@@ -160,7 +197,7 @@ bool finish_block(Block* block);
 
 // launch.cc
 std::string check_shape(const LaunchShape& shape);  // why the shape cannot be launched, or empty
-std::string run_grid(const LaunchShape& shape, const std::function<void()>& body);  // the failure, or empty
+std::string run_grids(const std::vector<GridRequest>& requests);  // the failure, or empty
 
 // report.cc
 std::string describe(const CallSite& where);

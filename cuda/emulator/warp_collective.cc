@@ -22,7 +22,8 @@ Team& find_team(Warp& warp, uint32_t mask, uint32_t lane_bit, const char* name, 
     } else if (team.here == 0) {
       idle = &team;
     } else if ((team.mask & mask & lane_bit) != 0) {
-      fail(std::string(name) + ": lane expected in a collective with another mask at " + describe(team.where), where);
+      fail(std::string(name) + ": lane expected in a collective with another mask at " + describe(team.where),
+           where);
     }
   }
   if (found != nullptr) return *found;
@@ -36,8 +37,8 @@ Team& find_team(Warp& warp, uint32_t mask, uint32_t lane_bit, const char* name, 
 void check_convergence(const Team& team, const Collective& collective, CallSite where) {
   const bool other_site = (collective.aligned || team.aligned) && !same_site(team.where, where);
   if (std::strcmp(team.name, collective.name) == 0 && !other_site) return;
-  fail(std::string("DIVERGENT WARP: '") + collective.name + "' while other lanes of the warp wait in '" + team.name +
-           "' at " + describe(team.where),
+  fail(std::string("DIVERGENT WARP: '") + collective.name + "' while other lanes of the warp wait in '" +
+           team.name + "' at " + describe(team.where),
        where);
 }
 
@@ -51,7 +52,8 @@ Team& gather(unsigned mask, const Collective& collective, const void* input, uns
   const uint32_t lane_bit = 1u << lane;
   statistics().collectives++;
   mask &= existing_lanes(warp);
-  if ((mask & lane_bit) == 0) fail(std::string(collective.name) + ": calling lane is not in its own mask", where);
+  if ((mask & lane_bit) == 0)
+    fail(std::string(collective.name) + ": calling lane is not in its own mask", where);
   Team& team = find_team(warp, mask, lane_bit, collective.name, where);
   if (team.here != 0) {
     check_convergence(team, collective, where);
@@ -82,7 +84,8 @@ Team& gather(unsigned mask, const Collective& collective, const void* input, uns
 
 }  // namespace
 
-const uint8_t* meet(unsigned mask, const Collective& collective, const void* input, unsigned bytes, CallSite where) {
+const uint8_t* meet(unsigned mask, const Collective& collective, const void* input, unsigned bytes,
+                    CallSite where) {
   unsigned generation = 0;
   Team& team = gather(mask, collective, input, bytes, false, generation, where);
   return collective.combine != nullptr ? team.outputs[generation][0] : team.inputs[generation][0];
@@ -106,13 +109,22 @@ uint32_t ballot(unsigned mask, bool predicate, CallSite where) {
 }
 
 unsigned shuffle_source(unsigned mask, int operand, int width, ShuffleMode mode, CallSite where) {
-  const int lane = static_cast<int>(this_thread->lane), first = lane & ~(width - 1), position = lane & (width - 1);
+  const int lane = static_cast<int>(this_thread->lane), first = lane & ~(width - 1),
+            position = lane & (width - 1);
   int source = lane;
   switch (mode) {
-    case ShuffleMode::index: source = first + (operand & (width - 1)); break;
-    case ShuffleMode::up: source = position >= operand ? lane - operand : lane; break;
-    case ShuffleMode::down: source = position + operand < width ? lane + operand : lane; break;
-    case ShuffleMode::exclusive_or: source = (lane ^ operand) < first + width ? lane ^ operand : lane; break;
+    case ShuffleMode::index:
+      source = first + (operand & (width - 1));
+      break;
+    case ShuffleMode::up:
+      source = position >= operand ? lane - operand : lane;
+      break;
+    case ShuffleMode::down:
+      source = position + operand < width ? lane + operand : lane;
+      break;
+    case ShuffleMode::exclusive_or:
+      source = (lane ^ operand) < first + width ? lane ^ operand : lane;
+      break;
   }
   const uint32_t lanes = mask & existing_lanes(*machine.current->warp);
   if (source < 0 || source >= static_cast<int>(kWarpSize) || ((lanes >> source) & 1) == 0) {

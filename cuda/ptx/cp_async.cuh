@@ -1,7 +1,8 @@
 // cp.async (sm_80): copies from global to shared memory that a thread starts, groups and waits for.
 //
-// `source_bytes` may be less than the copy: the rest of the destination is written as zero, and with 0 the source is
-// not read at all. A wait covers only the caller's own copies: __syncthreads() makes them visible to the block.
+// `source_bytes` may be less than the copy: the rest of the destination is written as zero, and with 0 the
+// source is not read at all. A wait covers only the caller's own copies: __syncthreads() makes them visible
+// to the block.
 #pragma once
 
 #include "cuda/ptx/address.cuh"
@@ -13,7 +14,8 @@ DEVICE void cp_async_cg_16(uint32_t destination, const void* source, unsigned so
 #if PADLESS_EMULATED
   emulator::cp_async(destination, source, 16, source_bytes, call_site);
 #else
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source), "r"(source_bytes)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source),
+               "r"(source_bytes)
                : "memory");
 #endif
 }

@@ -1,7 +1,8 @@
 // ldmatrix: a warp loads 8x8 matrices of 16-bit elements from shared memory as mma fragments.
 //
-// Lane i gives the 16-byte aligned address of row i % 8 of matrix i / 8. Afterwards lane i holds, of each matrix, row
-// i / 4, columns 2 * (i % 4) and the next; transposed: column i / 4, rows 2 * (i % 4) and the next.
+// Lane i gives the 16-byte aligned address of row i % 8 of matrix i / 8. Afterwards lane i holds, of each
+// matrix, row i / 4, columns 2 * (i % 4) and the next; transposed: column i / 4, rows 2 * (i % 4) and the
+// next.
 #pragma once
 
 #include "cuda/ptx/address.cuh"
@@ -13,7 +14,10 @@ DEVICE void ldmatrix_x1(uint32_t& r, uint32_t row_address CALL_SITE) {
 #if PADLESS_EMULATED
   emulator::ldmatrix(&r, 1, false, row_address, call_site);
 #else
-  asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(r) : "r"(row_address) : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
+               : "=r"(r)
+               : "r"(row_address)
+               : "memory");
 #endif
 }
 

@@ -1,5 +1,5 @@
-// Approximate functions of the special function unit, and packed conversions. The emulator computes them exactly
-// rounded from the host's functions: it cannot show their approximation error.
+// Approximate functions of the special function unit, and packed conversions. The emulator computes them
+// exactly rounded from the host's functions: it cannot show their approximation error.
 #pragma once
 
 #include "cuda/platform.cuh"

@@ -1,7 +1,8 @@
 // mma.sync: a warp multiplies small tiles; every lane holds a fragment of each operand.
 //
-// With g = lane / 4 and t = 2 * (lane % 4):  a = {A[g][t..], A[g+8][t..], A[g][t+8..], A[g+8][t+8..]} (pairs),
-// b = {B[t..][g], B[t+8..][g]} (pairs along k),  c and d = {D[g][t], D[g][t+1], D[g+8][t], D[g+8][t+1]}.
+// With g = lane / 4 and t = 2 * (lane % 4):  a = {A[g][t..], A[g+8][t..], A[g][t+8..], A[g+8][t+8..]}
+// (pairs), b = {B[t..][g], B[t+8..][g]} (pairs along k),  c and d = {D[g][t], D[g][t+1], D[g+8][t],
+// D[g+8][t+1]}.
 #pragma once
 
 #include "cuda/platform.cuh"
@@ -14,7 +15,8 @@ DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
                          const float (&c)[4] CALL_SITE) {
   static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, fp16>);
 #if PADLESS_EMULATED
-  emulator::mma_m16n8k16(d, a, b, c, std::is_same_v<T, bf16> ? emulator::Half::bf16 : emulator::Half::fp16, call_site);
+  emulator::mma_m16n8k16(d, a, b, c, std::is_same_v<T, bf16> ? emulator::Half::bf16 : emulator::Half::fp16,
+                         call_site);
 #else
   if constexpr (std::is_same_v<T, bf16>) {
     asm volatile(

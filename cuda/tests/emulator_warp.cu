@@ -39,8 +39,8 @@ void test_mma(const char* name) {
   const auto a = random.vector<T>(256), b = random.vector<T>(128);
   DeviceBuffer<T> device_a(a), device_b(b);
   DeviceBuffer<float> device_d(128);
-  check_ok(launch(multiply_tile<T>, {.grid = 1, .block = 32, .shared_bytes = sizeof(MmaStorage<T>)}, device_a.data(),
-                  device_b.data(), device_d.data()),
+  check_ok(launch(multiply_tile<T>, {.grid = 1, .block = 32, .shared_bytes = sizeof(MmaStorage<T>)},
+                  device_a.data(), device_b.data(), device_d.data()),
            name);
   const auto d = device_d.download();
   double worst = 0;

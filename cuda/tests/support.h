@@ -1,4 +1,5 @@
-// What device tests share: device buffers, seeded data, checks. The same tests run under the emulator and on a GPU.
+// What device tests share: device buffers, seeded data, checks. The same tests run under the emulator and on
+// a GPU.
 #pragma once
 
 #include <cmath>

@@ -1,7 +1,8 @@
 // Host twin of the part of the CUDA runtime API that padless uses. Include it through cuda/runtime.h.
 //
-// One emulated device. Streams are ordered queues; with lazy streams (the default) queued work runs when somebody
-// synchronises or queries, in an order among streams that only events constrain, so a missing join shows.
+// One emulated device. Streams are ordered queues; with lazy streams (the default) queued work runs when
+// somebody synchronises or queries, in an order among streams that only events constrain, so a missing join
+// shows.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +31,13 @@ enum cudaError_t : int {
 struct CUstream_st;
 using cudaStream_t = CUstream_st*;
 
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice,
-                      cudaMemcpyDefault };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
