@@ -24,7 +24,7 @@
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
       "conditions": [
         ["isa_enabled==1", { "dependencies": ["padless_avx2", "padless_avx512"] }],
-        ["OS=='linux'", { "ldflags": ["-Wl,--exclude-libs,ALL"] }]
+        ["OS=='linux'", { "ldflags": ["-Wl,--version-script=<(module_root_dir)/lib/binding/exports.map"] }]
       ]
     }
   ],

@@ -98,11 +98,18 @@ Status gather_rows_cpu(const CpuContext& context, const Matrix& in, std::span<co
   PADLESS_RETURN_IF_ERROR(check_matrix(in, in.rows, in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(out, count, in.cols, "out"));
   for (int64_t i = 0; i < count; ++i) {
-    PADLESS_CHECK(indices[i] >= 0 && indices[i] < in.rows, Code::kInvalidArgument, "indices", "indices[", i,
+    PADLESS_CHECK(indices[i] >= -1 && indices[i] < in.rows, Code::kInvalidArgument, "indices", "indices[", i,
                   "] is ", indices[i], "; there are ", in.rows, " rows");
   }
   parallel_rows(count, in.cols, context.threads, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) copy_row(in, indices[i], out.row<float>(i));
+    for (int64_t i = first; i < last; ++i) {
+      float* to = out.row<float>(i);
+      if (indices[i] < 0) {
+        std::fill_n(to, in.cols, 0.f);
+      } else {
+        copy_row(in, indices[i], to);
+      }
+    }
   });
   return Status::ok();
 }

@@ -3,6 +3,19 @@
 #include <cstring>
 
 namespace padless {
+namespace {
+
+/** out = in + residual. */
+void add_rows(const NormTask& task, const float* residual, int64_t residual_stride) {
+  for (int64_t row = 0; row < task.rows; ++row) {
+    const float* in = task.in + row * task.in_stride;
+    const float* other = residual + row * residual_stride;
+    float* out = task.out + row * task.out_stride;
+    for (int64_t i = 0; i < task.columns; ++i) out[i] = in[i] + other[i];
+  }
+}
+
+}  // namespace
 
 float* RowBlock::slot_row(Slot slot, int64_t row) const {
   const PlannedSlot& planned = plan_.slots[static_cast<size_t>(slot)];
@@ -29,7 +42,7 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
 }
 
 void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
-                        void* accumulators) const {
+                        std::span<const char> after, void* accumulators) const {
   PanelTask task;
   if (step.converts) {
     task.a = memory_.operand;
@@ -53,6 +66,9 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
   }
   for (int64_t panel = begin; panel < end; ++panel) {
     step.weight->describe_panel(panel, task);
+    const std::span<const char> next = panel + 1 < end ? step.weight->panel_bytes(panel + 1) : after;
+    task.next_panel = next.data();
+    task.next_panel_bytes = static_cast<int64_t>(next.size());
     const int64_t column = step.weight->layout().first_column(panel);
     task.out = out + column;
     task.residual = residual ? residual + column : nullptr;
@@ -71,6 +87,11 @@ void RowBlock::normalize(const PlannedNorm& step, int64_t begin, int64_t end) co
   task.gamma = step.gamma;
   task.beta = step.beta;
   task.eps = step.eps;
+  if (step.residual != kNoSlot) {
+    add_rows(task, slot_row(step.residual, begin), plan_.slots[static_cast<size_t>(step.residual)].stride);
+    task.in = task.out;
+    task.in_stride = task.out_stride;
+  }
   step.normalize(task);
 }
 

@@ -112,6 +112,13 @@ class Planner {
     planned.normalize = step.kind == NormKind::kLayer ? norms_.layer : norms_.rms;
     planned.eps = step.eps;
     PADLESS_RETURN_IF_ERROR(set_norm_slots(step.in, step.out, planned));
+    if (step.residual != kNoSlot) {
+      if (columns(step.residual) != planned.columns) {
+        return invalid("a residual of ", columns(step.residual), " columns for ", planned.columns);
+      }
+      if (step.residual == step.out) return invalid("a norm cannot write to its own residual");
+      planned.residual = step.residual;
+    }
     if (!step.gamma) return invalid("a norm without gamma");
     PADLESS_RETURN_IF_ERROR(read_vector(*step.gamma, "gamma", planned.columns, planned.gamma));
     if (step.beta) PADLESS_RETURN_IF_ERROR(read_vector(*step.beta, "beta", planned.columns, planned.beta));

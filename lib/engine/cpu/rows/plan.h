@@ -34,6 +34,7 @@ struct PlannedNorm {
   void (*normalize)(const NormTask&) = nullptr;
   Slot in = kNoSlot;
   Slot out = kNoSlot;
+  Slot residual = kNoSlot;
   int64_t columns = 0;
   const float* gamma = nullptr;
   const float* beta = nullptr;
