@@ -1,6 +1,7 @@
 // Matrix products and whole row programs of the CPU engine as fractions of the roof measured around each sample.
 //
 //   gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa portable|avx2|avx512] [--samples 9]
+//              [--only TEXT]    lines whose name contains it
 //
 // The machine may change speed between samples, so a sample counts only if the roofs before and after it agree
 // within 5%; the median fraction of those is printed, with the median rate.
@@ -28,6 +29,7 @@ struct Options {
   std::vector<int> threads = {1, 2};
   IsaLevel level = IsaLevel::kAvx512;
   int samples = 9;
+  std::string only;
 };
 
 std::vector<float> random_values(int64_t count, float deviation) {
@@ -75,6 +77,7 @@ double seconds_of(const std::function<void()>& work) {
 /** Prints one line: rate and fraction of the roof of `work`, which does `operations` each time it runs. */
 void report(const std::string& name, const CpuContext& context, ComputeType compute, const Options& options,
             double operations, const std::function<void()>& work) {
+  if (name.find(options.only) == std::string::npos) return;
   work();
   const double once = seconds_of(work);
   const int repeats = std::max(1, static_cast<int>(0.008 / once));
@@ -236,6 +239,8 @@ bool parse(int argc, char** argv, Options& options) {
                                           : IsaLevel::kAvx512;
     } else if (name == "--samples") {
       options.samples = std::atoi(value.c_str());
+    } else if (name == "--only") {
+      options.only = value;
     } else {
       return false;
     }
@@ -250,7 +255,8 @@ int main(int argc, char** argv) {
   using namespace padless;
   bench::Options options;
   if (!bench::parse(argc, argv, options)) {
-    std::fprintf(stderr, "usage: gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa LEVEL] [--samples N]\n");
+    std::fprintf(stderr, "usage: gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa LEVEL] [--samples N] "
+                 "[--only TEXT]\n");
     return EXIT_FAILURE;
   }
   for (ComputeType compute : options.computes) bench::bench_compute(options, compute);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "lib/core/status.h"
 #include "lib/engine/cpu/aligned_buffer.h"
@@ -31,6 +32,7 @@ class PanelLayout {
   int64_t first_lane(int64_t panel) const { return panel * panel_vectors_ * lanes_; }
   int64_t lanes_total() const;
   int64_t byte_offset(int64_t panel) const { return panel * panel_vectors_ * vector_bytes_ * steps_; }
+  int64_t panel_bytes(int64_t panel) const { return vectors(panel) * vector_bytes_ * steps_; }
   int64_t bytes_total() const { return lanes_total() / lanes_ * vector_bytes_ * steps_; }
 
  private:
@@ -54,6 +56,9 @@ class CpuLinearWeight final : public LinearWeight {
   const PanelLayout& layout() const { return layout_; }
   bool glu() const { return glu_; }
 
+  std::span<const char> panel_bytes(int64_t panel) const {
+    return {panels_.get() + layout_.byte_offset(panel), static_cast<size_t>(layout_.panel_bytes(panel))};
+  }
   /** Sets the fields of `task` that depend on the weight and the panel alone. */
   void describe_panel(int64_t panel, PanelTask& task) const;
 

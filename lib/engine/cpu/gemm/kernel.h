@@ -40,6 +40,8 @@ struct PanelTask {
   int64_t block_steps = 0;              // steps taken at a time over all rows, so that they stay in L2
   int vectors = 0;                      // that the panel holds
   int columns = 0;                      // of the result; the rest of the panel is padding
+  const char* next_panel = nullptr;     // what this thread will read next, to be fetched meanwhile
+  int64_t next_panel_bytes = 0;
   const float* bias = nullptr;          // [vectors * lanes], or null
   const float* scale = nullptr;         // [vectors * lanes], quantised panels only
   const int32_t* column_sum = nullptr;  // [vectors * lanes], quantised panels only: sum of w over k

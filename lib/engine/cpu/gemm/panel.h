@@ -19,13 +19,19 @@ namespace {
 
 /** Bytes of A that a step consumes. */
 constexpr int kStepBytes = 4;
-/** How far ahead of its use a panel is fetched: a few hundred cycles of steps. */
-constexpr int kPrefetchBytes = 2048;
+/** How far ahead of its use a panel is brought from L2 into L1. */
+constexpr int kNearBytes = 1024;
+
+/** Memory to be brought into L2 meanwhile: `bytes_per_step` on with every step. */
+struct Fetch {
+  const char* from;
+  int64_t bytes_per_step;
+};
 
 /** sums[rows, vectors] = (resume ? sums : 0) + a * panel over `steps` steps. All sums stay in registers. */
 template <class Dot, int kRows, int kVectors>
-void multiply_tile(const char* a, int64_t a_stride, const char* panel, int64_t steps, typename Dot::Scalar* sums,
-                   bool resume) {
+void multiply_tile(const char* a, int64_t a_stride, const char* panel, int64_t steps, Fetch fetch,
+                   typename Dot::Scalar* sums, bool resume) {
   constexpr int kLanes = simd::Vec::kLanes;
   constexpr int kPanelStep = kVectors * Dot::kVectorBytes;
   typename Dot::Sums total[kRows][kVectors];
@@ -47,7 +53,11 @@ void multiply_tile(const char* a, int64_t a_stride, const char* panel, int64_t s
     typename Dot::Weights weights[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) weights[v] = Dot::weights(panel + v * Dot::kVectorBytes);
-    for (int byte = 0; byte < kPanelStep; byte += 64) __builtin_prefetch(panel + kPrefetchBytes + byte);
+    for (int byte = 0; byte < kPanelStep; byte += 64) {
+      __builtin_prefetch(panel + kNearBytes + byte);
+      __builtin_prefetch(fetch.from + byte, 0, 2);
+    }
+    fetch.from += fetch.bytes_per_step;
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const typename Dot::Input input = Dot::input(row[r] + step * kStepBytes);
@@ -64,7 +74,7 @@ void multiply_tile(const char* a, int64_t a_stride, const char* panel, int64_t s
 }
 
 template <class Dot>
-using MultiplyTile = void (*)(const char*, int64_t, const char*, int64_t, typename Dot::Scalar*, bool);
+using MultiplyTile = void (*)(const char*, int64_t, const char*, int64_t, Fetch, typename Dot::Scalar*, bool);
 
 /** The tile function of every height up to `kTileRows` at one width, by height - 1. */
 template <class Dot, int kTileRows, int kVectors>
@@ -87,6 +97,16 @@ const MultiplyTile<Dot>* choose_tiles(int vectors) {
   return kTiles.tiles;
 }
 
+/** Brings what the tile's epilogue writes and adds into L1 while its sums are computed. */
+inline void prefetch_result(const PanelTask& task, int64_t first_row, int rows) {
+  for (int64_t row = first_row; row < first_row + rows; ++row) {
+    for (int column = 0; column < task.columns; column += 16) {
+      __builtin_prefetch(task.out + row * task.out_stride + column, 1);
+      if (task.residual) __builtin_prefetch(task.residual + row * task.residual_stride + column);
+    }
+  }
+}
+
 template <class Dot, int kTileRows, int kMaxVectors>
 void multiply_panel(const PanelTask& task) {
   const MultiplyTile<Dot>* tiles = choose_tiles<Dot, kTileRows, kMaxVectors>(task.vectors);
@@ -94,6 +114,10 @@ void multiply_panel(const PanelTask& task) {
       task.glu ? choose_finish<Dot, true>(task.activation) : choose_finish<Dot, false>(task.activation);
   const int width = task.vectors * simd::Vec::kLanes;
   const bool one_block = task.block_steps >= task.steps;
+  // The next panel is fetched in equal parts during all tiles of this one, so that its traffic never comes in a rush.
+  const int64_t tile_steps = (task.rows + kTileRows - 1) / kTileRows * task.steps;
+  const int64_t fetch_step = (task.next_panel_bytes + tile_steps - 1) / tile_steps;
+  Fetch fetch{task.next_panel, fetch_step};
   for (int64_t step = 0; step < task.steps; step += task.block_steps) {
     const int64_t left = task.steps - step;
     const bool last = left <= task.block_steps;
@@ -103,8 +127,10 @@ void multiply_panel(const PanelTask& task) {
       const int rows = task.rows - row < kTileRows ? static_cast<int>(task.rows - row) : kTileRows;
       typename Dot::Scalar* sums =
           static_cast<typename Dot::Scalar*>(task.accumulators) + (one_block ? 0 : row * width);
-      tiles[rows - 1](task.a + row * task.a_stride + step * kStepBytes, task.a_stride, panel, steps, sums,
+      if (last) prefetch_result(task, row, rows);
+      tiles[rows - 1](task.a + row * task.a_stride + step * kStepBytes, task.a_stride, panel, steps, fetch, sums,
                       step > 0);
+      fetch.from += fetch_step * steps;
       if (last) finish(task, row, rows, sums);
     }
   }

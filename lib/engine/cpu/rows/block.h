@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "lib/engine/cpu/rows/plan.h"
 
@@ -25,9 +26,9 @@ class RowBlock {
 
   /** Fills the operand buffer for rows [begin, end) of the block; nothing to do unless step.converts. */
   void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const;
-  /** Computes panels [begin, end) for all rows, once the operand is there. */
+  /** Computes panels [begin, end) for all rows, once the operand is there; `after` is what the thread reads next. */
   void multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
-                void* accumulators) const;
+                std::span<const char> after, void* accumulators) const;
   void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
 
  private:

@@ -51,6 +51,27 @@ class BlockLayout {
   int64_t accumulators_;
 };
 
+struct Range {
+  int64_t begin;
+  int64_t end;
+};
+
+Range share_of(int64_t items, int index, int count) {
+  return {items * index / count, items * (index + 1) / count};
+}
+
+/** What the thread reads first in the linear step that follows step `done`, the first step following the last. */
+std::span<const char> first_panel_after(const RowPlan& plan, size_t done, int index, int count) {
+  for (size_t i = 1; i <= plan.steps.size(); ++i) {
+    const PlannedStep& step = plan.steps[(done + i) % plan.steps.size()];
+    if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
+      const Range share = share_of(linear->weight->layout().panels(), index, count);
+      return share.begin < share.end ? linear->weight->panel_bytes(share.begin) : std::span<const char>{};
+    }
+  }
+  return {};
+}
+
 /** Threads take whole blocks of rows, one after another, through all steps. */
 Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSplit& split) {
   const BlockLayout layout(plan, split.block_rows, widest_tile(plan));
@@ -67,13 +88,14 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
     for (int64_t index = next++; index < blocks; index = next++) {
       const int64_t first = index * split.block_rows;
       const RowBlock block(plan, first, std::min(split.block_rows, plan.rows - first), layout.memory(base));
-      for (const PlannedStep& step : plan.steps) {
-        if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
+      for (size_t i = 0; i < plan.steps.size(); ++i) {
+        if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
           const PanelLayout& panels = linear->weight->layout();
           block.convert_operand(*linear, 0, block.rows());
-          block.multiply(*linear, 0, panels.panels(), choose_block_steps(panels, context.caches), accumulators);
+          block.multiply(*linear, 0, panels.panels(), choose_block_steps(panels, context.caches),
+                         first_panel_after(plan, i, 0, 1), accumulators);
         } else {
-          block.normalize(std::get<PlannedNorm>(step), 0, block.rows());
+          block.normalize(std::get<PlannedNorm>(plan.steps[i]), 0, block.rows());
         }
       }
     }
@@ -82,28 +104,20 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
   return Status::ok();
 }
 
-struct RowRange {
-  int64_t begin;
-  int64_t end;
-};
-
-RowRange share_of(int64_t rows, int index, int count) { return {rows * index / count, rows * (index + 1) / count}; }
-
-/** All threads go through the steps together; each step's panels are taken one by one. */
+/** All threads go through the steps together, each with its share of the columns. */
 Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
   const BlockLayout layout(plan, plan.rows, widest_tile(plan));
   const int threads = context.threads;
   char* base = thread_workspace(layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(threads));
   PADLESS_CHECK(base, Code::kOutOfMemory, "rows", "no memory for a block of ", plan.rows, " rows");
   const RowBlock block(plan, 0, plan.rows, layout.memory(base));
-  std::vector<std::atomic<int64_t>> next(plan.steps.size());
   SpinBarrier barrier(threads);
   ThreadPool::shared().run(threads, [&](int index, int count) {
     const auto meet = [&] {
       if (count > 1) barrier.wait();  // a region within another has one thread only
     };
     char* accumulators = base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
-    const RowRange own = share_of(plan.rows, index, count);
+    const Range own = share_of(plan.rows, index, count);
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
         const PanelLayout& panels = linear->weight->layout();
@@ -111,10 +125,9 @@ Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
           block.convert_operand(*linear, own.begin, own.end);
           meet();
         }
-        const int64_t block_steps = choose_block_steps(panels, context.caches);
-        for (int64_t panel = next[i]++; panel < panels.panels(); panel = next[i]++) {
-          block.multiply(*linear, panel, panel + 1, block_steps, accumulators);
-        }
+        const Range share = share_of(panels.panels(), index, count);
+        block.multiply(*linear, share.begin, share.end, choose_block_steps(panels, context.caches),
+                       first_panel_after(plan, i, index, count), accumulators);
       } else {
         block.normalize(std::get<PlannedNorm>(plan.steps[i]), own.begin, own.end);
       }
