@@ -76,12 +76,12 @@ def write_checkpoint(fixture: Fixture, folder: Path, **storage) -> None:
     checkpoints.write(model, folder, **(fixture.storage | storage))
 
 
-def load_reference(fixture: Fixture, folder: Path) -> torch.nn.Module:
-    """The checkpoint in float64, as transformers reads it."""
-    model = references.load(folder, fixture.model_class, torch.float64, fixture.outputs, fixture.model_options)
+def load_reference(fixture: Fixture, folder: Path, dtype: torch.dtype = torch.float64) -> references.Reference:
+    """The checkpoint as transformers reads it."""
+    reference = references.load(folder, fixture.model_class, dtype, fixture.outputs, fixture.model_options)
     if fixture.prepare_reference:
-        fixture.prepare_reference(model)
-    return model
+        fixture.prepare_reference(reference.model)
+    return reference
 
 
 def build(fixture: Fixture, root: Path, tokenizers: dict) -> str:
@@ -100,6 +100,7 @@ def build(fixture: Fixture, root: Path, tokenizers: dict) -> str:
     if deaf:
         raise AssertionError(f"{fixture.name}: the outputs ignore {deaf}")
     facts = {"name": fixture.name, "modelClass": fixture.model_class.__name__, "seed": fixture.seed, **fixture.facts}
-    errors = references.write(folder, reference, cases, facts, fixture.seed)
+    single = load_reference(fixture, checkpoint, torch.float32)
+    errors = references.write(folder, reference, single, cases, facts, fixture.seed)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return f"{fixture.name}: {size / 1024:.0f} KiB, float32 error {max(errors.values()):.1e}"

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,14 +11,13 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
+from generator.float64 import float64_everywhere
+
 TOLERANCE = 1e-5  # the relative L2 error that the engines are held to in float32
 FULL_ROWS_UP_TO = 17
 EDGE_ROWS = (0, 1, 15, 16, 63, 64, 65, 127, 128, 129, 255, 256)
 RANDOM_ROWS = 4
 PROBES = 2
-
-# name in the files -> attribute of the transformers output
-OUTPUTS = {"last_hidden_state": "last_hidden_state", "pooler_output": "pooler_output", "logits": "logits"}
 
 
 @dataclass
@@ -39,50 +39,82 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return (torch.linalg.vector_norm(actual.double() - expected) / torch.linalg.vector_norm(expected)).item()
 
 
-def run_one(model, sequence: Sequence) -> dict[str, torch.Tensor]:
-    """Outputs of one sequence, float64, without the batch dimension."""
+def _inputs(sequence: Sequence) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": torch.tensor([sequence.ids])}
     if sequence.token_types is not None:
         inputs["token_type_ids"] = torch.tensor([sequence.token_types])
-    with torch.no_grad():
-        result = model(**inputs, output_hidden_states="logits" in model.padless_outputs)
+    return inputs
+
+
+def _outputs(model, inputs, names: list[str]) -> dict[str, torch.Tensor]:
     found = {}
-    for name in model.padless_outputs:
-        if name == "last_hidden_state" and "last_hidden_state" not in result:
-            found[name] = result.hidden_states[-1][0]
-        elif name == "logits" and "start_logits" in result:
+    body = model.base_model(**inputs) if set(names) - {"logits"} else {}
+    for name in names:
+        if name != "logits":
+            found[name] = body[name][0]
+            continue
+        result = model(**inputs)
+        if "start_logits" in result:
             found[name] = torch.stack([result.start_logits[0], result.end_logits[0]], dim=-1)
         else:
-            found[name] = result[OUTPUTS[name]][0]
+            found[name] = result.logits[0]
     return found
 
 
-def load(folder: Path, model_class, dtype: torch.dtype, outputs: list[str], options: dict):
+def run_one(reference: "Reference", sequence: Sequence) -> dict[str, torch.Tensor]:
+    """Outputs of one sequence, without the batch dimension.
+
+    A rope that follows the length keeps what the last sequence left behind, so it gets a fresh copy each time.
+    """
+    model = copy.deepcopy(reference.model) if reference.stateful else reference.model
+    with torch.no_grad(), reference.arithmetic():
+        return _outputs(model, _inputs(sequence), reference.outputs)
+
+
+@dataclass
+class Reference:
+    """A transformers model in the arithmetic of `dtype`; `outputs` names what to take from it."""
+
+    model: torch.nn.Module
+    outputs: list[str]
+    dtype: torch.dtype
+
+    def arithmetic(self):
+        return float64_everywhere() if self.dtype is torch.float64 else nullcontext()
+
+    @property
+    def stateful(self) -> bool:
+        return any("dynamic" in str(getattr(module, "rope_type", "")) for module in self.model.modules())
+
+
+def load(folder: Path, model_class, dtype: torch.dtype, outputs: list[str], options: dict) -> Reference:
     """The checkpoint as transformers reads it, with eager attention; fails when a weight is missing."""
-    model, info = model_class.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True, local_files_only=True, **options
-    )
+    reference = Reference(None, outputs, dtype)
+    with reference.arithmetic():
+        model, info = model_class.from_pretrained(
+            folder, dtype=dtype, attn_implementation="eager", output_loading_info=True, local_files_only=True, **options
+        )
     if info["missing_keys"]:
         raise AssertionError(f"{folder}: transformers misses {sorted(info['missing_keys'])}")
-    model.padless_outputs = outputs
-    return model.eval()
+    reference.model = model.eval()
+    return reference
 
 
-def insensitive_tensors(model, sequences: list[Sequence], ignore=("key.bias", "k_proj.bias", "k_lin.bias")) -> list[str]:
+def insensitive_tensors(reference: Reference, sequences: list[Sequence], ignore=("key.bias", "k_lin.bias", "attn.k.bias")) -> list[str]:
     """Names of the weights that the outputs do not notice when noise of 5% is added.
 
     A key bias shifts all scores of a query alike, so the softmax ignores it: mathematics, not a defect.
     """
     generator = torch.Generator().manual_seed(7)
-    before = [run_one(model, sequence) for sequence in sequences]
+    before = [run_one(reference, sequence) for sequence in sequences]
     deaf = []
-    for name, parameter in model.named_parameters():
+    for name, parameter in reference.model.named_parameters():
         if name.endswith(ignore):
             continue
         saved = parameter.data.clone()
         scale = saved.square().mean().sqrt()
         parameter.data += 0.05 * scale * torch.randn(saved.shape, generator=generator, dtype=saved.dtype)
-        after = [run_one(model, sequence) for sequence in sequences]
+        after = [run_one(reference, sequence) for sequence in sequences]
         parameter.data = saved
         change = max(relative_error(a[key], b[key]) for a, b in zip(after, before) for key in b)
         if change < 10 * TOLERANCE:
@@ -118,9 +150,7 @@ def _pack(outputs, sequence: Sequence, index: int, probes: dict, generator) -> t
     return tensors, rows
 
 
-def _fp32_error(model, sequences, expected) -> dict[str, float]:
-    single = copy.deepcopy(model).float()
-    single.padless_outputs = model.padless_outputs
+def _float32_error(single: Reference, sequences, expected) -> dict[str, float]:
     errors: dict[str, float] = {}
     for sequence, outputs in zip(sequences, expected):
         for name, value in run_one(single, sequence).items():
@@ -128,14 +158,16 @@ def _fp32_error(model, sequences, expected) -> dict[str, float]:
     return errors
 
 
-def write(folder: Path, model, cases: Cases, facts: dict, seed: int) -> dict[str, float]:
-    """Writes cases.json and expected.safetensors to `folder`; returns the float32 error of transformers.
+def write(
+    folder: Path, reference: Reference, single: Reference, cases: Cases, facts: dict, seed: int
+) -> dict[str, float]:
+    """Writes cases.json and expected.safetensors to `folder`; returns the error of `single`, in float32.
 
     Refuses a fixture on which float32 itself is not well inside the tolerance, or that ignores a weight.
     """
     generator = np.random.default_rng(seed)
-    expected = [run_one(model, sequence) for sequence in cases.sequences]
-    errors = _fp32_error(model, cases.sequences, expected)
+    expected = [run_one(reference, sequence) for sequence in cases.sequences]
+    errors = _float32_error(single, cases.sequences, expected)
     if max(errors.values()) > TOLERANCE / 3:
         raise AssertionError(f"{folder.name}: float32 is off by {errors}: too ill-conditioned for a test")
     tensors, probes, described = {}, {}, []
@@ -146,8 +178,8 @@ def write(folder: Path, model, cases: Cases, facts: dict, seed: int) -> dict[str
         described.append({key: value for key, value in entry.items() if value is not None})
     tensors |= {f"probe.{name}": probe for name, probe in probes.items()}
     save_file({name: np.ascontiguousarray(tensor, np.float64) for name, tensor in tensors.items()}, folder / "expected.safetensors")
-    header = {**facts, "outputs": model.padless_outputs, "transformers": transformers.__version__}
-    header["transformersFloat32Error"] = {name: float(f"{error:.2g}") for name, error in errors.items()}
+    header = {**facts, "outputs": reference.outputs, "transformers": transformers.__version__}
+    header["transformersFloat32Error"] = {name: float(f"{error:.0e}") for name, error in errors.items()}
     lines = [f'"{key}": {json.dumps(value)}' for key, value in header.items()]
     rows = ",\n".join("  " + json.dumps(entry, separators=(",", ":")) for entry in described)
     lines += [f'"batches": {json.dumps(cases.batches)}', f'"sequences": [\n{rows}\n]']
