@@ -1,4 +1,5 @@
 import { PadlessError } from '../errors';
+import { jsonErrorOffset } from './json_position';
 
 /** Quotes and escapes, to know where strings are, and what Python's json writes for non-finite numbers. */
 const QUOTE_OR_NON_FINITE = /\\.|"|-?\bInfinity\b|\bNaN\b/gs;
@@ -17,12 +18,10 @@ function withoutNonFinite(text: string): string {
   });
 }
 
-/** ", line L column C" of the position in V8's message; the end of the text if it ended too early. */
-function place(text: string, message: string): string {
-  const found = /position (\d+)/.exec(message)?.[1];
-  if (found === undefined && !/end of JSON/i.test(message)) return '';
-  const before = text.slice(0, found === undefined ? text.length : Number(found)).split('\n');
-  return `, line ${before.length} column ${before.at(-1)!.length + 1}`;
+/** "line L column C" of the first error in `text`. */
+function place(text: string): string {
+  const lines = text.slice(0, jsonErrorOffset(text)).split('\n');
+  return `line ${lines.length} column ${lines.at(-1)!.length + 1}`;
 }
 
 /**
@@ -42,11 +41,9 @@ export function parseJson(bytes: Uint8Array, file: string): unknown {
   } catch (error) {
     throw fail(' is not UTF-8', error);
   }
-  const plain = withoutNonFinite(text);
   try {
-    return JSON.parse(plain);
+    return JSON.parse(withoutNonFinite(text));
   } catch (error) {
-    const { message } = error as Error;
-    throw fail(`${place(plain, message)} is not JSON: ${message}`, error);
+    throw fail(`, ${place(text)}: this is not JSON`, error);
   }
 }
