@@ -93,9 +93,10 @@ def make_fixture(options):
 
 
 def build(fixture, folder: Path, dtype: str):
-    """Writes the checkpoint; returns the float64 model and the sequences."""
+    """Writes the checkpoint; returns the float64 reference and the sequences."""
     checkpoint = folder / "checkpoint"
-    fixtures.write_checkpoint(fixture, checkpoint, dtype=getattr(torch, dtype))
+    fixture.storage = fixture.storage | {"dtype": getattr(torch, dtype)}
+    fixtures.write_checkpoint(fixture, checkpoint)
     return fixtures.load_reference(fixture, checkpoint), fixtures.make_cases(fixture).sequences
 
 
@@ -148,8 +149,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        model, sequences = build(fixture, folder, options.dtype)
-        expected = [references.run_one(model, sequence) for sequence in sequences]
+        reference, sequences = build(fixture, folder, options.dtype)
+        expected = [references.run_one(reference, sequence) for sequence in sequences]
         actual = run_command(options.command, folder, sequences)
         good = compare(actual, expected, [len(sequence.ids) for sequence in sequences], options.tolerance)
     sys.exit(0 if good else 1)

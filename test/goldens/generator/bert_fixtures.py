@@ -65,9 +65,11 @@ def _main(tokenizers) -> list[Fixture]:
     ]
 
 
-def _old_name(name: str) -> str:
-    name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
-    return f"bert.{name}"
+def _old_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def old(name: str) -> str:
+        return "bert." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+
+    return {old(name): tensor for name, tensor in tensors.items()}
 
 
 def _old_config(config: dict) -> dict:
@@ -92,7 +94,7 @@ def _variant(name: str, seed: int, config: BertConfig | None = None, **storage) 
 
 
 def fixtures(tokenizers) -> list[Fixture]:
-    old = {"rename": _old_name, "extra": _old_extras(), "edit_config": _old_config}
+    old = {"edit_tensors": _old_names, "extra": _old_extras(), "edit_config": _old_config}
     return _main(tokenizers) + [
         _variant("bert-old-names", 111, **old),
         _variant("bert-sharded", 112, shards=3),

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-Rename = Callable[[str], str]
+Tensors = dict[str, torch.Tensor]
 
 EMBEDDING_STD = 0.05  # small, as in trained models, so that the epsilon of the embedding norm shows
 LINEAR_GAIN = 1.2  # std = gain / sqrt(fan in): attention scores of std about 1.4, softmax neither flat nor one-hot
@@ -44,7 +44,7 @@ def randomise(model: nn.Module, seed: int) -> nn.Module:
     return model.eval()
 
 
-def stored_tensors(model: nn.Module, dtype: torch.dtype, rename: Rename | None) -> dict[str, torch.Tensor]:
+def stored_tensors(model: nn.Module, dtype: torch.dtype) -> Tensors:
     """The state dict as it goes to disk: tied tensors once, floating point in `dtype`."""
     tied = set(getattr(model, "all_tied_weights_keys", None) or {})
     tensors = {}
@@ -52,11 +52,11 @@ def stored_tensors(model: nn.Module, dtype: torch.dtype, rename: Rename | None) 
         if name in tied:
             continue
         tensor = tensor.to(dtype) if tensor.is_floating_point() else tensor
-        tensors[rename(name) if rename else name] = tensor.contiguous().clone()
+        tensors[name] = tensor.contiguous().clone()
     return tensors
 
 
-def _write_shards(tensors: dict[str, torch.Tensor], folder: Path, shards: int) -> None:
+def _write_shards(tensors: Tensors, folder: Path, shards: int) -> None:
     names = sorted(tensors)
     weight_map = {}
     for shard in range(shards):
@@ -74,18 +74,21 @@ def write(
     folder: Path,
     *,
     dtype: torch.dtype = torch.float32,
-    rename: Rename | None = None,
+    edit_tensors: Callable[[Tensors], Tensors] | None = None,
     shards: int = 1,
-    extra: dict[str, torch.Tensor] | None = None,
+    extra: Tensors | None = None,
     edit_config: Callable[[dict], dict] | None = None,
 ) -> None:
     """Writes config.json and the weights of `model` to `folder`.
 
-    `rename` maps the tensor names, `extra` adds tensors that a loader has to ignore, `edit_config` changes
+    `edit_tensors` renames and packs, `extra` adds tensors that a loader has to ignore, `edit_config` changes
     config.json after transformers wrote it (keys of older versions).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = stored_tensors(model, dtype, rename) | (extra or {})
+    tensors = stored_tensors(model, dtype)
+    if edit_tensors:
+        tensors = edit_tensors(tensors)
+    tensors |= extra or {}
     if shards > 1:
         _write_shards(tensors, folder, shards)
     else:

@@ -100,7 +100,7 @@ def load(folder: Path, model_class, dtype: torch.dtype, outputs: list[str], opti
     return reference
 
 
-def insensitive_tensors(reference: Reference, sequences: list[Sequence], ignore=("key.bias", "k_lin.bias", "attn.k.bias")) -> list[str]:
+def insensitive_tensors(reference: Reference, sequences: list[Sequence], ignore=("key.bias", "k_lin.bias", "attn.k.bias", "key_proj.bias")) -> list[str]:
     """Names of the weights that the outputs do not notice when noise of 5% is added.
 
     A key bias shifts all scores of a query alike, so the softmax ignores it: mathematics, not a defect.
