@@ -1,7 +1,6 @@
 // Starting and finishing a block: poisoned shared memory between guards, one fiber a thread.
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "cuda/emulator/sanitizer.h"
 #include "cuda/emulator/state.h"
@@ -14,8 +13,12 @@ constexpr uint8_t kPoisonByte = 0xFF, kCanaryByte = 0xA5;
 constexpr size_t kAllocationBytes = (kGuardBytes + kSharedMemoryLimit + 2 * kGuardBytes) / 4096 * 4096;
 constexpr size_t kSharedAlignment = 4096;
 
-Fiber* take_idle_fiber(unsigned threads) {
-  Fiber* fiber = take_idle(machine.idle_fibers, kIdleReserve == 1 ? 1 : kIdleReserve * threads);
+Fiber* take_idle_fiber() {
+  // A fiber is one thread to ThreadSanitizer. The spare ones shift the threads of the next block, so that two
+  // blocks' threads of the same index are not ordered; more would make its clocks, and with them every
+  // barrier, slower.
+  constexpr size_t kSpareFibers = sanitizer::kThread ? 33 : 0;
+  Fiber* fiber = take_idle(machine.idle_fibers, kSpareFibers);
   fiber->copies.reserve(512);
   fiber->copy_groups.reserve(64);
   return fiber;
@@ -28,8 +31,8 @@ void set_up_shared_memory(Block* block, size_t bytes) {
   sanitizer::unpoison(block->allocation, kAllocationBytes);
   block->shared = block->allocation + kGuardBytes;
   block->shared_bytes = bytes;
-  if (options().poison) std::memset(block->shared, kPoisonByte, bytes);
-  std::memset(block->shared + bytes, kCanaryByte, kCanaryBytes);
+  if (options().poison) fill_bytes(block->shared, kPoisonByte, bytes);
+  fill_bytes(block->shared + bytes, kCanaryByte, kCanaryBytes);
   sanitizer::poison(block->allocation, kGuardBytes);
   sanitizer::poison(block->shared + bytes, kAllocationBytes - kGuardBytes - bytes);
 }
@@ -73,7 +76,7 @@ void start_block(Block* block, Cluster* cluster, unsigned rank, uint3 index) {
   block->launched_dependents = false;
   block->fibers.clear();
   for (unsigned t = 0; t < threads; t++) {
-    Fiber* fiber = take_idle_fiber(threads);
+    Fiber* fiber = take_idle_fiber();
     prepare_fiber(fiber);
     fiber->block = block;
     fiber->warp = block->warps[t / kWarpSize];
@@ -89,6 +92,13 @@ void start_block(Block* block, Cluster* cluster, unsigned rank, uint3 index) {
 }
 
 bool finish_block(Block* block) {
+  {
+    static void* const janitor = sanitizer::create_thread("end of a block");
+    sanitizer::AsThread as_janitor(
+        janitor);  // not the host: blocks that start later are not ordered after this one
+    sanitizer::acquire(block);
+    sanitizer::release(block->cluster->grid);
+  }
   sanitizer::unpoison(block->shared + block->shared_bytes, kCanaryBytes);
   const uint8_t* canary = block->shared + block->shared_bytes;
   const bool intact =

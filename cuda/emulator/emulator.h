@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "cuda/emulator/runtime/runtime_api.h"
+
 namespace padless::cuda::emulator {
 
 enum class Schedule {
@@ -43,5 +45,21 @@ Statistics& statistics();
 // What went wrong in the last failed launch or runtime call: a deadlock report, a divergent collective, a use
 // after free ... with the kernel's file and line. Empty when nothing failed since the last call.
 std::string take_failure();
+
+// The emulated device. Change it between tests, with nothing allocated or queued.
+struct DeviceOptions {
+  bool present = true;
+  int driver_version = 13000, runtime_version = 13000;  // cudaErrorInsufficientDriver when the first is lower
+  int compute_capability = 90;
+  int multiprocessors = 4;
+  size_t memory_bytes = size_t{1} << 30;  // what cudaMalloc and cudaMallocAsync can give
+};
+DeviceOptions& device_options();
+
+// The call of that name ("cudaMalloc", "launch", ...) returns `error` once, after `calls_before` more that do
+// not.
+void inject_failure(const std::string& call, cudaError_t error, unsigned calls_before = 0);
+size_t device_bytes_in_use();
+size_t queued_operations();
 
 }  // namespace padless::cuda::emulator

@@ -21,6 +21,16 @@ struct ThreadContext {
 };
 extern ThreadContext* this_thread;
 
+// A kernel with its arguments. Made by the launching thread, then owned by the emulator alone.
+class KernelBody {
+ public:
+  virtual ~KernelBody() = default;
+  virtual void run() const = 0;  // by one CUDA thread
+  // The arguments' bytes, searched for pointers into device memory.
+  virtual const void* arguments() const = 0;
+  virtual size_t argument_bytes() const = 0;
+};
+
 [[noreturn]] void fail(const std::string& message, CallSite where);
 inline void poison_registers(void* registers, size_t bytes) { std::memset(registers, 0xFF, bytes); }
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <memory>
 #include <tuple>
 #include <type_traits>
@@ -42,19 +41,29 @@ struct KernelLaunch {
   bool programmatic = false;
 };
 
-// `arguments` are the bytes of the kernel's parameters, searched for pointers into device memory.
-cudaError_t enqueue_kernel_body(const KernelLaunch& launch, std::function<void()> body, const void* arguments,
-                                size_t argument_bytes);
+cudaError_t enqueue_kernel_body(const KernelLaunch& launch, std::unique_ptr<const KernelBody> body);
+
+template <class... Parameters>
+class BoundKernel final : public KernelBody {
+ public:
+  template <class... Arguments>
+  explicit BoundKernel(void (*kernel)(Parameters...), Arguments&&... arguments)
+      : kernel_(kernel), arguments_(std::forward<Arguments>(arguments)...) {}
+  // Every thread gets its own copy of the parameters, as on the GPU.
+  void run() const override { std::apply(kernel_, arguments_); }
+  const void* arguments() const override { return &arguments_; }
+  size_t argument_bytes() const override { return sizeof(arguments_); }
+
+ private:
+  void (*kernel_)(Parameters...);
+  std::tuple<std::remove_cv_t<Parameters>...> arguments_;
+};
 
 template <class... Parameters, class... Arguments>
 cudaError_t enqueue_kernel(const KernelLaunch& launch, void (*kernel)(Parameters...),
                            Arguments&&... arguments) {
-  auto parameters =
-      std::make_shared<std::tuple<std::remove_cv_t<Parameters>...>>(std::forward<Arguments>(arguments)...);
-  // Every thread gets its own copy of the parameters, as on the GPU.
   return enqueue_kernel_body(
-      launch, [kernel, parameters] { std::apply(kernel, *parameters); }, parameters.get(),
-      sizeof(*parameters));
+      launch, std::make_unique<BoundKernel<Parameters...>>(kernel, std::forward<Arguments>(arguments)...));
 }
 
 template <class T, class Update>

@@ -55,14 +55,14 @@ void start_cluster(Grid& grid) {
   const dim3 size = grid.shape.cluster;
   const uint3 first{id % grid.clusters.x * size.x, id / grid.clusters.x % grid.clusters.y * size.y,
                     id / grid.clusters.x / grid.clusters.y * size.z};
-  Cluster* cluster = take_idle(machine.idle_clusters, 1);
+  Cluster* cluster = take_idle(machine.idle_clusters, 0);
   cluster->grid = &grid;
   cluster->blocks.clear();
   cluster->arrived = 0;
   cluster->phase = 0;
   cluster->threads = cluster->live = volume(size) * volume(grid.shape.block);
   for (unsigned rank = 0; rank < volume(size); rank++)
-    cluster->blocks.push_back(take_idle(machine.idle_blocks, kIdleReserve));
+    cluster->blocks.push_back(take_idle(machine.idle_blocks, kIdleBlocks));
   for (unsigned rank = 0; rank < volume(size); rank++) {
     const uint3 offset{rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
     start_block(cluster->blocks[rank], cluster, rank,

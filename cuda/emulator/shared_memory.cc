@@ -70,4 +70,13 @@ void copy_bytes(void* destination, const void* source, size_t bytes) {
   }
 }
 
+void fill_bytes(void* destination, uint8_t value, size_t bytes) {
+  if (!sanitizer::kThread) {
+    std::memset(destination, value, bytes);
+    return;
+  }
+  auto* to = static_cast<volatile uint8_t*>(destination);
+  for (size_t i = 0; i < bytes; i++) to[i] = value;
+}
+
 }  // namespace padless::cuda::emulator

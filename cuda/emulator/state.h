@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -132,7 +131,7 @@ struct LaunchShape {
 
 struct Grid {
   LaunchShape shape;
-  const std::function<void()>* body = nullptr;
+  const KernelBody* body = nullptr;
   Grid* previous = nullptr;     // the grid that this one may overlap with (programmatic dependent launch)
   dim3 clusters;                // the grid in units of clusters
   std::vector<uint32_t> order;  // of clusters: unspecified on a GPU, shuffled unless the schedule is fifo
@@ -145,7 +144,7 @@ struct Grid {
 // One kernel to run. In a sequence each may overlap with the one before it.
 struct GridRequest {
   LaunchShape shape;
-  const std::function<void()>* body;
+  const KernelBody* body;
 };
 
 struct Machine {
@@ -179,12 +178,12 @@ void reschedule();
 uint64_t random_bits();
 bool schedule_is_random();
 
-// Reuse orders two blocks for ThreadSanitizer (they share stacks and shared memory), so it takes the longest
-// idle one and keeps some in reserve.
-constexpr size_t kIdleReserve = sanitizer::kThread ? 4 : 1;
+// Reuse of shared memory orders two blocks for ThreadSanitizer, so the longest idle is taken and some are
+// kept.
+constexpr size_t kIdleBlocks = sanitizer::kThread ? 4 : 0;
 template <class T>
 T* take_idle(std::deque<T*>& idle, size_t reserve) {
-  if (idle.size() < reserve) return new T;
+  if (idle.empty() || idle.size() < reserve) return new T;
   T* object = idle.front();
   idle.pop_front();
   return object;
@@ -207,7 +206,8 @@ bool same_site(const CallSite& a, const CallSite& b);
 
 // shared_memory.cc
 uint8_t* resolve_shared(uint32_t address, unsigned bytes, const char* what, CallSite where);
-// Not memcpy, which ThreadSanitizer intercepts.
+// Not memcpy and memset, which ThreadSanitizer intercepts.
 void copy_bytes(void* destination, const void* source, size_t bytes);
+void fill_bytes(void* destination, uint8_t value, size_t bytes);
 
 }  // namespace padless::cuda::emulator

@@ -72,7 +72,11 @@ class DeviceBuffer {
   explicit DeviceBuffer(const std::vector<T>& values) : DeviceBuffer(values.size()) { upload(values); }
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-  ~DeviceBuffer() { check_cuda(cudaFree(data_), "cudaFree"); }
+  // Waits, because the emulator's cudaFree refuses memory that queued work uses.
+  ~DeviceBuffer() {
+    static_cast<void>(cudaDeviceSynchronize());
+    check_cuda(cudaFree(data_), "cudaFree");
+  }
 
   T* data() const { return data_; }
   size_t size() const { return count_; }
