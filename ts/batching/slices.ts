@@ -10,9 +10,9 @@ export function nextTurn(): Promise<void> {
 }
 
 /** Runs the steps of `work` and lets the event loop turn whenever they have taken a slice. */
-export async function sliced(work: Iterable<unknown>): Promise<void> {
+export async function sliced(work: Iterator<void>): Promise<void> {
   let start = performance.now();
-  for (const _step of work) {
+  while (!work.next().done) {
     if (performance.now() - start < SLICE_MS) continue;
     await nextTurn();
     start = performance.now();

@@ -2,7 +2,6 @@ import { tokenBatches, type TokenBatch } from '../batching/batches';
 import { defaultBatchTokens } from '../batching/budget';
 import { tokenizeChunks } from '../batching/chunks';
 import { pipelined } from '../batching/pipeline';
-import { copySliced } from '../batching/slices';
 import { Encoder, describeModel, loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import type { PoolingMode, Similarity } from '../models/pipeline';
