@@ -35,6 +35,7 @@ def _main(tokenizers) -> list[Fixture]:
             model_options=NO_POOLER,
             special=(0, 2),
             tokenizer="roberta",
+            storage={"dtype": torch.bfloat16},
             extra_sequences=[Sequence("pad id inside", [0, 77, 1, 1, 78, 79, 1, 80, 2])],
         ),
         Fixture(
@@ -97,14 +98,14 @@ def fixtures(tokenizers) -> list[Fixture]:
     old = {"edit_tensors": _old_names, "extra": _old_extras(), "edit_config": _old_config}
     return _main(tokenizers) + [
         _variant("bert-old-names", 111, **old),
-        _variant("bert-sharded", 112, shards=3),
+        _variant("bert-sharded", 112, shards=3, dtype=torch.bfloat16),
         _variant("bert-float16", 113, dtype=torch.float16),
         _variant("bert-bfloat16", 114, dtype=torch.bfloat16),
         _variant("bert-gelu-new", 115, bert_config(hidden_act="gelu_new"), dtype=torch.bfloat16),
         _variant("bert-relu", 116, bert_config(hidden_act="relu", layer_norm_eps=1e-5), dtype=torch.bfloat16),
         _variant("bert-silu", 117, bert_config(hidden_act="silu", layer_norm_eps=1e-6), dtype=torch.bfloat16),
         _variant("bert-head-64", 118, bert_config(hidden_size=128, num_attention_heads=2, num_hidden_layers=1), dtype=torch.bfloat16),
-        _variant("bert-head-16", 119, bert_config(hidden_size=32, num_attention_heads=2, intermediate_size=72)),
+        _variant("bert-head-16", 119, bert_config(hidden_size=32, num_attention_heads=2, intermediate_size=72), dtype=torch.bfloat16),
         _variant("bert-head-15", 120, bert_config(hidden_size=60, num_attention_heads=4, intermediate_size=77), dtype=torch.bfloat16),
-        _variant("bert-one-layer", 121, bert_config(num_hidden_layers=1, num_attention_heads=1, type_vocab_size=3)),
+        _variant("bert-one-layer", 121, bert_config(num_hidden_layers=1, num_attention_heads=1, type_vocab_size=3), dtype=torch.bfloat16),
     ]

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from generator import bert_fixtures, family_fixtures, head_fixtures, tokenizer_training
+from generator import bert_fixtures, decoder_fixtures, family_fixtures, head_fixtures, tokenizer_training
 from generator.fixtures import Fixture
 
 HERE = Path(__file__).resolve().parent.parent
 MODELS = HERE / "models"
 
-MODEL_GROUPS = {"bert": bert_fixtures, "heads": head_fixtures, "families": family_fixtures}
+MODEL_GROUPS = {"bert": bert_fixtures, "heads": head_fixtures, "families": family_fixtures, "decoders": decoder_fixtures}
 
 
 def load_tokenizers() -> dict[str, Tokenizer]:
