@@ -1,0 +1,271 @@
+// The launch API of the CUDA kernels: plain structs and functions, the only header of cuda/ that lib/ includes.
+//
+// Every function checks its arguments on the host, enqueues on `stream` and returns: no synchronisation, no
+// allocation, no host read of device memory. A Status other than ok means that nothing was enqueued.
+//   E_INVALID_ARGUMENT  a shape, pointer or dtype that contradicts the others
+//   E_UNSUPPORTED       understood, but no kernel here computes it; the message lists what exists
+//   E_DEVICE            the CUDA runtime refused the launch
+// All pointers are device memory unless a comment says host. Matrices are row-major views with a stride in elements.
+// Any base address and stride is legal; 16-byte aligned rows take the fast path. Storage is bf16, f16 or, where a
+// comment says so, f32; sums, statistics and softmax are always f32. Per-column vectors (bias, gamma, beta) are f32.
+//
+// `rows_on_device`, where given, holds the true number of rows (at most Matrix::rows): rows past it are neither read
+// nor written, so that a captured graph of some capacity serves every smaller batch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cuda/runtime.h"
+#include "lib/core/matrix.h"
+#include "lib/core/status.h"
+#include "lib/engine/engine.h"
+
+namespace padless::cuda {
+
+/** What launch choices depend on; device_properties() fills it in. */
+struct DeviceProperties {
+  int sm_count = 0;
+  int compute_capability = 0;          // 80, 86, 89, 90, ...
+  size_t shared_bytes_per_block = 0;   // the most a block may opt in to
+  size_t shared_bytes_per_sm = 0;
+  int registers_per_sm = 0;
+};
+Result<DeviceProperties> device_properties(int device);
+
+// ---- packing: a [B, S] mask becomes a packed batch, without a host round trip
+
+struct PackingIndexArgs {
+  const void* mask = nullptr;           // [B, S], contiguous; not 0: a token. Holes are legal
+  DType mask_dtype = DType::kU8;        // kU8, kI8, kI32, kI64 or kF32
+  int64_t batch = 0;                    // B
+  int64_t length = 0;                   // S; B * S < 2^31
+  int32_t* cu_seqlens = nullptr;        // out [B + 1]
+  int32_t* token_index = nullptr;       // out [B * S], of which T are written: b * S + s of each token
+  int32_t* positions = nullptr;         // out [B * S], of which T are written: s of each token; or null
+  int32_t* packed_row = nullptr;        // out [B * S]: the packed row of each element, -1 where there is none; or null
+  int32_t* workspace = nullptr;         // packing_index_workspace_bytes(B, S)
+};
+size_t packing_index_workspace_bytes(int64_t batch, int64_t length);
+Status packing_index(const PackingIndexArgs& args, cudaStream_t stream);
+
+/** out[t] = in[token_index[t]] for t < *rows_on_device; in: [B * S, H], out: [capacity, H]. Also f32. */
+struct PackRowsArgs {
+  Matrix in, out;
+  const int32_t* token_index = nullptr;     // [out.rows]
+  const int32_t* rows_on_device = nullptr;  // such as cu_seqlens + B; or null: out.rows
+};
+Status pack_rows(const PackRowsArgs& args, cudaStream_t stream);
+
+/** out[i] = in[packed_row[i]], zeros where packed_row[i] is -1; in: [T, H], out: [B * S, H]. Also f32. */
+struct UnpackRowsArgs {
+  Matrix in, out;
+  const int32_t* packed_row = nullptr;  // [out.rows]
+};
+Status unpack_rows(const UnpackRowsArgs& args, cudaStream_t stream);
+
+/** out[i] = in[indices[i]], converted where the dtypes differ. Also f32. Indices are clamped to in's rows. */
+struct GatherRowsArgs {
+  Matrix in, out;
+  const int32_t* indices = nullptr;  // [out.rows]
+};
+Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
+
+// ---- rows: at most kMaxNormColumns columns
+
+inline constexpr int64_t kMaxNormColumns = 16384;
+
+/** out[t] = norm(word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]); no norm without gamma. */
+struct EmbedNormArgs {
+  Matrix word;                              // [vocab, H], f32, bf16 or f16
+  Matrix position;                          // [positions, H], word's dtype; data == nullptr: none
+  Matrix token_type;                        // [types, H], word's dtype; data == nullptr: none
+  const int32_t* ids = nullptr;             // [T]; like positions and types, checked by the caller, clamped here
+  const int32_t* positions = nullptr;       // [T], needed with a position table
+  const int32_t* token_types = nullptr;     // [T]; null: all 0
+  int64_t position_offset = 0;
+  NormKind kind = NormKind::kLayer;
+  const float* gamma = nullptr;             // [H]; null: no norm
+  const float* beta = nullptr;              // [H], or null
+  float eps = 1e-12f;
+  Matrix out;                               // [T, H], f32, bf16 or f16
+  const int32_t* rows_on_device = nullptr;
+};
+Status embed_norm(const EmbedNormArgs& args, cudaStream_t stream);
+
+/** sum = in + bias + residual; out = norm(sum). Each row is read once and written once. Also f32. */
+struct ResidualNormArgs {
+  Matrix in;                                // [T, H]
+  Matrix residual;                          // [T, H], in's dtype; data == nullptr: none
+  const float* bias = nullptr;              // [H], or null
+  NormKind kind = NormKind::kLayer;
+  const float* gamma = nullptr;             // [H]
+  const float* beta = nullptr;              // [H], or null
+  float eps = 1e-12f;
+  Matrix out;                               // [T, H], in's dtype; may be `in` or `residual`
+  Matrix sum;                               // [T, H], in's dtype: what a pre-norm layer carries on; data == nullptr: not wanted
+  const int32_t* rows_on_device = nullptr;
+};
+Status residual_norm(const ResidualNormArgs& args, cudaStream_t stream);
+
+/** out = in / max(|in|_2, eps), as torch.nn.functional.normalize. Also f32. */
+struct L2NormalizeArgs {
+  Matrix in;   // [rows, H]
+  Matrix out;  // [rows, H], in's dtype; may be `in`
+  float eps = 1e-12f;
+};
+Status l2_normalize(const L2NormalizeArgs& args, cudaStream_t stream);
+
+/**
+ * One row a sequence. An empty sequence pools to zeros. With `skip`, cls is the first token that counts, and weights
+ * of the weighted mean go on counting from the sequence's first token; if every token is skipped, cls is token 0, max
+ * is -inf and all others are 0. Also f32.
+ */
+struct PoolRowsArgs {
+  PoolMode mode = PoolMode::kMean;
+  Matrix in;                              // [T, H]
+  Matrix out;                             // f32 [B, H]
+  const int32_t* cu_seqlens = nullptr;    // [B + 1]
+  const int32_t* skip = nullptr;          // [B] leading tokens that do not count, or null
+};
+Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream);
+
+// ---- linear layers
+
+/** out = activation(in weight^T + bias) + residual; with `glu`, activation(gate) * up of an interleaved weight. */
+struct LinearArgs {
+  Matrix in;                                // [M, K]
+  Matrix weight;                            // [N, K], in's dtype; with glu: [2 * round_up(N, 8), K], see glu_source_row
+  const float* bias = nullptr;              // [weight.rows], interleaved as the weight; or null
+  Activation activation = Activation::kNone;
+  bool glu = false;
+  Matrix residual;                          // [M, N], in's dtype; data == nullptr: none; may be `out`
+  Matrix out;                               // [M, N], in's dtype or f32
+  const int32_t* rows_on_device = nullptr;
+};
+
+/** Row of the stacked [gate; up] weight (each [n, K]) that row `row` of the interleaved one holds; -1: zeros. */
+int64_t glu_source_row(int64_t row, int64_t n);
+
+/** How a linear layer is launched: a tile shape, and in how many parts K is split. */
+struct GemmPlan {
+  int tile = -1;  // an index into the table of gemm/plan.cc; -1: the kernel that takes any alignment and f32
+  int splits = 1;
+};
+struct GemmPlanOptions {
+  bool split_k = true;  // false: a row's bits do not depend on how many rows there are
+};
+/** Enumerates the legal configurations and takes the one with the least estimated time. */
+GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options = {});
+/** Bytes of workspace that the plan needs: 0 without split-K. */
+size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan);
+Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream);
+
+// ---- attention
+
+inline constexpr int kAttentionHeadDims[] = {32, 64, 96, 128, 256};
+
+/** A score is scale * q.k - slope[head] * |i - j| + relative[head][clamp(j - i, -radius, radius) + radius]. */
+struct AttentionBias {
+  const float* alibi_slopes = nullptr;    // [heads], or null
+  const float* relative = nullptr;        // [heads, 2 * radius + 1], or null; buckets expanded to distances
+  int32_t relative_radius = 0;
+};
+
+struct VarlenAttentionArgs {
+  AttentionShape shape;                   // head_dim is one of kAttentionHeadDims
+  Matrix q;                               // [T, heads * head_dim]
+  Matrix k, v;                            // [T, kv_heads * head_dim], q's dtype; all three may be views of one [T, ...]
+  Matrix out;                             // [T, heads * head_dim], q's dtype
+  float* lse = nullptr;                   // [heads, lse_stride]: log of the softmax denominator, -inf for none; or null
+  int64_t lse_stride = 0;                 // at least T
+  const int32_t* cu_seqlens = nullptr;    // [B + 1]
+  float scale = 0;
+  AttentionSpan span;
+  AttentionBias bias;
+};
+
+enum class AttentionStrategy {
+  kSingle,      // one launch of the kernel that takes any length
+  kGrouped,     // one launch a length bucket, each of the kernel made for it, forked over streams
+  kPersistent,  // one launch of as many blocks as fit, which fetch tiles by an atomic counter
+  kAuto,
+};
+
+/** The kernels: short ones hold all keys in shared memory and do one exact softmax; 0 means any length. */
+struct AttentionKernel {
+  int max_keys = 0;       // 64, 128, 256, or 0: online softmax over tiles of keys
+  int query_rows = 0;     // of a tile
+};
+
+struct AttentionTile {
+  int32_t sequence;
+  int32_t first_query;  // of the sequence
+};
+
+struct AttentionGroup {
+  AttentionKernel kernel;
+  int64_t first_tile = 0;
+  int64_t tiles = 0;
+  int stream = 0;  // 0: the stream of the call; others are side streams
+};
+
+struct AttentionPlanOptions {
+  AttentionStrategy strategy = AttentionStrategy::kAuto;
+  std::vector<int64_t> bucket_edges = {64, 128, 256};  // grouped: lengths up to each edge form a group; ascending
+  int streams = 4;                                     // grouped: the call's own and side streams
+};
+
+/** Made once a batch, used by every layer. */
+struct AttentionPlan {
+  AttentionStrategy strategy = AttentionStrategy::kSingle;  // never kAuto
+  std::vector<AttentionTile> tiles;                         // to be copied to the device; cost falls within a group
+  std::vector<AttentionGroup> groups;
+  int streams = 1;
+  int persistent_blocks = 0;
+};
+/** `cu_seqlens` is host memory. */
+Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
+                                     const AttentionSpan& span, const DeviceProperties& device,
+                                     const AttentionPlanOptions& options = {});
+
+/** The streams and events that a grouped plan forks over; owned by whoever launches, used by one stream at a time. */
+class AttentionStreams {
+ public:
+  /** `streams` counts the stream of the call as well: streams - 1 are created. */
+  static Result<AttentionStreams> create(int streams);
+  AttentionStreams(AttentionStreams&&) noexcept;
+  AttentionStreams& operator=(AttentionStreams&&) noexcept;
+  ~AttentionStreams();
+
+  int count() const;
+  /** The side streams wait for what `main` holds so far. */
+  Status fork(cudaStream_t main);
+  /** `main` waits for what the side streams hold. */
+  Status join(cudaStream_t main);
+  /** Stream `index` of a plan: 0 is `main`, others are side streams. */
+  cudaStream_t stream(cudaStream_t main, int index) const;
+
+ private:
+  struct State;
+  explicit AttentionStreams(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/**
+ * `tiles` is the plan's list in device memory; `counter` an int32 in device memory that is 0 before the first
+ * persistent launch and 0 again after each (null for other strategies); `streams` at least plan.streams (null: all
+ * groups run on `stream`).
+ */
+struct AttentionResources {
+  const AttentionTile* tiles = nullptr;
+  uint32_t* counter = nullptr;
+  AttentionStreams* streams = nullptr;
+};
+Status varlen_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan,
+                        const AttentionResources& resources, cudaStream_t stream);
+
+}  // namespace padless::cuda

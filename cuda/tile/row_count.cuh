@@ -1,0 +1,16 @@
+// How many rows a kernel works on: known on the host, or read on the device so that one captured graph serves batches
+// of every size up to its capacity.
+#pragma once
+
+#include "cuda/platform.cuh"
+
+namespace padless::cuda {
+
+struct RowCount {
+  int32_t capacity;
+  const int32_t* on_device;  // or null: capacity
+
+  DEVICE int32_t get() const { return on_device == nullptr ? capacity : min(max(*on_device, 0), capacity); }
+};
+
+}  // namespace padless::cuda
