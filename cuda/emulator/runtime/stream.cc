@@ -61,24 +61,29 @@ std::string run_kernels(const Operation* const* operations, size_t count) {
   return failure;
 }
 
-void run_head(CUstream_st& stream) {
-  if (stream.sanitizer_thread == nullptr) stream.sanitizer_thread = sanitizer::create_thread("CUDA stream");
-  sanitizer::AsThread as_stream(stream.sanitizer_thread);
+// Returns how many operations were run; 0 after a failure.
+size_t run_head(CUstream_st& stream) {
   const size_t count = stream.queue.front().kernel != nullptr ? overlapping_kernels(stream) : 1;
   std::vector<const Operation*> operations;
   for (size_t i = 0; i < count; i++) {
     const Operation& operation = stream.queue[i];
     if (operation.issued != nullptr) sanitizer::acquire(operation.issued.get());
     const std::string misuse = check_uses(operation);
-    if (!misuse.empty()) return set_sticky(cudaErrorIllegalAddress, misuse);
+    if (!misuse.empty()) return set_sticky(cudaErrorIllegalAddress, misuse), 0;
     operations.push_back(&operation);
   }
   const Operation& first = *operations[0];
   const std::string failure =
       first.kernel != nullptr ? run_kernels(operations.data(), count) : run_operation(first);
-  if (!failure.empty()) return set_sticky(cudaErrorLaunchFailure, failure);
+  if (!failure.empty()) return set_sticky(cudaErrorLaunchFailure, failure), 0;
+  return count;
+}
+
+void step(CUstream_st& stream) {
+  if (stream.sanitizer_thread == nullptr) stream.sanitizer_thread = sanitizer::create_thread("CUDA stream");
+  sanitizer::AsThread as_stream(stream.sanitizer_thread);
+  for (size_t left = run_head(stream); left != 0; left--) stream.queue.pop_front();
   sanitizer::release(&stream);
-  for (size_t i = 0; i < count; i++) stream.queue.pop_front();
 }
 
 // What the legacy default stream and the blocking streams owe each other.
@@ -173,7 +178,10 @@ cudaError_t run_until(cudaStream_t preferred, const std::function<bool()>& done)
       set_sticky(cudaErrorLaunchFailure, "queued work waits for an event that nothing will record");
       break;
     }
-    run_head(*stream);
+    step(*stream);
+  }
+  if (device().sticky != cudaSuccess) {
+    for (const auto& stream : device().streams) sanitizer::acquire(stream.get());
   }
   drop_destroyed_streams();
   return device().sticky;
