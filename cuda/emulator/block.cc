@@ -96,7 +96,8 @@ bool finish_block(Block* block) {
     static void* const janitor = sanitizer::create_thread("end of a block");
     sanitizer::AsThread as_janitor(
         janitor);  // not the host: blocks that start later are not ordered after this one
-    sanitizer::acquire(block);
+    sanitizer::acquire(&block->finished_token);
+    sanitizer::release(block);
     sanitizer::release(block->cluster->grid);
   }
   sanitizer::unpoison(block->shared + block->shared_bytes, kCanaryBytes);

@@ -56,7 +56,7 @@ constexpr int kSavedRegisters = 6;
   Cluster* cluster = fiber->block->cluster;
   sanitizer::acquire(fiber->block);
   cluster->grid->body->run();
-  sanitizer::release(fiber->block);
+  sanitizer::release(&fiber->block->finished_token);
   fiber->state = FiberState::done;
   if (--fiber->block->live == 0) launch_dependents();
   if (--cluster->live == 0) machine.return_to_host = true;
@@ -94,6 +94,7 @@ void prepare_fiber(Fiber* fiber) {
   fiber->copy_groups.clear();
   fiber->cluster_phase = 0;
   fiber->wgmma_fenced = false;
+  fiber->mbarrier_waits = 0;
 }
 
 void switch_to(Fiber* next) {

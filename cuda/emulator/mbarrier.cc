@@ -115,14 +115,29 @@ bool mbarrier_test_wait(uint32_t address, unsigned parity, CallSite where) {
   return true;
 }
 
+namespace {
+
+// The instruction may give up before the phase completes, and does so at random: for all lanes that wait
+// together.
+bool times_out(Fiber* fiber, uint32_t address) {
+  constexpr unsigned kOnceIn = 4;
+  if (!schedule_is_random()) return false;
+  uint64_t hash = options().seed * 0x9E3779B97F4A7C15ull + fiber->mbarrier_waits++;
+  for (const uint64_t part : {uint64_t{fiber->context.warp}, uint64_t{address}}) {
+    hash = (hash ^ part) * 0xBF58476D1CE4E5B9ull;
+    hash ^= hash >> 31;
+  }
+  return hash % kOnceIn == 0;
+}
+
+}  // namespace
+
 bool mbarrier_try_wait(uint32_t address, unsigned parity, CallSite where) {
-  constexpr unsigned kTimeOutOnceIn = 4;
   maybe_preempt();
   check_wait(address, parity, where);
   Mbarrier* barrier = find(address, "mbarrier.try_wait", PADLESS_CALLER_PC, where);
   if (barrier->phase == parity) {
-    // The instruction may give up before the phase completes, and does so at random.
-    if (schedule_is_random() && random_bits() % kTimeOutOnceIn == 0) return false;
+    if (times_out(machine.current, address)) return false;
     machine.mbarrier_waiters.push_back(machine.current);
     block_current(
         {.what = kMbarrierWait, .where = where, .id = address, .parity = parity, .object = barrier});

@@ -58,6 +58,7 @@ struct Fiber {
   std::vector<unsigned> copy_groups;  // end of each committed group in `copies`
   uint64_t cluster_phase = 0;         // the cluster barrier phase that this thread has arrived at
   bool wgmma_fenced = false;
+  unsigned mbarrier_waits = 0;
   void* sanitizer_thread = nullptr;
   void* fake_stack = nullptr;  // AddressSanitizer's
 };
@@ -112,6 +113,8 @@ struct Block {
   NamedBarrier barriers[kNamedBarriers];
   unsigned live = 0;
   bool launched_dependents = false;
+  char finished_token =
+      0;                 // not the block's own: a thread that starts late comes not after one that has ended
   char proxy_token = 0;  // generic-proxy writes that a fence made visible to the asynchronous proxy
   std::vector<WgmmaLogEntry> wgmma_log[kMaxWarpgroups];  // last operations, to compare the warps' sequences
 };
