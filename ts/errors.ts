@@ -81,3 +81,12 @@ export function native<T>(call: () => T): T {
     throw fromNative(error);
   }
 }
+
+/** Calls native code that may throw or reject, and turns either into a rejection with a PadlessError. */
+export async function nativeAsync<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

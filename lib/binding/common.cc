@@ -65,17 +65,14 @@ Napi::Object Reader::object(Napi::Value value, const char* field) {
 }
 
 std::span<const std::byte> Reader::bytes(Napi::Value value, const char* field) {
-  if (value.IsTypedArray()) {
-    const auto view = value.As<Napi::TypedArray>();
-    const auto* data = static_cast<const std::byte*>(view.ArrayBuffer().Data());
-    return {data + view.ByteOffset(), view.ByteLength()};
+  if (!value.IsTypedArray()) {
+    fail(expected(field, "a typed array"));
+    return {};
   }
-  if (value.IsDataView()) {
-    const auto view = value.As<Napi::DataView>();
-    return {static_cast<const std::byte*>(view.Data()), view.ByteLength()};
-  }
-  fail(expected(field, "a typed array"));
-  return {};
+  // Not through view.ArrayBuffer(): the memory may be a SharedArrayBuffer.
+  void* data = nullptr;
+  napi_get_typedarray_info(env_, value, nullptr, nullptr, &data, nullptr, nullptr);
+  return {static_cast<const std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
 }
 
 std::span<const int32_t> Reader::int32s(Napi::Value value, const char* field) {

@@ -122,7 +122,7 @@ class Reader {
   int64_t integer(Napi::Value value, const char* field, int64_t low = 0);
   std::string string(Napi::Value value, const char* field);
   Napi::Object object(Napi::Value value, const char* field);
-  /** Any ArrayBufferView; valid until control returns to JS. */
+  /** Any typed array; valid until control returns to JS. */
   std::span<const std::byte> bytes(Napi::Value value, const char* field);
   /** An Int32Array; valid until control returns to JS. */
   std::span<const int32_t> int32s(Napi::Value value, const char* field);

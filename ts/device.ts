@@ -1,0 +1,154 @@
+import { PadlessError, native } from './errors';
+import { addon, type NativeDevice } from './native';
+import { type Check, checkOptions, integer, nearest, oneOf, string } from './options';
+import { type Event, type Stream, createEvent, createStream } from './stream';
+
+export type DeviceKind = 'cpu' | 'cuda' | 'emulator';
+
+/** What {@link devices} knows of a device. */
+export interface DeviceInfo {
+  /** `'cpu'`, `'cuda:0'`, ... */
+  readonly name: string;
+  readonly kind: DeviceKind;
+  readonly available: boolean;
+  /** Why the device cannot be used. */
+  readonly reason?: string;
+  /** The chip's own name. */
+  readonly description?: string;
+  /** What the kernels use: `'avx512+vnni'`, `'sm_90a'`, ... */
+  readonly isa?: string;
+  /** CPU: the most threads that one op uses. */
+  readonly threads?: number;
+}
+
+/** How {@link device} opens one. */
+export interface DeviceOptions {
+  /** `'cpu'` by default. */
+  name?: string;
+  /** CPU: the most threads that one op uses; all that this process may use by default. */
+  threads?: number;
+  /** CPU: a lower instruction set than the chip's, to compare. */
+  isa?: 'auto' | 'avx512' | 'avx2' | 'portable';
+}
+
+/** Memory of a device. */
+export interface MemoryInfo {
+  /** Bytes of all tensors, weights and work space that the process holds on the device. */
+  readonly allocated: number;
+  /** Tensors of this thread that are alive, or still needed by queued work; views of one memory count once. */
+  readonly tensors: number;
+  /** Bytes of those tensors. */
+  readonly tensorBytes: number;
+}
+
+/** A device: where tensors live and ops run. {@link device} gives one handle for each name and configuration. */
+export class Device {
+  readonly info: DeviceInfo;
+  /** @internal */
+  readonly native: NativeDevice;
+  #defaultStream: Stream | undefined;
+
+  /** @internal Use {@link device}. */
+  constructor(kind: DeviceKind, handle: NativeDevice) {
+    this.native = handle;
+    this.info = Object.freeze({ kind, available: true, ...handle.info() });
+  }
+
+  get name(): string {
+    return this.info.name;
+  }
+
+  /** The stream of ops that name none. */
+  get defaultStream(): Stream {
+    if (!this.#defaultStream || this.#defaultStream.disposed) this.#defaultStream = createStream(this);
+    return this.#defaultStream;
+  }
+
+  createStream(): Stream {
+    return createStream(this);
+  }
+
+  createEvent(): Event {
+    return createEvent(this);
+  }
+
+  memoryInfo(): MemoryInfo {
+    return native(() => this.native.memory());
+  }
+}
+
+const kinds: readonly DeviceKind[] = ['cpu', 'cuda', 'emulator'];
+const opened = new Map<string, Device>();
+
+/** What this process could compute on; devices that cannot be used are listed with the reason. */
+export function devices(): DeviceInfo[] {
+  return addon.listDevices().map(({ name, kind, reason }) => {
+    if (reason !== '') return { name, kind: kind as DeviceKind, available: false, reason };
+    return device(name).info;
+  });
+}
+
+/** The name that native code knows: `cuda` is `cuda:0`, `cpu:0` is `cpu`, `auto` the first GPU that works or `cpu`. */
+function canonical(name: string): { name: string; kind: DeviceKind } {
+  if (name === 'auto') {
+    const gpu = addon.listDevices().find(({ kind, reason }) => kind === 'cuda' && reason === '');
+    return gpu ? { name: gpu.name, kind: 'cuda' } : { name: 'cpu', kind: 'cpu' };
+  }
+  const [, word = name, index = '0'] = /^([a-z]+)(?::(\d{1,4}))?$/.exec(name) ?? [];
+  const kind = kinds.find((known) => known === word);
+  if (!kind) {
+    const guess = nearest(word, kinds);
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      `There is no device "${name}"${guess ? `; did you mean "${guess}"?` : '. '}` +
+        ' Devices are "cpu", "cuda:0", "cuda:1", ... and "auto".',
+      { field: 'device' },
+    );
+  }
+  if (kind !== 'cpu') return { name: `${kind}:${Number(index)}`, kind };
+  if (Number(index) === 0) return { name: 'cpu', kind };
+  throw new PadlessError('E_DEVICE', `There is no device "${name}": all processors together are "cpu".`, {
+    field: 'device',
+  });
+}
+
+const deviceOptions = {
+  name: string,
+  threads: integer(1, 1024),
+  isa: oneOf(['auto', 'avx512', 'avx2', 'portable']),
+};
+
+/**
+ * The device of that name, one handle for each name and configuration. Opening is cheap; the engine behind it is
+ * shared by all threads of the process.
+ *
+ * @param which `'cpu'`, `'cuda'`, `'cuda:1'`, `'auto'` (the first GPU that can be used, else the CPU;
+ * {@link devices} tells why a GPU cannot), or options.
+ * @throws PadlessError E_DEVICE with the reason if the device cannot be used, E_UNSUPPORTED for an instruction
+ * set that the chip lacks, E_INVALID_ARGUMENT for other names and options.
+ *
+ * @example
+ * const cpu = device('cpu');
+ * const half = device({ name: 'cpu', threads: 1 });
+ */
+export function device(which: string | DeviceOptions = 'cpu'): Device {
+  const { name = 'cpu', threads, isa } = checkOptions('device', typeof which === 'string' ? { name: which } : which, deviceOptions);
+  const { name: known, kind } = canonical(name);
+  if (kind !== 'cpu' && (threads !== undefined || isa !== undefined)) {
+    const field = threads !== undefined ? 'threads' : 'isa';
+    throw new PadlessError('E_INVALID_ARGUMENT', `device: option "${field}" is for the CPU, not for ${known}.`, { field });
+  }
+  const key = `${known} ${threads ?? 0} ${isa ?? 'auto'}`;
+  let found = opened.get(key);
+  if (!found) {
+    found = new Device(kind, native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto')));
+    opened.set(key, found);
+  }
+  return found;
+}
+
+/** An option that is a device or its name. */
+export const deviceOption: Check<Device> = (value, fail) => {
+  if (value instanceof Device) return value;
+  return typeof value === 'string' ? device(value) : fail('a Device or the name of one');
+};
