@@ -24,7 +24,7 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
                                        {"max", PoolMode::kMax},
                                        {"lasttoken", PoolMode::kLastToken},
                                        {"weightedmean", PoolMode::kWeightedMean},
-                                       {"mean_sqrt_len_tokens", PoolMode::kMeanSqrtLength}});
+                                       {"mean_sqrt_len", PoolMode::kMeanSqrtLength}});
   std::vector<int32_t> skip;
   if (!info[5].IsNull()) {
     const std::span<const int32_t> given = reader.int32s(info[5], "skip");
