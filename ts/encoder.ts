@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { device as openDevice, type Device } from './device';
+import { device as openDevice, type Device, type DeviceOptions } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
 import { ModelDirectory } from './models/directory';
 import { familyOf, mapWeights } from './models/families';
@@ -16,7 +16,7 @@ import {
   type NativeTensorSource,
   type NativeTicket,
 } from './native';
-import { abortSignal, callback, checkOptions, integer, oneOf, string } from './options';
+import { abortSignal, callback, checkOptions, integer, oneOf, type Check } from './options';
 import type { PackedBatch } from './packed';
 
 /** What the products of a model compute in. */
@@ -32,8 +32,8 @@ export interface LoadProgress {
 
 /** Options of every `load`. */
 export interface LoadOptions {
-  /** `'cpu'` (the default), `'auto'`, `'cuda:0'`, ... */
-  device?: string;
+  /** `'cpu'` (the default), `'auto'`, `'cuda:0'`, ..., or the options of {@link device}. */
+  device?: string | DeviceOptions;
   /** What the products compute in; f32 by default. Statistics and sums are float32 in any case. */
   dtype?: ComputeDtype;
   /** CPU threads that one call uses at most; all that the process may use by default. */
@@ -71,8 +71,14 @@ export interface EncoderResult {
 }
 
 /** The checks of {@link LoadOptions}, for tasks that add options of their own. */
+/** A device's name or options; device() checks the rest. */
+const deviceChoice: Check<string | DeviceOptions> = (value, fail) =>
+  typeof value === 'string' || (typeof value === 'object' && value !== null)
+    ? (value as string | DeviceOptions)
+    : fail('a device name or its options');
+
 export const loadOptions = {
-  device: string,
+  device: deviceChoice,
   dtype: oneOf(['f32', 'bf16', 'f16', 'int8']),
   threads: integer(1, 1024),
   signal: abortSignal,
@@ -220,9 +226,10 @@ export class Encoder {
    */
   static async load(path: string, options?: LoadOptions): Promise<Encoder> {
     const checked = checkOptions('Encoder.load', options, loadOptions);
-    const { signal, onProgress, dtype = 'f32', threads, device: deviceName = 'cpu' } = checked;
+    const { signal, onProgress, dtype = 'f32', threads, device: choice = 'cpu' } = checked;
     throwIfAborted(signal);
-    const device = openDevice(threads === undefined ? deviceName : { name: deviceName, threads });
+    const request = typeof choice === 'string' ? { name: choice } : choice;
+    const device = openDevice(threads === undefined ? request : { ...request, threads });
     const description = await describeModel(path);
     const paths = [...new Set([...description.tensors.values()].map(({ file }) => file))];
     const files = new Map<string, NativeSafetensors>();
