@@ -59,7 +59,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="more changes of config.json")
     parser.add_argument("--seed", type=int, default=None, help="default: from the clock, printed")
     parser.add_argument("--lengths", help="comma-separated; default: 16 random ones up to the model's limit")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"], help="of the weight file")
+    parser.add_argument(
+        "--dtype", default="float32", choices=["float32", "float16", "bfloat16"], help="of the weight file"
+    )
     parser.add_argument("--tolerance", type=float, default=references.TOLERANCE)
     parser.add_argument("--keep", type=Path, help="leave the checkpoint and the files here")
     parser.add_argument("command", nargs="+", help="the command line, after --")
@@ -106,7 +108,9 @@ def run_command(command: list[str], folder: Path, sequences) -> dict[str, np.nda
         body["tokenTypes"] = [sequence.token_types for sequence in sequences]
     (folder / "ids.json").write_text(json.dumps(body))
     paths = ["--model", folder / "checkpoint", "--input", folder / "ids.json", "--output", folder / "out.safetensors"]
-    subprocess.run([*command, *map(str, paths)], check=True)
+    status = subprocess.run([*command, *map(str, paths)]).returncode
+    if status:
+        sys.exit(f"{' '.join(command)} failed with exit code {status}")
     return load_file(folder / "out.safetensors")
 
 
@@ -131,13 +135,17 @@ def compare(actual: dict[str, np.ndarray], expected: list[dict], lengths: list[i
             print(f"{name:18} WRONG SHAPE {actual[name].shape}")
             good = False
             continue
-        squares = [(np.square(one.astype(np.float64) - two).sum(), np.square(two).sum()) for one, two in zip(found, wanted)]
+        squares = [
+            (np.square(one.astype(np.float64) - two).sum(), np.square(two).sum()) for one, two in zip(found, wanted)
+        ]
         total = np.sqrt(sum(error for error, _ in squares) / sum(norm for _, norm in squares))
         each = [np.sqrt(error / norm) for error, norm in squares]
         worst = int(np.argmax(each))
         good &= bool(max(each) <= tolerance)
         verdict = "ok" if max(each) <= tolerance else "TOO LARGE"
-        print(f"{name:18} {total:.2e}   worst {each[worst]:.2e} (sequence {worst}, length {lengths[worst]})   {verdict}")
+        print(
+            f"{name:18} {total:.2e}   worst {each[worst]:.2e} (sequence {worst}, length {lengths[worst]})   {verdict}"
+        )
     return good
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the fixtures of test/goldens. Needs torch, transformers, tokenizers and safetensors; see README.md.
 
-    python test/goldens/generate.py               every group
-    python test/goldens/generate.py bert chains   these groups
-    python test/goldens/generate.py bert --only bert-relu
+python test/goldens/generate.py               every group
+python test/goldens/generate.py bert chains   these groups
+python test/goldens/generate.py bert --only bert-relu
 """
 
 import argparse
@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE))
 
 from generator import chain_list, chains, difficult_strings, fixtures, tokenizer_training  # noqa: E402
 from generator.groups import MODEL_GROUPS, MODELS, load_tokenizers  # noqa: E402
+
 
 def write_models(module, only: str | None) -> None:
     tokenizers = load_tokenizers()
@@ -49,7 +50,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", choices=[[], *GROUPS], help="default: all")
     parser.add_argument("--only", help="one fixture of the group")
-    parser.add_argument("--train-tokenizers", metavar="SPM_TRAIN", help="train the tokenizers again, with this spm_train")
+    parser.add_argument(
+        "--train-tokenizers", metavar="SPM_TRAIN", help="train the tokenizers again, with this spm_train"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
     logging.disable_progress_bar()

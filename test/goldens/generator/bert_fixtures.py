@@ -24,7 +24,9 @@ def _main(tokenizers) -> list[Fixture]:
     roberta_like |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     size = {name: tokenizer.get_vocab_size() for name, tokenizer in tokenizers.items()}
     return [
-        Fixture("bert", BertConfig(vocab_size=size["bert"], **odd), BertModel, 101, POOLED, token_types=2, tokenizer="bert"),
+        Fixture(
+            "bert", BertConfig(vocab_size=size["bert"], **odd), BertModel, 101, POOLED, token_types=2, tokenizer="bert"
+        ),
         Fixture(
             "roberta",
             RobertaConfig(
@@ -52,7 +54,10 @@ def _main(tokenizers) -> list[Fixture]:
             "camembert",
             CamembertConfig(
                 vocab_size=size["camembert"],
-                **(odd | {"hidden_size": 80, "num_attention_heads": 5, "intermediate_size": 136, "num_hidden_layers": 2}),
+                **(
+                    odd
+                    | {"hidden_size": 80, "num_attention_heads": 5, "intermediate_size": 136, "num_hidden_layers": 2}
+                ),
                 **(roberta_like | {"bos_token_id": 5, "eos_token_id": 6}),
             ),
             CamembertModel,
@@ -75,7 +80,11 @@ def _old_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _old_config(config: dict) -> dict:
     """config.json as transformers 2 to 4 wrote it."""
-    kept = {key: value for key, value in config.items() if key not in ("dtype", "transformers_version", "chunk_size_feed_forward")}
+    kept = {
+        key: value
+        for key, value in config.items()
+        if key not in ("dtype", "transformers_version", "chunk_size_feed_forward")
+    }
     old = {"architectures": ["BertForMaskedLM"], "gradient_checkpointing": False, "position_embedding_type": "absolute"}
     return kept | old | {"transformers_version": "4.6.0.dev0"}
 
@@ -104,8 +113,28 @@ def fixtures(tokenizers) -> list[Fixture]:
         _variant("bert-gelu-new", 115, bert_config(hidden_act="gelu_new"), dtype=torch.bfloat16),
         _variant("bert-relu", 116, bert_config(hidden_act="relu", layer_norm_eps=1e-5), dtype=torch.bfloat16),
         _variant("bert-silu", 117, bert_config(hidden_act="silu", layer_norm_eps=1e-6), dtype=torch.bfloat16),
-        _variant("bert-head-64", 118, bert_config(hidden_size=128, num_attention_heads=2, num_hidden_layers=1), dtype=torch.bfloat16),
-        _variant("bert-head-16", 119, bert_config(hidden_size=32, num_attention_heads=2, intermediate_size=72), dtype=torch.bfloat16),
-        _variant("bert-head-15", 120, bert_config(hidden_size=60, num_attention_heads=4, intermediate_size=77), dtype=torch.bfloat16),
-        _variant("bert-one-layer", 121, bert_config(num_hidden_layers=1, num_attention_heads=1, type_vocab_size=3), dtype=torch.bfloat16),
+        _variant(
+            "bert-head-64",
+            118,
+            bert_config(hidden_size=128, num_attention_heads=2, num_hidden_layers=1),
+            dtype=torch.bfloat16,
+        ),
+        _variant(
+            "bert-head-16",
+            119,
+            bert_config(hidden_size=32, num_attention_heads=2, intermediate_size=72),
+            dtype=torch.bfloat16,
+        ),
+        _variant(
+            "bert-head-15",
+            120,
+            bert_config(hidden_size=60, num_attention_heads=4, intermediate_size=77),
+            dtype=torch.bfloat16,
+        ),
+        _variant(
+            "bert-one-layer",
+            121,
+            bert_config(num_hidden_layers=1, num_attention_heads=1, type_vocab_size=3),
+            dtype=torch.bfloat16,
+        ),
     ]

@@ -49,7 +49,8 @@ def dense_weights(in_features: int, out_features: int, bias: bool, seed: int) ->
 def write_modules(folder: Path, modules: list[tuple[str, str]], old: bool) -> None:
     types = OLD_TYPES if old else NEW_TYPES
     entries = [
-        {"idx": index, "name": str(index), "path": path, "type": types[kind]} for index, (kind, path) in enumerate(modules)
+        {"idx": index, "name": str(index), "path": path, "type": types[kind]}
+        for index, (kind, path) in enumerate(modules)
     ]
     write_json(folder / "modules.json", entries)
 

@@ -23,7 +23,14 @@ def _pooling() -> list[Chain]:
     return [
         *new,
         *old,
-        Chain("pool-mean-oldest", "only the four first booleans, empty Normalize folder", ["mean"], old=True, normalize=True, pooling_keys=FIRST_KEYS),
+        Chain(
+            "pool-mean-oldest",
+            "only the four first booleans, empty Normalize folder",
+            ["mean"],
+            old=True,
+            normalize=True,
+            pooling_keys=FIRST_KEYS,
+        ),
         Chain("pool-combined-old", "three booleans: cls, max, mean in that order", ["cls", "max", "mean"], old=True),
         Chain("pool-combined", "a list of modes keeps its order", ["lasttoken", "mean", "cls"], normalize=True),
     ]
@@ -34,19 +41,53 @@ def _prompts() -> list[Chain]:
     return [
         Chain("prompts", "prompts take part in pooling; default prompt query", ["mean"], **asked),
         Chain("prompts-excluded", "include_prompt false", ["mean"], include_prompt=False, **asked),
-        Chain("prompts-excluded-cls", "include_prompt false: the first token after the prompt", ["cls"], include_prompt=False, **asked),
-        Chain("prompts-excluded-weighted", "include_prompt false: weights count from the prompt", ["max", "weightedmean"], include_prompt=False, old=True, **asked),
+        Chain(
+            "prompts-excluded-cls",
+            "include_prompt false: the first token after the prompt",
+            ["cls"],
+            include_prompt=False,
+            **asked,
+        ),
+        Chain(
+            "prompts-excluded-weighted",
+            "include_prompt false: weights count from the prompt",
+            ["max", "weightedmean"],
+            include_prompt=False,
+            old=True,
+            **asked,
+        ),
         Chain("prompts-no-default", "no default prompt", ["mean"], prompts=PROMPTS, ask=[None, "query"]),
     ]
 
 
 def _dense() -> list[Chain]:
-    activations = {"relu": "activation.ReLU", "gelu": "activation.GELU", "silu": "activation.SiLU", "sigmoid": "activation.Sigmoid"}
+    activations = {
+        "relu": "activation.ReLU",
+        "gelu": "activation.GELU",
+        "silu": "activation.SiLU",
+        "sigmoid": "activation.Sigmoid",
+    }
     return [
-        Chain("dense-tanh", "cls, Dense tanh, Normalize (LaBSE)", ["cls"], old=True, dense=[Dense(96, 40)], normalize=True),
-        Chain("dense-identity", "no bias, no activation", ["mean"], dense=[Dense(96, 30, "linear.Identity", bias=False)], normalize=True),
-        Chain("dense-twice", "192 -> 50 -> 20 over two modes", ["mean", "max"], dense=[Dense(192, 50), Dense(50, 20, "linear.Identity")]),
-        *[Chain(f"dense-{name}", f"Dense {name}", ["mean"], dense=[Dense(96, 24, path)]) for name, path in activations.items()],
+        Chain(
+            "dense-tanh", "cls, Dense tanh, Normalize (LaBSE)", ["cls"], old=True, dense=[Dense(96, 40)], normalize=True
+        ),
+        Chain(
+            "dense-identity",
+            "no bias, no activation",
+            ["mean"],
+            dense=[Dense(96, 30, "linear.Identity", bias=False)],
+            normalize=True,
+        ),
+        Chain(
+            "dense-twice",
+            "192 -> 50 -> 20 over two modes",
+            ["mean", "max"],
+            dense=[Dense(192, 50), Dense(50, 20, "linear.Identity")],
+        ),
+        *[
+            Chain(f"dense-{name}", f"Dense {name}", ["mean"], dense=[Dense(96, 24, path)])
+            for name, path in activations.items()
+        ],
     ]
 
 
@@ -54,9 +95,29 @@ def _limits() -> list[Chain]:
     return [
         Chain("truncate-dim", "first 24 values, not normalised again", ["mean"], normalize=True, truncate_dim=24),
         Chain("max-length-old", "max_seq_length in sentence_bert_config.json", ["mean"], old=True, max_length=20),
-        Chain("max-length", "model_max_length in tokenizer_config.json", ["lasttoken"], max_length=11, length_in_tokenizer_config=True),
-        Chain("tokenizer-leftovers", "truncation and padding blocks in tokenizer.json to override", ["mean"], old=True, max_length=20, tokenizer_edit=LEFTOVERS),
-        Chain("transformer-subfolder", "the checkpoint in 0_Transformer", ["mean"], old=True, base_path="0_Transformer", normalize=True),
+        Chain(
+            "max-length",
+            "model_max_length in tokenizer_config.json",
+            ["lasttoken"],
+            max_length=11,
+            length_in_tokenizer_config=True,
+        ),
+        Chain(
+            "tokenizer-leftovers",
+            "truncation and padding blocks in tokenizer.json to override",
+            ["mean"],
+            old=True,
+            max_length=20,
+            tokenizer_edit=LEFTOVERS,
+        ),
+        Chain(
+            "transformer-subfolder",
+            "the checkpoint in 0_Transformer",
+            ["mean"],
+            old=True,
+            base_path="0_Transformer",
+            normalize=True,
+        ),
     ]
 
 

@@ -103,7 +103,11 @@ def _configs(chain: Chain, base: Path, files: Path) -> None:
         config = json.loads((base / "tokenizer_config.json").read_text())
         chain_files.write_json(root / "tokenizer_config.json", config | {"model_max_length": chain.max_length})
         modality = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
-        body = {"transformer_task": "feature-extraction", "modality_config": modality, "module_output_name": "token_embeddings"}
+        body = {
+            "transformer_task": "feature-extraction",
+            "modality_config": modality,
+            "module_output_name": "token_embeddings",
+        }
         chain_files.write_json(root / chain.config_name, body)
     else:
         body = {"max_seq_length": chain.max_length, "do_lower_case": chain.lower_case}

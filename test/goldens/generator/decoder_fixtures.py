@@ -6,7 +6,13 @@ import transformers as hf
 from generator.fixtures import Fixture
 
 LENGTHS = (1, 17, 3, 150)
-SMALL = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+SMALL = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 SMALL |= {"intermediate_size": 44, "head_dim": 16, "max_position_embeddings": 2048}
 IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
 THETA = {"rope_theta": 10000.0}
@@ -42,14 +48,23 @@ def _rope_fixtures() -> list[Fixture]:
     found = []
     for offset, (name, scaling) in enumerate(ROPES.items()):
         positions = 64 if name == "dynamic" else 256
-        options = {"num_hidden_layers": 1, "max_position_embeddings": positions, "rope_parameters": {**THETA, **scaling}}
+        options = {
+            "num_hidden_layers": 1,
+            "max_position_embeddings": positions,
+            "rope_parameters": {**THETA, **scaling},
+        }
         found.append(_body(f"rope-{name}", "Qwen3", 620 + offset, **options))
     return found
 
 
 def fixtures(tokenizers) -> list[Fixture]:
     windowed = {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}
-    gemma = {"num_hidden_layers": 3, "sliding_window": 16, "query_pre_attn_scalar": 24, "use_bidirectional_attention": True}
+    gemma = {
+        "num_hidden_layers": 3,
+        "sliding_window": 16,
+        "query_pre_attn_scalar": 24,
+        "use_bidirectional_attention": True,
+    }
     gemma |= {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "num_key_value_heads": 1}
     scaled = {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}}
     scaled["sliding_attention"] = {"rope_type": "default", "rope_theta": 1e4}

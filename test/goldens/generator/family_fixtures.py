@@ -18,11 +18,20 @@ POOLED = ["last_hidden_state", "pooler_output"]
 def _body(name: str, prefix: str, seed: int, options: dict, **more) -> Fixture:
     storage = {"dtype": torch.bfloat16, **more.pop("storage", {})}
     config = getattr(hf, f"{prefix}Config")(**options)
-    return Fixture(name, config, getattr(hf, f"{prefix}Model"), seed, **{"lengths": LENGTHS, "storage": storage, **more})
+    return Fixture(
+        name, config, getattr(hf, f"{prefix}Model"), seed, **{"lengths": LENGTHS, "storage": storage, **more}
+    )
 
 
 def _absolute() -> list[Fixture]:
-    distil = {"vocab_size": 60, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 44, "max_position_embeddings": 152}
+    distil = {
+        "vocab_size": 60,
+        "dim": 32,
+        "n_layers": 2,
+        "n_heads": 2,
+        "hidden_dim": 44,
+        "max_position_embeddings": 152,
+    }
     albert = {**ABSOLUTE, "embedding_size": 20, "num_hidden_layers": 4}
     typed = {"token_types": 2}
     mpnet = {**ABSOLUTE, **PAD_ONE, "max_position_embeddings": 154}
@@ -31,16 +40,26 @@ def _absolute() -> list[Fixture]:
         _body("albert", "Albert", 502, {**albert, "num_hidden_groups": 2}, outputs=POOLED, **typed),
         _body("albert-inner-groups", "Albert", 503, {**albert, "inner_group_num": 2}, outputs=POOLED, **typed),
         _body("electra", "Electra", 504, {**ABSOLUTE, "embedding_size": 20}, **typed),
-        _body("electra-no-projection", "Electra", 505, {**ABSOLUTE, "embedding_size": 32, "num_hidden_layers": 1}, **typed),
+        _body(
+            "electra-no-projection", "Electra", 505, {**ABSOLUTE, "embedding_size": 32, "num_hidden_layers": 1}, **typed
+        ),
         _body("mpnet", "MPNet", 506, mpnet, outputs=POOLED, special=(0, 2)),
-        _body("ernie", "Ernie", 507, {**ABSOLUTE, "use_task_id": True, "task_type_vocab_size": 3}, outputs=POOLED, **typed),
+        _body(
+            "ernie", "Ernie", 507, {**ABSOLUTE, "use_task_id": True, "task_type_vocab_size": 3}, outputs=POOLED, **typed
+        ),
         _body("ernie-no-task", "Ernie", 508, {**ABSOLUTE, "num_hidden_layers": 1}, outputs=POOLED, **typed),
     ]
 
 
 def _disentangled() -> list[Fixture]:
     relative = {**ABSOLUTE, "relative_attention": True, "position_biased_input": False, "layer_norm_eps": 1e-7}
-    v3 = {**relative, "pos_att_type": "p2c|c2p", "position_buckets": 16, "share_att_key": True, "norm_rel_ebd": "layer_norm"}
+    v3 = {
+        **relative,
+        "pos_att_type": "p2c|c2p",
+        "position_buckets": 16,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    }
     both = {**relative, "pos_att_type": ["c2p", "p2c"]}
     biased = {"position_biased_input": True, "type_vocab_size": 2}
     conv = {"conv_kernel_size": 3, "conv_act": "gelu"}
@@ -59,7 +78,14 @@ def _disentangled() -> list[Fixture]:
 
 
 def _rotary() -> list[Fixture]:
-    modern = {**ROTARY, **PAD_ZERO, "cls_token_id": 2, "sep_token_id": 3, "num_hidden_layers": 4, "intermediate_size": 36}
+    modern = {
+        **ROTARY,
+        **PAD_ZERO,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+        "num_hidden_layers": 4,
+        "intermediate_size": 36,
+    }
     modern |= {"local_attention": 16, "global_attn_every_n_layers": 3}
     biased = {"attention_bias": True, "mlp_bias": True, "norm_bias": True, "num_hidden_layers": 2}
     nomic = {**ROTARY, "layer_norm_eps": 1e-12}
@@ -72,12 +98,27 @@ def _rotary() -> list[Fixture]:
     return [
         _body("modernbert", "ModernBert", 541, modern),
         _body("modernbert-biases", "ModernBert", 542, {**modern, **biased}),
-        _body("modernbert-v4-config", "ModernBert", 543, modern, storage={"edit_config": older_layouts.modernbert_v4_config}),
+        _body(
+            "modernbert-v4-config",
+            "ModernBert",
+            543,
+            modern,
+            storage={"edit_config": older_layouts.modernbert_v4_config},
+        ),
         _body("nomic-bert", "NomicBert", 544, nomic, token_types=2),
         _body("nomic-bert-remote", "NomicBert", 544, nomic, token_types=2, storage=remote_nomic, **reread),
         _body("gte", "Gte", 545, gte, token_types=2),
         _body("gte-no-types", "Gte", 546, {**gte, "type_vocab_size": 0, "num_hidden_layers": 1}),
-        _body("gte-new-ntk", "Gte", 547, gte, token_types=2, storage=remote_gte, prepare_reference=older_layouts.apply_ntk, **reread),
+        _body(
+            "gte-new-ntk",
+            "Gte",
+            547,
+            gte,
+            token_types=2,
+            storage=remote_gte,
+            prepare_reference=older_layouts.apply_ntk,
+            **reread,
+        ),
         _body("eurobert", "EuroBert", 548, {**euro, **euro_heads}),
     ]
 

@@ -10,11 +10,19 @@ from generator.fixtures import Fixture
 HERE = Path(__file__).resolve().parent.parent
 MODELS = HERE / "models"
 
-MODEL_GROUPS = {"bert": bert_fixtures, "heads": head_fixtures, "families": family_fixtures, "decoders": decoder_fixtures}
+MODEL_GROUPS = {
+    "bert": bert_fixtures,
+    "heads": head_fixtures,
+    "families": family_fixtures,
+    "decoders": decoder_fixtures,
+}
 
 
 def load_tokenizers() -> dict[str, Tokenizer]:
-    return {name: Tokenizer.from_file(str(MODELS / name / "checkpoint/tokenizer.json")) for name in tokenizer_training.CONFIGS}
+    return {
+        name: Tokenizer.from_file(str(MODELS / name / "checkpoint/tokenizer.json"))
+        for name in tokenizer_training.CONFIGS
+    }
 
 
 def every_fixture() -> list[Fixture]:

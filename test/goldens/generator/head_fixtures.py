@@ -30,7 +30,10 @@ DEBERTA_V3 = {**DISENTANGLED, "position_buckets": 16, "share_att_key": True, "no
 FAMILIES = {
     "Bert": (BODY, 2),
     "Roberta": (ROBERTA, 0),
-    "DistilBert": ({"dim": 16, "n_layers": 1, "n_heads": 1, "hidden_dim": 40, "vocab_size": 50, "max_position_embeddings": 40}, 0),
+    "DistilBert": (
+        {"dim": 16, "n_layers": 1, "n_heads": 1, "hidden_dim": 40, "vocab_size": 50, "max_position_embeddings": 40},
+        0,
+    ),
     "Albert": ({**BODY, "embedding_size": 12}, 2),
     "Electra": ({**BODY, "embedding_size": 12}, 2),
     "MPNet": ({**BODY, **PAD_ONE}, 0),
@@ -80,7 +83,9 @@ def head(name: str, prefix: str, task: str, seed: int, **changes) -> Fixture:
     config = getattr(hf, f"{prefix}Config")(**{**body, **_task_options(task), **changes})
     model_class = getattr(hf, prefix + TASKS[task])
     special = (0, 2) if "eos_token_id" in body and body["eos_token_id"] == 2 else (2, 3)
-    fixture = Fixture(name, config, model_class, seed, _outputs(prefix, task), LENGTHS, special, token_types=token_types)
+    fixture = Fixture(
+        name, config, model_class, seed, _outputs(prefix, task), LENGTHS, special, token_types=token_types
+    )
     fixture.storage = {"dtype": torch.bfloat16}
     fixture.adjust = _adjust
     fixture.may_ignore = UNUSED.get((prefix, task), ())
@@ -97,11 +102,20 @@ def _special_cases() -> list[Fixture]:
     one = _labels({0: "LABEL_0"})
     return [
         head("bert-sequence-one-label", "Bert", "sequence", 301, **one, problem_type="regression"),
-        head("bert-sequence-multi-label", "Bert", "sequence", 302, **_labels(TOPICS), problem_type="multi_label_classification"),
+        head(
+            "bert-sequence-multi-label",
+            "Bert",
+            "sequence",
+            302,
+            **_labels(TOPICS),
+            problem_type="multi_label_classification",
+        ),
         head("bert-sequence-unstated", "Bert", "sequence", 303, problem_type=None),
         head("roberta-sequence-one-label", "Roberta", "sequence", 304, **one, problem_type=None),
         head("bert-masked-lm-untied", "Bert", "masked-lm", 305, tie_word_embeddings=False),
-        head("modernbert-sequence-mean", "ModernBert", "sequence", 306, classifier_pooling="mean", classifier_bias=True),
+        head(
+            "modernbert-sequence-mean", "ModernBert", "sequence", 306, classifier_pooling="mean", classifier_bias=True
+        ),
         head("eurobert-sequence-bos", "EuroBert", "sequence", 307, classifier_pooling="bos"),
         head("eurobert-sequence-mean", "EuroBert", "sequence", 308, classifier_pooling="mean"),
     ]

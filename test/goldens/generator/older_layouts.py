@@ -112,7 +112,9 @@ def new_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def new_config(config: dict) -> dict:
     """config.json of Alibaba's remote code, NTK scaling included."""
-    kept = _without(config, "rope_parameters", "dtype", "attention_probs_dropout_prob", "head_dim", "transformers_version")
+    kept = _without(
+        config, "rope_parameters", "dtype", "attention_probs_dropout_prob", "head_dim", "transformers_version"
+    )
     return kept | {
         "architectures": ["NewModel"],
         "auto_map": {"AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig", "AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel"},

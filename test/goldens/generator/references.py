@@ -100,7 +100,9 @@ def load(folder: Path, model_class, dtype: torch.dtype, outputs: list[str], opti
     return reference
 
 
-def insensitive_tensors(reference: Reference, sequences: list[Sequence], ignore=("key.bias", "k_lin.bias", "attn.k.bias", "key_proj.bias")) -> list[str]:
+def insensitive_tensors(
+    reference: Reference, sequences: list[Sequence], ignore=("key.bias", "k_lin.bias", "attn.k.bias", "key_proj.bias")
+) -> list[str]:
     """Names of the weights that the outputs do not notice when noise of 5% is added.
 
     A key bias shifts all scores of a query alike, so the softmax ignores it: mathematics, not a defect.
@@ -177,7 +179,10 @@ def write(
         entry = {"name": sequence.name, "ids": sequence.ids, "tokenTypes": sequence.token_types, "rows": rows}
         described.append({key: value for key, value in entry.items() if value is not None})
     tensors |= {f"probe.{name}": probe for name, probe in probes.items()}
-    save_file({name: np.ascontiguousarray(tensor, np.float64) for name, tensor in tensors.items()}, folder / "expected.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(tensor, np.float64) for name, tensor in tensors.items()},
+        folder / "expected.safetensors",
+    )
     header = {**facts, "outputs": reference.outputs, "transformers": transformers.__version__}
     header["transformersFloat32Error"] = {name: float(f"{error:.0e}") for name, error in errors.items()}
     lines = [f'"{key}": {json.dumps(value)}' for key, value in header.items()]

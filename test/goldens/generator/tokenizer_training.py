@@ -44,7 +44,9 @@ def _byte_level_bpe(corpus: Path) -> Tokenizer:
     )
     tokenizer.train([str(corpus)], trainer)
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
     return tokenizer
 
 
@@ -101,7 +103,13 @@ def _camembert(pieces) -> Tokenizer:
     return _unigram(vocabulary, normalizer, _metaspace(), "<s>", "</s>")
 
 
-BERT_SPECIALS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+BERT_SPECIALS = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
 ROBERTA_SPECIALS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "sep_token": "</s>"}
 ROBERTA_SPECIALS |= {"pad_token": "<pad>", "cls_token": "<s>", "mask_token": "<mask>"}
 
