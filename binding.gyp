@@ -23,7 +23,7 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
       "conditions": [
-        ["isa_enabled==1", { "dependencies": ["padless_avx2", "padless_avx512"] }],
+        ["isa_enabled==1", { "dependencies": ["padless_avx2", "padless_avx512", "padless_avx_vnni", "padless_avx512_vnni", "padless_avx512_bf16"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,--version-script=<(module_root_dir)/lib/binding/exports.map"] }]
       ]
     }
@@ -42,6 +42,24 @@
           "type": "static_library",
           "sources": ["<!@(node -p \"require('./sources.json').isa.avx512.sources.join(' ')\")"],
           "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx512.flags.join(' ')\")"]
+        },
+        {
+          "target_name": "padless_avx_vnni",
+          "type": "static_library",
+          "sources": ["<!@(node -p \"require('./sources.json').isa.avx_vnni.sources.join(' ')\")"],
+          "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx_vnni.flags.join(' ')\")"]
+        },
+        {
+          "target_name": "padless_avx512_vnni",
+          "type": "static_library",
+          "sources": ["<!@(node -p \"require('./sources.json').isa.avx512_vnni.sources.join(' ')\")"],
+          "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx512_vnni.flags.join(' ')\")"]
+        },
+        {
+          "target_name": "padless_avx512_bf16",
+          "type": "static_library",
+          "sources": ["<!@(node -p \"require('./sources.json').isa.avx512_bf16.sources.join(' ')\")"],
+          "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx512_bf16.flags.join(' ')\")"]
         }
       ]
     }]

@@ -51,7 +51,7 @@ void test_values(ComputeType compute) {
     shape.compute = compute;
     LinearData data(shape, salt += 100);
     const Doubles expected = linear_case_reference(shape, data);
-    for (const CpuContext& context : contexts(2)) {
+    for (const CpuContext& context : kernel_contexts(2)) {
       auto weight = pack_linear_cpu(context, data.source(shape));
       check(weight.is_ok(), concat(isa_and(context, shape), ": ", weight.status().message()));
       if (!weight.is_ok()) continue;
@@ -72,7 +72,7 @@ void test_bits(ComputeType compute) {
                                       .activation = Activation::kSilu}}) {
     shape.compute = compute;
     LinearData data(shape, 7);
-    for (CpuContext context : contexts(1)) {
+    for (CpuContext context : kernel_contexts(1)) {
       const auto weight = pack_linear_cpu(context, data.source(shape)).value();
       const std::vector<float> whole = run_linear(context, shape, data, weight, shape.rows);
       for (int threads = 1; threads <= 4; ++threads) {
@@ -87,6 +87,56 @@ void test_bits(ComputeType compute) {
         }
       }
     }
+  }
+}
+
+/** Values that 8-bit codes stand for: q * scale, q whole; 127 steps to each side, or 255 from least to largest. */
+Doubles through_codes(const std::vector<float>& values, int64_t columns, bool symmetric) {
+  Doubles result(values.size());
+  for (size_t begin = 0; begin < values.size(); begin += static_cast<size_t>(columns)) {
+    double low = 0;
+    double high = 0;
+    for (size_t i = begin; i < begin + static_cast<size_t>(columns); ++i) {
+      low = std::min<double>(low, values[i]);
+      high = std::max<double>(high, values[i]);
+    }
+    const double step = symmetric ? std::max(-low, high) / 127 : (high - low) / 255;
+    for (size_t i = begin; i < begin + static_cast<size_t>(columns); ++i) {
+      result[i] = step > 0 ? std::nearbyint(values[i] / step) * step : 0;
+    }
+  }
+  return result;
+}
+
+/** int8 equals the product of the rounded operands, and bit for bit the same on every instruction set. */
+void test_int8_is_exact() {
+  LinearCase shape{.rows = 37, .in_features = 301, .parts = {90}, .compute = ComputeType::kI8};
+  LinearData data(shape, 31);
+  std::fill_n(data.x.begin() + shape.in_features, shape.in_features, 0.f);         // a row of zeros
+  for (int64_t i = 0; i < shape.in_features; ++i) data.x[static_cast<size_t>(i)] = 3.f;  // and one without negatives
+  const Doubles expected =
+      linear_reference(through_codes(data.x, shape.in_features, false),
+                       through_codes(data.weights[0].values, shape.in_features, true), data.stacked_biases(shape),
+                       shape.rows, shape.stacked(), shape.in_features);
+  std::vector<float> first;
+  for (const CpuContext& context : kernel_contexts(1)) {
+    const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+    const std::vector<float> got = run_linear(context, shape, data, weight, shape.rows);
+    const double error = relative_error(got, expected);
+    // A value half way between two codes may round either way in fp32.
+    check(error < 1e-3, concat(isa_and(context, shape), ": error against rounded operands ", error));
+    if (first.empty()) first = got;
+    check(std::memcmp(got.data(), first.data(), got.size() * sizeof(float)) == 0,
+          concat(isa_and(context, shape), ": other bits than the first instruction set"));
+  }
+  data.x[5] = NAN;
+  data.x[static_cast<size_t>(2 * shape.in_features)] = INFINITY;
+  for (const CpuContext& context : kernel_contexts(1)) {
+    const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+    const std::vector<float> got = run_linear(context, shape, data, weight, 4);
+    check(std::isnan(got[0]) && std::isfinite(got[static_cast<size_t>(shape.stacked())]) &&
+              std::isnan(got[static_cast<size_t>(2 * shape.stacked())]),
+          concat(isa_and(context, shape), ": NaN and infinity must show in their rows alone"));
   }
 }
 
@@ -113,7 +163,8 @@ int main(int argc, char** argv) {
   using namespace padless;
   test::start(argc, argv);
   test::test_bad_sources();
-  for (ComputeType compute : {ComputeType::kF32}) {
+  test::test_int8_is_exact();
+  for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
     test::test_values(compute);
     test::test_bits(compute);
   }

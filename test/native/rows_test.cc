@@ -168,7 +168,7 @@ void test_layer(ComputeType compute, double limit) {
   const int64_t most = 333;
   std::vector<float> attention = normal_values(most * LayerProgram::kHidden, 11);
   const std::vector<float> hidden = normal_values(most * LayerProgram::kHidden, 12);
-  for (CpuContext context : contexts(1)) {
+  for (CpuContext context : kernel_contexts(1)) {
     const LayerProgram layer(context, compute, 1000);
     const LayerProgram::Values expected = layer.reference(to_doubles(attention), to_doubles(hidden), most);
     std::vector<float> first_qkv;
@@ -258,6 +258,8 @@ int main(int argc, char** argv) {
   test::test_norms();
   test::test_l2_normalize();
   test::test_layer(ComputeType::kF32, 3e-6);
+  test::test_layer(ComputeType::kBF16, 1e-2);
+  test::test_layer(ComputeType::kI8, 3e-2);
   test::test_refusals();
   return test::finish();
 }

@@ -4,37 +4,65 @@ namespace padless {
 
 namespace portable {
 extern const GemmKernel f32_kernel;
-}
+extern const GemmKernel bf16_widen_kernel;
+extern const GemmKernel i8_widen_kernel;
+}  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
 extern const GemmKernel f32_kernel;
-}
+extern const GemmKernel bf16_widen_kernel;
+extern const GemmKernel i8_widen_kernel;
+extern const GemmKernel i8_vnni_kernel;
+}  // namespace avx2
 namespace avx512 {
 extern const GemmKernel f32_kernel;
-}
+extern const GemmKernel bf16_widen_kernel;
+extern const GemmKernel bf16_dot_kernel;
+extern const GemmKernel i8_widen_kernel;
+extern const GemmKernel i8_vnni_kernel;
+}  // namespace avx512
 #endif
 
 namespace {
 
-const GemmKernel* select_f32(const CpuIsa& isa) {
 #if defined(__x86_64__)
-  if (isa.level >= IsaLevel::kAvx512) return &avx512::f32_kernel;
-  if (isa.level >= IsaLevel::kAvx2) return &avx2::f32_kernel;
+
+const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
+  const bool avx512 = isa.level >= IsaLevel::kAvx512;
+  switch (compute) {
+    case ComputeType::kF32: return avx512 ? &avx512::f32_kernel : &avx2::f32_kernel;
+    case ComputeType::kBF16:
+      if (avx512) return isa.avx512_bf16 ? &avx512::bf16_dot_kernel : &avx512::bf16_widen_kernel;
+      return &avx2::bf16_widen_kernel;
+    case ComputeType::kI8:
+      if (avx512 && isa.avx512_vnni) return &avx512::i8_vnni_kernel;
+      if (isa.avx_vnni) return &avx2::i8_vnni_kernel;
+      return avx512 ? &avx512::i8_widen_kernel : &avx2::i8_widen_kernel;
+    case ComputeType::kF16: return nullptr;
+  }
+  return nullptr;
+}
+
 #endif
-  (void)isa;
-  return &portable::f32_kernel;
+
+const GemmKernel* select_portable(ComputeType compute) {
+  switch (compute) {
+    case ComputeType::kF32: return &portable::f32_kernel;
+    case ComputeType::kBF16: return &portable::bf16_widen_kernel;
+    case ComputeType::kI8: return &portable::i8_widen_kernel;
+    case ComputeType::kF16: return nullptr;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 const GemmKernel* select_gemm_kernel(const CpuIsa& isa, ComputeType compute) {
-  switch (compute) {
-    case ComputeType::kF32: return select_f32(isa);
-    case ComputeType::kBF16:
-    case ComputeType::kI8:
-    case ComputeType::kF16: return nullptr;
-  }
-  return nullptr;
+#if defined(__x86_64__)
+  if (isa.level >= IsaLevel::kAvx2) return select_x86(isa, compute);
+#endif
+  (void)isa;
+  return select_portable(compute);
 }
 
 }  // namespace padless

@@ -1,0 +1,136 @@
+// Eight-bit codes of fp32 rows, and integer sums of products of codes back to fp32.
+//
+// A row of activations has codes round(x / scale) + zero_point in [0, 255], with scale and zero point from its
+// least and largest element (0 always among them, so that it is exact). Only multiplications, additions and
+// rounding to nearest even: every instruction set yields the same codes, sums and results.
+#pragma once
+
+#include "lib/engine/cpu/gemm/kernel.h"
+#include "lib/engine/cpu/simd/vec.h"
+
+namespace padless {
+namespace {
+
+#if defined(PADLESS_ISA_AVX512)
+
+inline __m512i to_codes(simd::Vec scaled, int32_t zero_point) {
+  return _mm512_add_epi32(_mm512_cvtps_epi32(scaled.v), _mm512_set1_epi32(zero_point));
+}
+inline void store_codes(uint8_t* p, simd::Vec scaled, int32_t zero_point) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(to_codes(scaled, zero_point)));
+}
+inline void store_codes(uint8_t* p, simd::Vec scaled, int32_t zero_point, int n) {
+  _mm512_mask_cvtusepi32_storeu_epi8(p, simd::first_lanes(n), to_codes(scaled, zero_point));
+}
+inline void store_codes(int16_t* p, simd::Vec scaled, int32_t zero_point) {
+  const __m512i codes = _mm512_min_epi32(to_codes(scaled, zero_point), _mm512_set1_epi32(255));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(codes));
+}
+inline void store_codes(int16_t* p, simd::Vec scaled, int32_t zero_point, int n) {
+  const __m512i codes = _mm512_min_epi32(to_codes(scaled, zero_point), _mm512_set1_epi32(255));
+  _mm512_mask_cvtepi32_storeu_epi16(p, simd::first_lanes(n), codes);
+}
+
+/** float(sums - zero_point * column_sums) of one vector. */
+inline simd::Vec corrected_sums(const int32_t* sums, int32_t zero_point, const int32_t* column_sums) {
+  const __m512i offset = _mm512_mullo_epi32(_mm512_set1_epi32(zero_point), _mm512_loadu_si512(column_sums));
+  return {_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums), offset))};
+}
+
+#elif defined(PADLESS_ISA_AVX2)
+
+inline __m128i to_codes(simd::Vec scaled, int32_t zero_point) {
+  const __m256i codes = _mm256_add_epi32(_mm256_cvtps_epi32(scaled.v), _mm256_set1_epi32(zero_point));
+  const __m256i bounded = _mm256_min_epi32(codes, _mm256_set1_epi32(255));
+  return _mm_packs_epi32(_mm256_castsi256_si128(bounded), _mm256_extracti128_si256(bounded, 1));
+}
+inline void store_codes(uint8_t* p, simd::Vec scaled, int32_t zero_point) {
+  const __m128i words = to_codes(scaled, zero_point);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+inline void store_codes(int16_t* p, simd::Vec scaled, int32_t zero_point) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), to_codes(scaled, zero_point));
+}
+
+inline simd::Vec corrected_sums(const int32_t* sums, int32_t zero_point, const int32_t* column_sums) {
+  const __m256i weights = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(column_sums));
+  const __m256i offset = _mm256_mullo_epi32(_mm256_set1_epi32(zero_point), weights);
+  const __m256i total = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums));
+  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(total, offset))};
+}
+
+#else
+
+template <class Code>
+inline void store_codes(Code* p, simd::Vec scaled, int32_t zero_point) {
+  const simd::Int4 codes = __builtin_convertvector(simd::round(scaled).v, simd::Int4) + zero_point;
+  for (int i = 0; i < simd::Vec::kLanes; ++i) p[i] = static_cast<Code>(codes[i] < 255 ? codes[i] : 255);
+}
+
+inline simd::Vec corrected_sums(const int32_t* sums, int32_t zero_point, const int32_t* column_sums) {
+  simd::Int4 corrected;
+  for (int i = 0; i < simd::Vec::kLanes; ++i) corrected[i] = sums[i] - zero_point * column_sums[i];
+  return {__builtin_convertvector(corrected, simd::Float4)};
+}
+
+#endif
+
+#if !defined(PADLESS_ISA_AVX512)
+template <class Code>
+inline void store_codes(Code* p, simd::Vec scaled, int32_t zero_point, int n) {
+  Code codes[simd::Vec::kLanes];
+  store_codes(codes, scaled, zero_point);
+  for (int i = 0; i < n; ++i) p[i] = codes[i];
+}
+#endif
+
+/** See GemmKernel::convert_rows. A row with a NaN or an infinity gets the scale NaN, and so NaN results. */
+template <class Code>
+void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
+                           int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
+                           int32_t* zero_point) {
+  using simd::Vec;
+  constexpr int kLanes = Vec::kLanes;
+  const int64_t whole = columns / kLanes * kLanes;
+  const int tail = static_cast<int>(columns - whole);
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* in = source + row * source_stride;
+    Vec least = simd::zero();
+    Vec largest = simd::zero();
+    Vec not_finite = simd::zero();
+    for (int64_t column = 0; column < whole; column += kLanes) {
+      const Vec x = simd::load(in + column);
+      least = simd::min(x, least);
+      largest = simd::max(x, largest);
+      not_finite = simd::fma(x, simd::zero(), not_finite);
+    }
+    if (tail > 0) {
+      const Vec x = simd::load(in + whole, tail);
+      least = simd::min(x, least);
+      largest = simd::max(x, largest);
+      not_finite = simd::fma(x, simd::zero(), not_finite);
+    }
+    const float low = -simd::reduce_max(simd::zero() - least);
+    const float range = simd::reduce_max(largest) - low;
+    const float inverse = range > 0 ? 255.0f / range : 0.0f;
+    const Vec factor = simd::broadcast(inverse);
+    zero_point[row] = static_cast<int32_t>(__builtin_nearbyintf(-low * inverse));
+    scale[row] = range * (1.0f / 255.0f) + simd::reduce_add(not_finite);
+    Code* out = reinterpret_cast<Code*>(operand + row * operand_stride);
+    for (int64_t column = 0; column < whole; column += kLanes) {
+      store_codes(out + column, simd::load(in + column) * factor, zero_point[row]);
+    }
+    if (tail > 0) store_codes(out + whole, simd::load(in + whole, tail) * factor, zero_point[row], tail);
+    for (int64_t column = columns; column < padded_columns; ++column) out[column] = 0;
+  }
+}
+
+/** The product that integer sums of codes stand for. */
+inline simd::Vec dequantise(const PanelTask& task, int64_t row, const int32_t* row_sums, int vector) {
+  const int lane = vector * simd::Vec::kLanes;
+  const simd::Vec scale = simd::broadcast(task.a_scale[row]) * simd::load(task.scale + lane);
+  return corrected_sums(row_sums + lane, task.a_zero_point[row], task.column_sum + lane) * scale;
+}
+
+}  // namespace
+}  // namespace padless
