@@ -16,6 +16,6 @@ export type { EncoderSpec } from './models/spec';
 export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';
 export type { TokenizedChunk } from './tokenizer/protocol';
 export { device, devices, type Device, type DeviceInfo, type DeviceKind, type DeviceOptions, type MemoryInfo } from './device';
-export { PackedBatch, type Ids } from './packed';
+export { PackedBatch } from './packed';
 export { Stream, Event } from './stream';
 export { Tensor, type DType, type TensorArrays, type TensorOptions } from './tensor';
