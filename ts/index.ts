@@ -19,3 +19,22 @@ export { device, devices, type Device, type DeviceInfo, type DeviceKind, type De
 export { PackedBatch } from './packed';
 export { Stream, Event } from './stream';
 export { Tensor, type DType, type TensorArrays, type TensorOptions } from './tensor';
+export {
+  attention,
+  l2Normalize,
+  layerNorm,
+  linear,
+  pack,
+  pool,
+  rmsNorm,
+  unpack,
+  type Activation,
+  type AttentionOptions,
+  type AttentionSpan,
+  type LayerNormOptions,
+  type LinearOptions,
+  type OpOptions,
+  type PoolMode,
+  type PoolOptions,
+  type RmsNormOptions,
+} from './ops';
