@@ -133,10 +133,10 @@ async function open(path: string): Promise<'read' | PadlessError> {
   }
 }
 
-test(`4,000 mutated files (seed ${seed})`, async () => {
+test(`2,500 mutated files (seed ${seed})`, async () => {
   const path = join(scratch, 'fuzz.safetensors');
   let read = 0;
-  for (let round = 0; round < 4000; round++) {
+  for (let round = 0; round < 2500; round++) {
     let bytes = validFile();
     for (let i = random(4); i > 0; i--) bytes = pick(MUTATIONS)(bytes);
     if (random(2)) bytes = repaired(bytes);
@@ -152,5 +152,5 @@ test(`4,000 mutated files (seed ${seed})`, async () => {
       });
   }
   // Both outcomes occur, so the mutations are neither harmless nor all fatal at the first check.
-  expect({ seed, some: read > 400 && read < 3600 }).toEqual({ seed, some: true });
+  expect({ seed, some: read > 250 && read < 2250 }).toEqual({ seed, some: true });
 });
