@@ -21,7 +21,7 @@ export interface Golden {
 }
 
 /** F64 tensors of a safetensors file: a reader of its own, so that ours is not checked by itself. */
-function readF64(path: string): Golden['expected'] {
+export function readF64(path: string): Golden['expected'] {
   const file = readFileSync(path);
   const headerLength = Number(file.readBigUInt64LE(0));
   const header = JSON.parse(file.toString('utf8', 8, 8 + headerLength)) as Record<
@@ -41,7 +41,10 @@ function readF64(path: string): Golden['expected'] {
 
 export function readGolden(name: string): Golden {
   const directory = join(models, name);
-  const cases = JSON.parse(readFileSync(join(directory, 'cases.json'), 'utf8')) as Omit<Golden, 'checkpoint' | 'expected'>;
+  const cases = JSON.parse(readFileSync(join(directory, 'cases.json'), 'utf8')) as Omit<
+    Golden,
+    'checkpoint' | 'expected'
+  >;
   return {
     ...cases,
     checkpoint: join(directory, 'checkpoint'),
@@ -54,14 +57,17 @@ export function goldenNames(modelTypes: readonly string[]): string[] {
   return readdirSync(models)
     .filter((name) => existsSync(join(models, name, 'cases.json')))
     .filter((name) => {
-      const config = JSON.parse(readFileSync(join(models, name, 'checkpoint/config.json'), 'utf8')) as { model_type: string };
+      const config = JSON.parse(readFileSync(join(models, name, 'checkpoint/config.json'), 'utf8')) as {
+        model_type: string;
+      };
       return modelTypes.includes(config.model_type);
     });
 }
 
 /** |actual - expected| / |expected| in float64. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} values, ${expected.length} expected`);
+  if (actual.length !== expected.length)
+    throw new Error(`${actual.length} values, ${expected.length} expected`);
   let difference = 0;
   let norm = 0;
   for (let i = 0; i < expected.length; i++) {
