@@ -1,0 +1,115 @@
+// The thread pool: every index once, turns between callers, nesting, sleep, fork and exit.
+#include "lib/core/thread_pool.h"
+
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "test/native/cpu_test.h"
+
+namespace padless::test {
+namespace {
+
+void test_every_index_once() {
+  for (int round = 0; round < 2000; ++round) {
+    const int threads = 1 + round % 6;
+    std::vector<std::atomic<int>> calls(static_cast<size_t>(threads));
+    ThreadPool::shared().run(threads, [&](int index, int count) {
+      check(count == threads, concat("count ", count, " of ", threads));
+      ++calls[static_cast<size_t>(index)];
+    });
+    for (int i = 0; i < threads; ++i) {
+      check(calls[static_cast<size_t>(i)] == 1, concat("round ", round, ": index ", i, " of ", threads, " ran ",
+                                                       calls[static_cast<size_t>(i)].load(), " times"));
+    }
+  }
+  int calls = 0;
+  ThreadPool::shared().run(0, [&](int index, int count) { calls += index == 0 && count == 1; });
+  check(calls == 1, "0 threads mean one");
+}
+
+void test_callers_take_turns() {
+  std::atomic<int> inside{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 200; ++round) {
+        ThreadPool::shared().run(2, [&](int, int) { check(++inside <= 2, "two regions at a time"), --inside; });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+void test_nested_region_runs_alone() {
+  std::atomic<int> inner{0};
+  ThreadPool::shared().run(3, [&](int, int) {
+    ThreadPool::shared().run(3, [&](int index, int count) {
+      check(index == 0 && count == 1, "a nested region has one thread");
+      ++inner;
+    });
+  });
+  check(inner == 3, "every nested region runs once");
+}
+
+void test_barrier() {
+  constexpr int kThreads = 3;
+  SpinBarrier barrier(kThreads);
+  std::atomic<int> arrived{0};
+  ThreadPool::shared().run(kThreads, [&](int, int) {
+    for (int round = 1; round <= 300; ++round) {
+      ++arrived;
+      barrier.wait();
+      check(arrived >= round * kThreads, "nobody passes before all have come");
+      barrier.wait();
+    }
+  });
+}
+
+void test_idle_pool_sleeps() {
+  ThreadPool::shared().run(4, [](int, int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  timespec before, after;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+  const double used =
+      static_cast<double>(after.tv_sec - before.tv_sec) * 1e3 + static_cast<double>(after.tv_nsec - before.tv_nsec) * 1e-6;
+  check(used < 20, concat("an idle pool used ", used, " ms of CPU in 200 ms"));
+}
+
+/** A child has none of its parent's threads, and both must still work and exit. */
+void test_fork() {
+  ThreadPool::shared().run(3, [](int, int) {});
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    std::atomic<int> calls{0};
+    ThreadPool::shared().run(3, [&](int, int) { ++calls; });
+    std::exit(calls == 3 ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  check(WIFEXITED(status) && WEXITSTATUS(status) == 0, concat("the forked child ended with ", status));
+  ThreadPool::shared().run(3, [](int, int) {});
+}
+
+}  // namespace
+}  // namespace padless::test
+
+int main(int argc, char** argv) {
+  using namespace padless;
+  test::start(argc, argv);
+  test::check(available_cpus() >= 1, "at least one CPU");
+  test::test_every_index_once();
+  test::test_callers_take_turns();
+  test::test_nested_region_runs_alone();
+  test::test_barrier();
+  test::test_idle_pool_sleeps();
+  test::test_fork();
+  return test::finish();
+}
