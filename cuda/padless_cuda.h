@@ -1,16 +1,18 @@
-// The launch API of the CUDA kernels: plain structs and functions, the only header of cuda/ that lib/ includes.
+// The launch API of the CUDA kernels: plain structs and functions, the only header of cuda/ that lib/
+// includes.
 //
 // Every function checks its arguments on the host, enqueues on `stream` and returns: no synchronisation, no
 // allocation, no host read of device memory. A Status other than ok means that nothing was enqueued.
 //   E_INVALID_ARGUMENT  a shape, pointer or dtype that contradicts the others
 //   E_UNSUPPORTED       understood, but no kernel here computes it; the message lists what exists
 //   E_DEVICE            the CUDA runtime refused the launch
-// All pointers are device memory unless a comment says host. Matrices are row-major views with a stride in elements.
-// Any base address and stride is legal; 16-byte aligned rows take the fast path. Storage is bf16, f16 or, where a
-// comment says so, f32; sums, statistics and softmax are always f32. Per-column vectors (bias, gamma, beta) are f32.
+// All pointers are device memory unless a comment says host. Matrices are row-major views with a stride in
+// elements. Any base address and stride is legal; 16-byte aligned rows take the fast path. Storage is bf16,
+// f16 or, where a comment says so, f32; sums, statistics and softmax are always f32. Per-column vectors
+// (bias, gamma, beta) are f32.
 //
-// `rows_on_device`, where given, holds the true number of rows (at most Matrix::rows): rows past it are neither read
-// nor written, so that a captured graph of some capacity serves every smaller batch.
+// `rows_on_device`, where given, holds the true number of rows (at most Matrix::rows): rows past it are
+// neither read nor written, so that a captured graph of some capacity serves every smaller batch.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +31,8 @@ namespace padless::cuda {
 /** What launch choices depend on; device_properties() fills it in. */
 struct DeviceProperties {
   int sm_count = 0;
-  int compute_capability = 0;          // 80, 86, 89, 90, ...
-  size_t shared_bytes_per_block = 0;   // the most a block may opt in to
+  int compute_capability = 0;         // 80, 86, 89, 90, ...
+  size_t shared_bytes_per_block = 0;  // the most a block may opt in to
   size_t shared_bytes_per_sm = 0;
   int registers_per_sm = 0;
 };
@@ -39,15 +41,16 @@ Result<DeviceProperties> device_properties(int device);
 // ---- packing: a [B, S] mask becomes a packed batch, without a host round trip
 
 struct PackingIndexArgs {
-  const void* mask = nullptr;           // [B, S], contiguous; not 0: a token. Holes are legal
-  DType mask_dtype = DType::kU8;        // kU8, kI8, kI32, kI64 or kF32
-  int64_t batch = 0;                    // B
-  int64_t length = 0;                   // S; B * S < 2^31
-  int32_t* cu_seqlens = nullptr;        // out [B + 1]
-  int32_t* token_index = nullptr;       // out [B * S], of which T are written: b * S + s of each token
-  int32_t* positions = nullptr;         // out [B * S], of which T are written: s of each token; or null
-  int32_t* packed_row = nullptr;        // out [B * S]: the packed row of each element, -1 where there is none; or null
-  int32_t* workspace = nullptr;         // packing_index_workspace_bytes(B, S)
+  const void* mask = nullptr;      // [B, S], contiguous; not 0: a token. Holes are legal
+  DType mask_dtype = DType::kU8;   // kU8, kI8, kI32, kI64 or kF32
+  int64_t batch = 0;               // B
+  int64_t length = 0;              // S; B * S < 2^31
+  int32_t* cu_seqlens = nullptr;   // out [B + 1]
+  int32_t* token_index = nullptr;  // out [B * S], of which T are written: b * S + s of each token
+  int32_t* positions = nullptr;    // out [B * S], of which T are written: s of each token; or null
+  int32_t* packed_row =
+      nullptr;  // out [B * S]: the packed row of each element, -1 where there is none; or null
+  int32_t* workspace = nullptr;  // packing_index_workspace_bytes(B, S)
 };
 size_t packing_index_workspace_bytes(int64_t batch, int64_t length);
 Status packing_index(const PackingIndexArgs& args, cudaStream_t stream);
@@ -78,35 +81,36 @@ Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 
 inline constexpr int64_t kMaxNormColumns = 16384;
 
-/** out[t] = norm(word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]); no norm without gamma. */
+/** out[t] = norm(word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]); no norm
+ * without gamma. */
 struct EmbedNormArgs {
-  Matrix word;                              // [vocab, H], f32, bf16 or f16
-  Matrix position;                          // [positions, H], word's dtype; data == nullptr: none
-  Matrix token_type;                        // [types, H], word's dtype; data == nullptr: none
-  const int32_t* ids = nullptr;             // [T]; like positions and types, checked by the caller, clamped here
-  const int32_t* positions = nullptr;       // [T], needed with a position table
-  const int32_t* token_types = nullptr;     // [T]; null: all 0
+  Matrix word;                           // [vocab, H], f32, bf16 or f16
+  Matrix position;                       // [positions, H], word's dtype; data == nullptr: none
+  Matrix token_type;                     // [types, H], word's dtype; data == nullptr: none
+  const int32_t* ids = nullptr;          // [T]; like positions and types, checked by the caller, clamped here
+  const int32_t* positions = nullptr;    // [T], needed with a position table
+  const int32_t* token_types = nullptr;  // [T]; null: all 0
   int64_t position_offset = 0;
   NormKind kind = NormKind::kLayer;
-  const float* gamma = nullptr;             // [H]; null: no norm
-  const float* beta = nullptr;              // [H], or null
+  const float* gamma = nullptr;  // [H]; null: no norm
+  const float* beta = nullptr;   // [H], or null
   float eps = 1e-12f;
-  Matrix out;                               // [T, H], f32, bf16 or f16
+  Matrix out;  // [T, H], f32, bf16 or f16
   const int32_t* rows_on_device = nullptr;
 };
 Status embed_norm(const EmbedNormArgs& args, cudaStream_t stream);
 
 /** sum = in + bias + residual; out = norm(sum). Each row is read once and written once. Also f32. */
 struct ResidualNormArgs {
-  Matrix in;                                // [T, H]
-  Matrix residual;                          // [T, H], in's dtype; data == nullptr: none
-  const float* bias = nullptr;              // [H], or null
+  Matrix in;                    // [T, H]
+  Matrix residual;              // [T, H], in's dtype; data == nullptr: none
+  const float* bias = nullptr;  // [H], or null
   NormKind kind = NormKind::kLayer;
-  const float* gamma = nullptr;             // [H]
-  const float* beta = nullptr;              // [H], or null
+  const float* gamma = nullptr;  // [H]
+  const float* beta = nullptr;   // [H], or null
   float eps = 1e-12f;
-  Matrix out;                               // [T, H], in's dtype; may be `in` or `residual`
-  Matrix sum;                               // [T, H], in's dtype: what a pre-norm layer carries on; data == nullptr: not wanted
+  Matrix out;  // [T, H], in's dtype; may be `in` or `residual`
+  Matrix sum;  // [T, H], in's dtype: what a pre-norm layer carries on; data == nullptr: not wanted
   const int32_t* rows_on_device = nullptr;
 };
 Status residual_norm(const ResidualNormArgs& args, cudaStream_t stream);
@@ -120,34 +124,36 @@ struct L2NormalizeArgs {
 Status l2_normalize(const L2NormalizeArgs& args, cudaStream_t stream);
 
 /**
- * One row a sequence. An empty sequence pools to zeros. With `skip`, cls is the first token that counts, and weights
- * of the weighted mean go on counting from the sequence's first token; if every token is skipped, cls is token 0, max
- * is -inf and all others are 0. Also f32.
+ * One row a sequence. An empty sequence pools to zeros. With `skip`, cls is the first token that counts, and
+ * weights of the weighted mean go on counting from the sequence's first token; if every token is skipped, cls
+ * is token 0, max is -inf and all others are 0. Also f32.
  */
 struct PoolRowsArgs {
   PoolMode mode = PoolMode::kMean;
-  Matrix in;                              // [T, H]
-  Matrix out;                             // f32 [B, H]
-  const int32_t* cu_seqlens = nullptr;    // [B + 1]
-  const int32_t* skip = nullptr;          // [B] leading tokens that do not count, or null
+  Matrix in;                            // [T, H]
+  Matrix out;                           // f32 [B, H]
+  const int32_t* cu_seqlens = nullptr;  // [B + 1]
+  const int32_t* skip = nullptr;        // [B] leading tokens that do not count, or null
 };
 Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream);
 
 // ---- linear layers
 
-/** out = activation(in weight^T + bias) + residual; with `glu`, activation(gate) * up of an interleaved weight. */
+/** out = activation(in weight^T + bias) + residual; with `glu`, activation(gate) * up of an interleaved
+ * weight. */
 struct LinearArgs {
-  Matrix in;                                // [M, K]
-  Matrix weight;                            // [N, K], in's dtype; with glu: [2 * round_up(N, 8), K], see glu_source_row
-  const float* bias = nullptr;              // [weight.rows], interleaved as the weight; or null
+  Matrix in;                    // [M, K]
+  Matrix weight;                // [N, K], in's dtype; with glu: [2 * round_up(N, 8), K], see glu_source_row
+  const float* bias = nullptr;  // [weight.rows], interleaved as the weight; or null
   Activation activation = Activation::kNone;
   bool glu = false;
-  Matrix residual;                          // [M, N], in's dtype; data == nullptr: none; may be `out`
-  Matrix out;                               // [M, N], in's dtype or f32
+  Matrix residual;  // [M, N], in's dtype; data == nullptr: none; may be `out`
+  Matrix out;       // [M, N], in's dtype or f32
   const int32_t* rows_on_device = nullptr;
 };
 
-/** Row of the stacked [gate; up] weight (each [n, K]) that row `row` of the interleaved one holds; -1: zeros. */
+/** Row of the stacked [gate; up] weight (each [n, K]) that row `row` of the interleaved one holds; -1: zeros.
+ */
 int64_t glu_source_row(int64_t row, int64_t n);
 
 /** How a linear layer is launched: a tile shape, and in how many parts K is split. */
@@ -159,7 +165,8 @@ struct GemmPlanOptions {
   bool split_k = true;  // false: a row's bits do not depend on how many rows there are
 };
 /** Enumerates the legal configurations and takes the one with the least estimated time. */
-GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options = {});
+GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device,
+                   const GemmPlanOptions& options = {});
 /** Bytes of workspace that the plan needs: 0 without split-K. */
 size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan);
 Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream);
@@ -168,21 +175,22 @@ Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cud
 
 inline constexpr int kAttentionHeadDims[] = {32, 64, 96, 128, 256};
 
-/** A score is scale * q.k - slope[head] * |i - j| + relative[head][clamp(j - i, -radius, radius) + radius]. */
+/** A score is scale * q.k - slope[head] * |i - j| + relative[head][clamp(j - i, -radius, radius) + radius].
+ */
 struct AttentionBias {
-  const float* alibi_slopes = nullptr;    // [heads], or null
-  const float* relative = nullptr;        // [heads, 2 * radius + 1], or null; buckets expanded to distances
+  const float* alibi_slopes = nullptr;  // [heads], or null
+  const float* relative = nullptr;      // [heads, 2 * radius + 1], or null; buckets expanded to distances
   int32_t relative_radius = 0;
 };
 
 struct VarlenAttentionArgs {
-  AttentionShape shape;                   // head_dim is one of kAttentionHeadDims
-  Matrix q;                               // [T, heads * head_dim]
-  Matrix k, v;                            // [T, kv_heads * head_dim], q's dtype; all three may be views of one [T, ...]
-  Matrix out;                             // [T, heads * head_dim], q's dtype
-  float* lse = nullptr;                   // [heads, lse_stride]: log of the softmax denominator, -inf for none; or null
-  int64_t lse_stride = 0;                 // at least T
-  const int32_t* cu_seqlens = nullptr;    // [B + 1]
+  AttentionShape shape;    // head_dim is one of kAttentionHeadDims
+  Matrix q;                // [T, heads * head_dim]
+  Matrix k, v;             // [T, kv_heads * head_dim], q's dtype; all three may be views of one [T, ...]
+  Matrix out;              // [T, heads * head_dim], q's dtype
+  float* lse = nullptr;    // [heads, lse_stride]: log of the softmax denominator, -inf for none; or null
+  int64_t lse_stride = 0;  // at least T
+  const int32_t* cu_seqlens = nullptr;  // [B + 1]
   float scale = 0;
   AttentionSpan span;
   AttentionBias bias;
@@ -197,8 +205,8 @@ enum class AttentionStrategy {
 
 /** The kernels: short ones hold all keys in shared memory and do one exact softmax; 0 means any length. */
 struct AttentionKernel {
-  int max_keys = 0;       // 64, 128, 256, or 0: online softmax over tiles of keys
-  int query_rows = 0;     // of a tile
+  int max_keys = 0;    // 64, 128, 256, or 0: online softmax over tiles of keys
+  int query_rows = 0;  // of a tile
 };
 
 struct AttentionTile {
@@ -215,14 +223,15 @@ struct AttentionGroup {
 
 struct AttentionPlanOptions {
   AttentionStrategy strategy = AttentionStrategy::kAuto;
-  std::vector<int64_t> bucket_edges = {64, 128, 256};  // grouped: lengths up to each edge form a group; ascending
-  int streams = 4;                                     // grouped: the call's own and side streams
+  std::vector<int64_t> bucket_edges = {64, 128,
+                                       256};  // grouped: lengths up to each edge form a group; ascending
+  int streams = 4;                            // grouped: the call's own and side streams
 };
 
 /** Made once a batch, used by every layer. */
 struct AttentionPlan {
   AttentionStrategy strategy = AttentionStrategy::kSingle;  // never kAuto
-  std::vector<AttentionTile> tiles;                         // to be copied to the device; cost falls within a group
+  std::vector<AttentionTile> tiles;  // to be copied to the device; cost falls within a group
   std::vector<AttentionGroup> groups;
   int streams = 1;
   int persistent_blocks = 0;
@@ -232,7 +241,8 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
                                      const AttentionSpan& span, const DeviceProperties& device,
                                      const AttentionPlanOptions& options = {});
 
-/** The streams and events that a grouped plan forks over; owned by whoever launches, used by one stream at a time. */
+/** The streams and events that a grouped plan forks over; owned by whoever launches, used by one stream at a
+ * time. */
 class AttentionStreams {
  public:
   /** `streams` counts the stream of the call as well: streams - 1 are created. */
@@ -257,8 +267,8 @@ class AttentionStreams {
 
 /**
  * `tiles` is the plan's list in device memory; `counter` an int32 in device memory that is 0 before the first
- * persistent launch and 0 again after each (null for other strategies); `streams` at least plan.streams (null: all
- * groups run on `stream`).
+ * persistent launch and 0 again after each (null for other strategies); `streams` at least plan.streams
+ * (null: all groups run on `stream`).
  */
 struct AttentionResources {
   const AttentionTile* tiles = nullptr;

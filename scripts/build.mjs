@@ -12,7 +12,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(import.meta.url);
 
 function run(what, script, args) {
-  const { status, signal, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
+  const { status, signal, error } = spawnSync(process.execPath, [script, ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   if (status === 0) return;
   console.error(`\npadless: ${what} failed (${error?.message ?? signal ?? `exit ${status}`}).`);
   process.exit(1);
@@ -44,7 +47,10 @@ function buildNative() {
 function writeModuleEntry() {
   const names = Object.keys(require(join(root, 'dist/index.js'))).sort();
   const list = names.map((name) => `  ${name},\n`).join('');
-  writeFileSync(join(root, 'dist/index.mjs'), `import padless from './index.js';\n\nexport const {\n${list}} = padless;\n`);
+  writeFileSync(
+    join(root, 'dist/index.mjs'),
+    `import padless from './index.js';\n\nexport const {\n${list}} = padless;\n`,
+  );
   writeFileSync(join(root, 'dist/index.d.mts'), "export * from './index.js';\n");
 }
 

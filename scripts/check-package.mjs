@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const checkpoint = join(root, 'test/goldens/models/bert/checkpoint');
 const work = mkdtempSync(join(tmpdir(), 'padless-package-'));
-const run = (command, args, cwd) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const run = (command, args, cwd) =>
+  execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 
 const consumer = (head) => `${head}
 (async () => {
@@ -35,15 +36,26 @@ function check(name, body) {
 }
 
 try {
-  const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], root));
+  const [{ filename, files }] = JSON.parse(
+    run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], root),
+  );
   const paths = files.map((file) => file.path);
   check('the tarball holds the entries and the addon', () => {
-    for (const path of ['dist/index.js', 'dist/index.mjs', 'dist/index.d.ts', 'dist/index.d.mts', 'dist/cli/main.js', 'build/Release/padless.node']) {
+    for (const path of [
+      'dist/index.js',
+      'dist/index.mjs',
+      'dist/index.d.ts',
+      'dist/index.d.mts',
+      'dist/cli/main.js',
+      'build/Release/padless.node',
+    ]) {
       if (!paths.includes(path)) throw new Error(`${path} is missing`);
     }
   });
   check('the tarball holds no sources, tests or build recipe', () => {
-    const extra = paths.filter((path) => /^(lib|cuda|ts|test|bench|scripts|cmake)\/|binding\.gyp|CMakeLists/.test(path));
+    const extra = paths.filter((path) =>
+      /^(lib|cuda|ts|test|bench|scripts|cmake)\/|binding\.gyp|CMakeLists/.test(path),
+    );
     if (extra.length > 0) throw new Error(extra.slice(0, 5).join(', '));
   });
 
@@ -56,7 +68,8 @@ try {
       run(process.execPath, ['-p', "JSON.stringify(require('padless/package.json'))"], project),
     );
     const lifecycle = ['preinstall', 'install', 'postinstall'].filter((name) => name in scripts);
-    if (lifecycle.length > 0 || gypfile !== false) throw new Error(`${lifecycle.join(', ')} gypfile ${gypfile}`);
+    if (lifecycle.length > 0 || gypfile !== false)
+      throw new Error(`${lifecycle.join(', ')} gypfile ${gypfile}`);
   });
   writeFileSync(join(project, 'use.mjs'), consumer("import { Embedder } from 'padless';"));
   writeFileSync(join(project, 'use.cjs'), consumer("const { Embedder } = require('padless');"));
@@ -67,12 +80,20 @@ try {
     });
   }
   check('both entries export the same names', () => {
-    run(process.execPath, ['--input-type=module', '-e', `
+    run(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `
       import * as esm from 'padless';
       import { createRequire } from 'node:module';
       const cjs = createRequire(process.cwd() + '/x.js')('padless');
       for (const name of Object.keys(cjs)) if (esm[name] !== cjs[name]) throw new Error(name);
-    `], project);
+    `,
+      ],
+      project,
+    );
   });
 } finally {
   rmSync(work, { recursive: true, force: true });

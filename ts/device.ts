@@ -132,16 +132,27 @@ const deviceOptions = {
  * const half = device({ name: 'cpu', threads: 1 });
  */
 export function device(which: string | DeviceOptions = 'cpu'): Device {
-  const { name = 'cpu', threads, isa } = checkOptions('device', typeof which === 'string' ? { name: which } : which, deviceOptions);
+  const {
+    name = 'cpu',
+    threads,
+    isa,
+  } = checkOptions('device', typeof which === 'string' ? { name: which } : which, deviceOptions);
   const { name: known, kind } = canonical(name);
   if (kind !== 'cpu' && (threads !== undefined || isa !== undefined)) {
     const field = threads !== undefined ? 'threads' : 'isa';
-    throw new PadlessError('E_INVALID_ARGUMENT', `device: option "${field}" is for the CPU, not for ${known}.`, { field });
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      `device: option "${field}" is for the CPU, not for ${known}.`,
+      { field },
+    );
   }
   const key = `${known} ${threads ?? 0} ${isa ?? 'auto'}`;
   let found = opened.get(key);
   if (!found) {
-    found = new Device(kind, native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto')));
+    found = new Device(
+      kind,
+      native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto')),
+    );
     opened.set(key, found);
   }
   return found;

@@ -160,7 +160,11 @@ function nativeSpec(description: ModelDescription, compute: ComputeDtype): Recor
 }
 
 /** Names the files by what would change if their content did, so that only equal loads share weights. */
-async function sharingKey(description: ModelDescription, spec: Record<string, unknown>, device: Device): Promise<string> {
+async function sharingKey(
+  description: ModelDescription,
+  spec: Record<string, unknown>,
+  device: Device,
+): Promise<string> {
   const files = [...new Set([...description.tensors.values()].map(({ file }) => file))];
   const identities = await Promise.all(
     files.map(async (file) => {
@@ -173,7 +177,11 @@ async function sharingKey(description: ModelDescription, spec: Record<string, un
 }
 
 /** Follows a ticket while `work` is pending: reports progress, and cancels when the signal fires. */
-async function followed<T>(ticket: NativeTicket, work: Promise<T>, options: Pick<LoadOptions, 'signal' | 'onProgress'>): Promise<T> {
+async function followed<T>(
+  ticket: NativeTicket,
+  work: Promise<T>,
+  options: Pick<LoadOptions, 'signal' | 'onProgress'>,
+): Promise<T> {
   const { signal, onProgress } = options;
   const cancel = () => ticket.cancel();
   signal?.addEventListener('abort', cancel, { once: true });
@@ -247,7 +255,11 @@ export class Encoder {
       const key = await sharingKey(description, spec, device);
       throwIfAborted(signal);
       const ticket = addon.createTicket();
-      const native = await followed(ticket, asPromise(() => addon.loadEncoder(device.native, key, spec, tensors, ticket)), checked);
+      const native = await followed(
+        ticket,
+        asPromise(() => addon.loadEncoder(device.native, key, spec, tensors, ticket)),
+        checked,
+      );
       if (signal?.aborted) {
         native.dispose();
         throw abortError(signal);
@@ -290,7 +302,11 @@ export class Encoder {
       ...(skip && { skip }),
     };
     const ticket = addon.createTicket();
-    const buffers = await followed(ticket, asPromise(() => encoder.run(batch, request, ticket)), signal ? { signal } : {});
+    const buffers = await followed(
+      ticket,
+      asPromise(() => encoder.run(batch, request, ticket)),
+      signal ? { signal } : {},
+    );
     const result: EncoderResult = {};
     for (const output of outputs) {
       const buffer = buffers[output];

@@ -39,7 +39,11 @@ export class PadlessError extends Error {
   /** The option, config key, tensor or file at fault, where there is one. */
   readonly field: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { field?: string | undefined; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { field?: string | undefined; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.field = options.field;
@@ -48,7 +52,10 @@ export class PadlessError extends Error {
 
 /** The error for a signal that fired: its reason is the cause. */
 export function abortError(signal: AbortSignal): PadlessError {
-  return new PadlessError('E_ABORTED', 'The operation was aborted by its signal.', { field: 'signal', cause: signal.reason });
+  return new PadlessError('E_ABORTED', 'The operation was aborted by its signal.', {
+    field: 'signal',
+    cause: signal.reason,
+  });
 }
 
 /** Throws E_ABORTED if `signal` has fired. */
@@ -67,7 +74,11 @@ interface NativeError {
 export function fromNative(error: unknown): unknown {
   if (error instanceof PadlessError) return error;
   const native = error as Partial<NativeError> | null;
-  if (typeof native?.code === 'string' && native.code.startsWith('E_') && typeof native.message === 'string') {
+  if (
+    typeof native?.code === 'string' &&
+    native.code.startsWith('E_') &&
+    typeof native.message === 'string'
+  ) {
     return new PadlessError(native.code, native.message, { field: native.field || undefined, cause: error });
   }
   return error;

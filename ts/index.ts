@@ -15,7 +15,15 @@ export type { PipelineSpec, PoolingMode, Similarity } from './models/pipeline';
 export type { EncoderSpec } from './models/spec';
 export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';
 export type { TokenizedChunk } from './tokenizer/protocol';
-export { device, devices, type Device, type DeviceInfo, type DeviceKind, type DeviceOptions, type MemoryInfo } from './device';
+export {
+  device,
+  devices,
+  type Device,
+  type DeviceInfo,
+  type DeviceKind,
+  type DeviceOptions,
+  type MemoryInfo,
+} from './device';
 export { PackedBatch } from './packed';
 export { Stream, Event } from './stream';
 export { Tensor, type DType, type TensorArrays, type TensorOptions } from './tensor';
@@ -38,3 +46,4 @@ export {
   type PoolOptions,
   type RmsNormOptions,
 } from './ops';
+export { LinearWeight, type LinearWeightOptions } from './weight';

@@ -54,7 +54,12 @@ interface DeviceAddon {
   createStream(device: NativeDevice): NativeStream;
   createEvent(device: NativeDevice): NativeEvent;
   /** source null: zeros. */
-  createTensor(stream: NativeStream, dtype: string, elements: number, source: ArrayBufferView | null): NativeTensor;
+  createTensor(
+    stream: NativeStream,
+    dtype: string,
+    elements: number,
+    source: ArrayBufferView | null,
+  ): NativeTensor;
 }
 
 /** What native code reads of a PackedBatch; it copies the arrays and checks their lengths again. */
@@ -124,7 +129,13 @@ interface OpsAddon {
     skip: Int32Array | null,
   ): NativeTensor;
   /** An index of -1 gives a row of zeros. */
-  gatherRows(stream: NativeStream, x: NativeTensor, rows: number, cols: number, indices: Int32Array): NativeTensor;
+  gatherRows(
+    stream: NativeStream,
+    x: NativeTensor,
+    rows: number,
+    cols: number,
+    indices: Int32Array,
+  ): NativeTensor;
 }
 
 /** A mapped safetensors file; the mapping ends with its last holder, such as a running load. */
@@ -189,7 +200,11 @@ interface EncoderAddon {
 function load(): Addon {
   const root = join(__dirname, '..');
   try {
-    return bindings({ bindings: 'padless', module_root: root, try: [['module_root', 'build', 'Release', 'bindings']] });
+    return bindings({
+      bindings: 'padless',
+      module_root: root,
+      try: [['module_root', 'build', 'Release', 'bindings']],
+    });
   } catch (error) {
     const { message } = error as Error;
     throw new PadlessError(

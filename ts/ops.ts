@@ -32,8 +32,10 @@ class Call {
   /** A float tensor of at least `rank` dimensions. */
   tensor(value: unknown, field: string, rank = 1): Tensor {
     if (!(value instanceof Tensor)) return this.fail(`${field} must be a Tensor.`, field);
-    if (!floats.includes(value.dtype)) this.fail(`${field} is ${value.dtype}; it must be f32, f16 or bf16.`, field);
-    if (value.shape.length < rank) this.fail(`${field} is [${value.shape}]; it needs ${rank} dimensions or more.`, field);
+    if (!floats.includes(value.dtype))
+      this.fail(`${field} is ${value.dtype}; it must be f32, f16 or bf16.`, field);
+    if (value.shape.length < rank)
+      this.fail(`${field} is [${value.shape}]; it needs ${rank} dimensions or more.`, field);
     this.#operands.push([field, value]);
     return value;
   }
@@ -44,7 +46,8 @@ class Call {
     if (tensor.shape.length !== shape.length || tensor.shape.some((dim, i) => dim !== shape[i])) {
       this.fail(`${field} is [${tensor.shape}]; it must be [${shape}].`, field);
     }
-    if (dtype && tensor.dtype !== dtype) this.fail(`${field} is ${tensor.dtype}; it must be ${dtype}.`, field);
+    if (dtype && tensor.dtype !== dtype)
+      this.fail(`${field} is ${tensor.dtype}; it must be ${dtype}.`, field);
     return tensor;
   }
 
@@ -80,7 +83,8 @@ const optionalTensor = (tensor: Tensor | undefined): NativeTensor | null => tens
 /** Tensors are checked by the op, which knows their shapes. */
 const any: Check<unknown> = (value) => value;
 
-const number: Check<number> = (value, fail) => (Number.isFinite(value) ? (value as number) : fail('a finite number'));
+const number: Check<number> = (value, fail) =>
+  Number.isFinite(value) ? (value as number) : fail('a finite number');
 
 /** Row of each token in the padded array [B * length]. */
 function paddedRows(call: Call, batch: PackedBatch, length: number): Int32Array {
@@ -89,7 +93,10 @@ function paddedRows(call: Call, batch: PackedBatch, length: number): Int32Array 
   for (let b = 0; b < batch.sequences; b++) {
     for (let t = cuSeqlens[b]!; t < cuSeqlens[b + 1]!; t++) {
       if (positions[t]! >= length) {
-        call.fail(`position ${positions[t]} of sequence ${b} lies beyond the padded length ${length}.`, 'batch');
+        call.fail(
+          `position ${positions[t]} of sequence ${b} lies beyond the padded length ${length}.`,
+          'batch',
+        );
       }
       rows[t] = b * length + positions[t]!;
     }
@@ -106,13 +113,21 @@ function paddedRows(call: Call, batch: PackedBatch, length: number): Int32Array 
  * @returns [T, H], the dtype of `padded`.
  * @throws PadlessError E_INVALID_ARGUMENT, E_DISPOSED.
  */
-export function pack<D extends DType>(padded: Tensor<D>, rows: PackedBatch | Integers, options?: OpOptions): Tensor<D> {
+export function pack<D extends DType>(
+  padded: Tensor<D>,
+  rows: PackedBatch | Integers,
+  options?: OpOptions,
+): Tensor<D> {
   const call = new Call('pack');
   const { stream: given } = checkOptions('pack', options, { stream: streamOption });
   const x = call.tensor(padded, 'padded', 3);
-  if (x.shape.length !== 3) call.fail(`padded is [${x.shape}]; it must be [sequences, length, columns].`, 'padded');
+  if (x.shape.length !== 3)
+    call.fail(`padded is [${x.shape}]; it must be [sequences, length, columns].`, 'padded');
   const [sequences, length, cols] = x.shape as [number, number, number];
-  const batch = rows instanceof PackedBatch ? rows : PackedBatch.fromPadded(new Int32Array(rows.length), rows, [sequences, length]);
+  const batch =
+    rows instanceof PackedBatch
+      ? rows
+      : PackedBatch.fromPadded(new Int32Array(rows.length), rows, [sequences, length]);
   if (batch.sequences !== sequences) {
     call.fail(`the batch has ${batch.sequences} sequences, padded has ${sequences}.`, 'batch');
   }
@@ -130,7 +145,12 @@ export function pack<D extends DType>(padded: Tensor<D>, rows: PackedBatch | Int
  * @returns [B, L, H], the dtype of `packed`.
  * @throws PadlessError E_INVALID_ARGUMENT, also for positions beyond L and for two tokens at one place; E_DISPOSED.
  */
-export function unpack<D extends DType>(packed: Tensor<D>, batch: PackedBatch, paddedLength: number, options?: OpOptions): Tensor<D> {
+export function unpack<D extends DType>(
+  packed: Tensor<D>,
+  batch: PackedBatch,
+  paddedLength: number,
+  options?: OpOptions,
+): Tensor<D> {
   const call = new Call('unpack');
   const { stream: given } = checkOptions('unpack', options, { stream: streamOption });
   const { tokens, sequences } = call.batch(batch);
@@ -173,7 +193,11 @@ const activations = ['none', 'gelu', 'gelu_tanh', 'relu', 'silu', 'tanh', 'sigmo
  * @returns [..., out], the dtype of `x`.
  * @throws PadlessError E_INVALID_ARGUMENT, E_DISPOSED, E_OUT_OF_MEMORY.
  */
-export function linear<D extends DType>(x: Tensor<D>, weight: FloatTensor | LinearWeight, options?: LinearOptions): Tensor<D> {
+export function linear<D extends DType>(
+  x: Tensor<D>,
+  weight: FloatTensor | LinearWeight,
+  options?: LinearOptions,
+): Tensor<D> {
   const call = new Call('linear');
   const checked = checkOptions('linear', options, {
     stream: streamOption,
@@ -190,7 +214,8 @@ export function linear<D extends DType>(x: Tensor<D>, weight: FloatTensor | Line
     const { activation, residual } = checked;
     return linear(x, packed, { activation, residual: residual as Tensor | undefined, stream });
   }
-  if (!(weight instanceof LinearWeight)) return call.fail('weight must be a Tensor or a LinearWeight.', 'weight');
+  if (!(weight instanceof LinearWeight))
+    return call.fail('weight must be a Tensor or a LinearWeight.', 'weight');
   for (const field of ['bias', 'compute'] as const) {
     if (checked[field] !== undefined) call.fail(`a LinearWeight has its own ${field}.`, field);
   }
@@ -200,10 +225,20 @@ export function linear<D extends DType>(x: Tensor<D>, weight: FloatTensor | Line
     call.fail(`x is [${input.shape}]; the weight takes ${weight.inFeatures} columns.`, 'x');
   }
   const shape = [...input.shape.slice(0, -1), weight.outFeatures];
-  const residual = checked.residual === undefined ? undefined : call.shaped(checked.residual, 'residual', shape, x.dtype);
+  const residual =
+    checked.residual === undefined ? undefined : call.shaped(checked.residual, 'residual', shape, x.dtype);
   const stream = call.stream(checked.stream);
   const handle = native(() =>
-    addon.linear(stream.native, input.native, rows, cols, weight.native, weight.outFeatures, checked.activation ?? 'none', optionalTensor(residual)),
+    addon.linear(
+      stream.native,
+      input.native,
+      rows,
+      cols,
+      weight.native,
+      weight.outFeatures,
+      checked.activation ?? 'none',
+      optionalTensor(residual),
+    ),
   );
   return new Tensor(stream, x.dtype, shape, handle);
 }
@@ -226,7 +261,12 @@ export type RmsNormOptions = Omit<LayerNormOptions, 'beta'>;
 const positive: Check<number> = (value, fail) =>
   Number.isFinite(value) && (value as number) >= 0 ? (value as number) : fail('a number of at least 0');
 
-function norm<D extends DType>(kind: 'layer' | 'rms', x: Tensor<D>, options: LayerNormOptions, defaultEps: number): Tensor<D> {
+function norm<D extends DType>(
+  kind: 'layer' | 'rms',
+  x: Tensor<D>,
+  options: LayerNormOptions,
+  defaultEps: number,
+): Tensor<D> {
   const op = `${kind}Norm`;
   const call = new Call(op);
   const checked = checkOptions(op, options, {
@@ -240,10 +280,23 @@ function norm<D extends DType>(kind: 'layer' | 'rms', x: Tensor<D>, options: Lay
   const { rows, cols } = matrix(input);
   const gamma = call.shaped(checked.gamma, 'gamma', [cols], 'f32');
   const beta = checked.beta === undefined ? undefined : call.shaped(checked.beta, 'beta', [cols], 'f32');
-  const residual = checked.residual === undefined ? undefined : call.shaped(checked.residual, 'residual', input.shape, x.dtype);
+  const residual =
+    checked.residual === undefined
+      ? undefined
+      : call.shaped(checked.residual, 'residual', input.shape, x.dtype);
   const stream = call.stream(checked.stream);
   const handle = native(() =>
-    addon.norm(stream.native, input.native, rows, cols, kind, gamma.native, optionalTensor(beta), checked.eps ?? defaultEps, optionalTensor(residual)),
+    addon.norm(
+      stream.native,
+      input.native,
+      rows,
+      cols,
+      kind,
+      gamma.native,
+      optionalTensor(beta),
+      checked.eps ?? defaultEps,
+      optionalTensor(residual),
+    ),
   );
   return new Tensor(stream, x.dtype, input.shape, handle);
 }
@@ -314,15 +367,24 @@ const span: Check<AttentionSpan> = (value, fail) => {
 };
 
 /** Heads and columns of a head of a tensor [T, heads, D] or [T, heads * D]. */
-function headShape(call: Call, tensor: Tensor, field: string, heads: number | undefined): { heads: number; headDim: number } {
+function headShape(
+  call: Call,
+  tensor: Tensor,
+  field: string,
+  heads: number | undefined,
+): { heads: number; headDim: number } {
   const [, second, third] = tensor.shape;
   if (tensor.shape.length === 3) {
-    if (heads !== undefined && heads !== second) call.fail(`${field} is [${tensor.shape}]; it must have ${heads} heads.`, field);
+    if (heads !== undefined && heads !== second)
+      call.fail(`${field} is [${tensor.shape}]; it must have ${heads} heads.`, field);
     return { heads: second!, headDim: third! };
   }
-  if (tensor.shape.length !== 2) call.fail(`${field} is [${tensor.shape}]; it must be [T, heads, D] or [T, heads * D].`, field);
-  if (heads === undefined) return call.fail(`say how many heads the ${second} columns of ${field} hold.`, 'heads');
-  if (second! % heads !== 0) call.fail(`the ${second} columns of ${field} do not divide into ${heads} heads.`, 'heads');
+  if (tensor.shape.length !== 2)
+    call.fail(`${field} is [${tensor.shape}]; it must be [T, heads, D] or [T, heads * D].`, field);
+  if (heads === undefined)
+    return call.fail(`say how many heads the ${second} columns of ${field} hold.`, 'heads');
+  if (second! % heads !== 0)
+    call.fail(`the ${second} columns of ${field} do not divide into ${heads} heads.`, 'heads');
   return { heads, headDim: second! / heads };
 }
 
@@ -339,22 +401,50 @@ function headShape(call: Call, tensor: Tensor, field: string, heads: number | un
  * @example
  * using out = attention(q, k, v, batch, { heads: 12, span: { left: 64, right: 64 } });
  */
-export function attention<D extends DType>(q: Tensor<D>, k: Tensor<D>, v: Tensor<D>, batch: PackedBatch, options: AttentionOptions & { lse: true }): { out: Tensor<D>; lse: Tensor<'f32'> };
-export function attention<D extends DType>(q: Tensor<D>, k: Tensor<D>, v: Tensor<D>, batch: PackedBatch, options?: AttentionOptions & { lse?: false | undefined }): Tensor<D>;
-export function attention<D extends DType>(q: Tensor<D>, k: Tensor<D>, v: Tensor<D>, batch: PackedBatch, options?: AttentionOptions): Tensor<D> | { out: Tensor<D>; lse: Tensor<'f32'> } {
+export function attention<D extends DType>(
+  q: Tensor<D>,
+  k: Tensor<D>,
+  v: Tensor<D>,
+  batch: PackedBatch,
+  options: AttentionOptions & { lse: true },
+): { out: Tensor<D>; lse: Tensor<'f32'> };
+export function attention<D extends DType>(
+  q: Tensor<D>,
+  k: Tensor<D>,
+  v: Tensor<D>,
+  batch: PackedBatch,
+  options?: AttentionOptions & { lse?: false | undefined },
+): Tensor<D>;
+export function attention<D extends DType>(
+  q: Tensor<D>,
+  k: Tensor<D>,
+  v: Tensor<D>,
+  batch: PackedBatch,
+  options?: AttentionOptions,
+): Tensor<D> | { out: Tensor<D>; lse: Tensor<'f32'> } {
   const call = new Call('attention');
   const heads = integer(1, 65536);
-  const checked = checkOptions('attention', options, { stream: streamOption, heads, kvHeads: heads, scale: number, span, lse: boolean });
+  const checked = checkOptions('attention', options, {
+    stream: streamOption,
+    heads,
+    kvHeads: heads,
+    scale: number,
+    span,
+    lse: boolean,
+  });
   const { tokens } = call.batch(batch);
   const query = headShape(call, call.tensor(q, 'q', 2), 'q', checked.heads);
   const kvHeads = checked.kvHeads ?? (k instanceof Tensor && k.shape.length === 3 ? undefined : query.heads);
   const key = headShape(call, call.tensor(k, 'k', 2), 'k', kvHeads);
-  if (key.headDim !== query.headDim) call.fail(`heads of q have ${query.headDim} columns, those of k ${key.headDim}.`, 'k');
+  if (key.headDim !== query.headDim)
+    call.fail(`heads of q have ${query.headDim} columns, those of k ${key.headDim}.`, 'k');
   if (query.headDim === 0) call.fail('heads without columns.', 'q');
-  if (query.heads % key.heads !== 0) call.fail(`${query.heads} heads do not divide into ${key.heads} kvHeads.`, 'kvHeads');
+  if (query.heads % key.heads !== 0)
+    call.fail(`${query.heads} heads do not divide into ${key.heads} kvHeads.`, 'kvHeads');
   call.shaped(v, 'v', k.shape);
   for (const [field, tensor] of Object.entries({ q, k, v })) {
-    if (tensor.shape[0] !== tokens) call.fail(`${field} is [${tensor.shape}]; the batch has ${tokens} tokens.`, field);
+    if (tensor.shape[0] !== tokens)
+      call.fail(`${field} is [${tensor.shape}]; the batch has ${tokens} tokens.`, field);
     if (tensor.dtype !== q.dtype) call.fail(`${field} is ${tensor.dtype}, q is ${q.dtype}.`, field);
   }
   const window = typeof checked.span === 'object' ? checked.span : {};
@@ -403,9 +493,12 @@ export function pool(x: FloatTensor, batch: PackedBatch, options?: PoolOptions):
   let skip: Int32Array | null = null;
   if (checked.skip !== undefined) {
     skip = PackedBatch.fromSequences([checked.skip as Integers]).ids;
-    if (skip.length !== sequences) call.fail(`skip has ${skip.length} entries for ${sequences} sequences.`, 'skip');
+    if (skip.length !== sequences)
+      call.fail(`skip has ${skip.length} entries for ${sequences} sequences.`, 'skip');
   }
   const stream = call.stream(checked.stream);
-  const handle = native(() => addon.pool(stream.native, input.native, cols, batch, checked.mode ?? 'mean', skip));
+  const handle = native(() =>
+    addon.pool(stream.native, input.native, cols, batch, checked.mode ?? 'mean', skip),
+  );
   return new Tensor(stream, 'f32', [sequences, cols], handle);
 }

@@ -36,7 +36,9 @@ export function nearest(word: string, allowed: readonly string[]): string | unde
 export function checkOptions<S extends Shape>(where: string, options: unknown, shape: S): Checked<S> {
   if (options === undefined) return {};
   if (options === null || typeof options !== 'object' || Array.isArray(options)) {
-    throw new PadlessError('E_INVALID_ARGUMENT', `${where}: options must be an object.`, { field: 'options' });
+    throw new PadlessError('E_INVALID_ARGUMENT', `${where}: options must be an object.`, {
+      field: 'options',
+    });
   }
   const checked: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(options)) {
@@ -53,7 +55,9 @@ export function checkOptions<S extends Shape>(where: string, options: unknown, s
     }
     if (value === undefined) continue;
     checked[key] = check(value, (expected) => {
-      throw new PadlessError('E_INVALID_ARGUMENT', `${where}: option "${key}" must be ${expected}.`, { field: key });
+      throw new PadlessError('E_INVALID_ARGUMENT', `${where}: option "${key}" must be ${expected}.`, {
+        field: key,
+      });
     });
   }
   return checked as Checked<S>;
@@ -61,14 +65,19 @@ export function checkOptions<S extends Shape>(where: string, options: unknown, s
 
 export const string: Check<string> = (value, fail) => (typeof value === 'string' ? value : fail('a string'));
 
-export const boolean: Check<boolean> = (value, fail) => (typeof value === 'boolean' ? value : fail('true or false'));
+export const boolean: Check<boolean> = (value, fail) =>
+  typeof value === 'boolean' ? value : fail('true or false');
 
 /** An integer within [low, high]. */
 export function integer(low: number, high = Number.MAX_SAFE_INTEGER): Check<number> {
   return (value, fail) =>
     Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high
       ? (value as number)
-      : fail(high === Number.MAX_SAFE_INTEGER ? `an integer of at least ${low}` : `an integer from ${low} to ${high}`);
+      : fail(
+          high === Number.MAX_SAFE_INTEGER
+            ? `an integer of at least ${low}`
+            : `an integer from ${low} to ${high}`,
+        );
 }
 
 /** One of the given words. */
@@ -80,7 +89,9 @@ export function oneOf<const W extends string>(words: readonly W[]): Check<W> {
 /** Not `instanceof`: signals of another realm count too. */
 export const abortSignal: Check<AbortSignal> = (value, fail) => {
   const signal = value as Partial<AbortSignal> | null;
-  return typeof signal === 'object' && typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function'
+  return typeof signal === 'object' &&
+    typeof signal?.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function'
     ? (signal as AbortSignal)
     : fail('an AbortSignal');
 };

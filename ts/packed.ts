@@ -39,11 +39,20 @@ function isList(value: unknown): value is Integers {
 }
 
 /** Copies integers from 0 to 2^31 - 1 to `target` at `offset`; an error names the place, `field[index]`. */
-function copyIntegers(source: Integers, field: string, target: Int32Array, offset: number, path = field): void {
+function copyIntegers(
+  source: Integers,
+  field: string,
+  target: Int32Array,
+  offset: number,
+  path = field,
+): void {
   for (let i = 0; i < source.length; i++) {
     const value = Number(source[i]);
     if (!Number.isInteger(value) || value < 0 || value > LARGEST || typeof source[i] === 'string') {
-      throw invalid(`${path}[${i}] is ${String(source[i])}; it must be an integer from 0 to ${LARGEST}.`, field);
+      throw invalid(
+        `${path}[${i}] is ${String(source[i])}; it must be an integer from 0 to ${LARGEST}.`,
+        field,
+      );
     }
     target[offset + i] = value;
   }
@@ -57,11 +66,15 @@ function toInt32(source: Integers, field: string): Int32Array {
 }
 
 function checkCuSeqlens(cuSeqlens: Int32Array, tokens: number): void {
-  if (cuSeqlens.length === 0) throw invalid('cuSeqlens is empty; it holds B + 1 offsets, [0] for no sequence.', 'cuSeqlens');
+  if (cuSeqlens.length === 0)
+    throw invalid('cuSeqlens is empty; it holds B + 1 offsets, [0] for no sequence.', 'cuSeqlens');
   if (cuSeqlens[0] !== 0) throw invalid(`cuSeqlens must start at 0, not ${cuSeqlens[0]}.`, 'cuSeqlens');
   for (let b = 1; b < cuSeqlens.length; b++) {
     if (cuSeqlens[b]! < cuSeqlens[b - 1]!) {
-      throw invalid(`cuSeqlens decreases at index ${b}: ${cuSeqlens[b - 1]}, then ${cuSeqlens[b]}.`, 'cuSeqlens');
+      throw invalid(
+        `cuSeqlens decreases at index ${b}: ${cuSeqlens[b - 1]}, then ${cuSeqlens[b]}.`,
+        'cuSeqlens',
+      );
     }
   }
   const last = cuSeqlens[cuSeqlens.length - 1]!;
@@ -117,10 +130,15 @@ export class PackedBatch {
    */
   static fromSequences(sequences: readonly Integers[], options?: SequenceOptions): PackedBatch {
     if (!Array.isArray(sequences)) throw invalid('sequences must be an array of arrays of ids.', 'sequences');
-    const { tokenTypes } = checkOptions('PackedBatch.fromSequences', options, { tokenTypes: (value) => value });
+    const { tokenTypes } = checkOptions('PackedBatch.fromSequences', options, {
+      tokenTypes: (value) => value,
+    });
     const wrong = sequences.findIndex((sequence) => !isList(sequence));
     if (wrong >= 0) throw invalid(`sequences[${wrong}] must be an array of ids.`, 'sequences');
-    const cuSeqlens = offsets(sequences.map((sequence) => sequence.length), 'sequences');
+    const cuSeqlens = offsets(
+      sequences.map((sequence) => sequence.length),
+      'sequences',
+    );
     const pack = (lists: readonly Integers[], field: string) => {
       const packed = new Int32Array(cuSeqlens[sequences.length]!);
       lists.forEach((list, b) => copyIntegers(list, field, packed, cuSeqlens[b]!, `${field}[${b}]`));
@@ -130,11 +148,17 @@ export class PackedBatch {
     let types: Int32Array | undefined;
     if (tokenTypes !== undefined) {
       if (!Array.isArray(tokenTypes) || tokenTypes.length !== sequences.length) {
-        throw invalid(`tokenTypes must be an array of ${sequences.length} arrays, as sequences is.`, 'tokenTypes');
+        throw invalid(
+          `tokenTypes must be an array of ${sequences.length} arrays, as sequences is.`,
+          'tokenTypes',
+        );
       }
       tokenTypes.forEach((list: unknown, b) => {
         if (!isList(list) || list.length !== sequences[b]!.length) {
-          throw invalid(`tokenTypes[${b}] must have the ${sequences[b]!.length} entries of its sequence.`, 'tokenTypes');
+          throw invalid(
+            `tokenTypes[${b}] must have the ${sequences[b]!.length} entries of its sequence.`,
+            'tokenTypes',
+          );
         }
       });
       types = pack(tokenTypes, 'tokenTypes');
@@ -151,13 +175,26 @@ export class PackedBatch {
    * @param shape [B, L]
    * @throws PadlessError E_INVALID_ARGUMENT, naming the place.
    */
-  static fromPadded(ids: Integers, mask: Integers, shape: readonly [number, number], options?: PaddedOptions): PackedBatch {
+  static fromPadded(
+    ids: Integers,
+    mask: Integers,
+    shape: readonly [number, number],
+    options?: PaddedOptions,
+  ): PackedBatch {
     const { tokenTypes } = checkOptions('PackedBatch.fromPadded', options, { tokenTypes: (value) => value });
-    if (!Array.isArray(shape) || shape.length !== 2 || !shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+    if (
+      !Array.isArray(shape) ||
+      shape.length !== 2 ||
+      !shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)
+    ) {
       throw invalid(`shape must be [sequences, columns], not ${JSON.stringify(shape)}.`, 'shape');
     }
     const [sequences, columns] = shape as [number, number];
-    for (const [field, list] of Object.entries({ ids, mask, ...(tokenTypes !== undefined && { tokenTypes }) })) {
+    for (const [field, list] of Object.entries({
+      ids,
+      mask,
+      ...(tokenTypes !== undefined && { tokenTypes }),
+    })) {
       if (!isList(list) || list.length !== sequences * columns) {
         throw invalid(`${field} must be an array of ${sequences} * ${columns} integers.`, field);
       }
@@ -167,7 +204,10 @@ export class PackedBatch {
     for (let i = 0; i < mask.length; i++) {
       const value = Number(mask[i]);
       if (value !== 0 && value !== 1) {
-        throw invalid(`mask[${i}] is ${String(mask[i])}; a mask holds 1 for tokens and 0 for padding.`, 'mask');
+        throw invalid(
+          `mask[${i}] is ${String(mask[i])}; a mask holds 1 for tokens and 0 for padding.`,
+          'mask',
+        );
       }
       if (value === 0) continue;
       kept.push(i);
@@ -191,16 +231,23 @@ export class PackedBatch {
    */
   static fromIds(arrays: PackedArrays): PackedBatch {
     const any = (value: unknown) => value;
-    const given = checkOptions('PackedBatch.fromIds', arrays, { ids: any, cuSeqlens: any, positions: any, tokenTypes: any });
+    const given = checkOptions('PackedBatch.fromIds', arrays, {
+      ids: any,
+      cuSeqlens: any,
+      positions: any,
+      tokenTypes: any,
+    });
     const ids = toInt32(given.ids as Integers, 'ids');
     const cuSeqlens = toInt32(given.cuSeqlens as Integers, 'cuSeqlens');
     checkCuSeqlens(cuSeqlens, ids.length);
     const sameLength = (list: unknown, field: string) => {
       const copy = toInt32(list as Integers, field);
-      if (copy.length !== ids.length) throw invalid(`${field} has ${copy.length} entries for ${ids.length} ids.`, field);
+      if (copy.length !== ids.length)
+        throw invalid(`${field} has ${copy.length} entries for ${ids.length} ids.`, field);
       return copy;
     };
-    const positions = given.positions === undefined ? countedPositions(cuSeqlens) : sameLength(given.positions, 'positions');
+    const positions =
+      given.positions === undefined ? countedPositions(cuSeqlens) : sameLength(given.positions, 'positions');
     const types = given.tokenTypes === undefined ? undefined : sameLength(given.tokenTypes, 'tokenTypes');
     return new PackedBatch(ids, positions, types, cuSeqlens);
   }
@@ -230,7 +277,10 @@ export class PackedBatch {
    *
    * @throws PadlessError E_INVALID_ARGUMENT unless `values` has T * columns elements.
    */
-  split<A extends { readonly length: number; subarray(begin: number, end: number): A }>(values: A, columns = 1): A[] {
+  split<A extends { readonly length: number; subarray(begin: number, end: number): A }>(
+    values: A,
+    columns = 1,
+  ): A[] {
     if (values.length !== this.tokens * columns) {
       throw invalid(`${values.length} values are not ${this.tokens} rows of ${columns}.`, 'values');
     }

@@ -58,7 +58,8 @@ export class Stream {
 
   /** @internal */
   get native(): NativeStream {
-    if (!this.#handle) throw new PadlessError('E_DISPOSED', 'The stream has been disposed.', { field: 'stream' });
+    if (!this.#handle)
+      throw new PadlessError('E_DISPOSED', 'The stream has been disposed.', { field: 'stream' });
     return this.#handle;
   }
 }
@@ -99,7 +100,8 @@ export class Event {
 
   /** @internal */
   get native(): NativeEvent {
-    if (!this.#handle) throw new PadlessError('E_DISPOSED', 'The event has been disposed.', { field: 'event' });
+    if (!this.#handle)
+      throw new PadlessError('E_DISPOSED', 'The event has been disposed.', { field: 'event' });
     return this.#handle;
   }
 }
@@ -110,14 +112,21 @@ function eventOf(where: string, value: unknown): Event {
 }
 
 /** An option that is a stream. */
-export const streamOption: Check<Stream> = (value, fail) => (value instanceof Stream ? value : fail('a Stream'));
+export const streamOption: Check<Stream> = (value, fail) =>
+  value instanceof Stream ? value : fail('a Stream');
 
 /** @internal */
 export function createStream(device: Device): Stream {
-  return new Stream(device, native(() => addon.createStream(device.native)));
+  return new Stream(
+    device,
+    native(() => addon.createStream(device.native)),
+  );
 }
 
 /** @internal */
 export function createEvent(device: Device): Event {
-  return new Event(device, native(() => addon.createEvent(device.native)));
+  return new Event(
+    device,
+    native(() => addon.createEvent(device.native)),
+  );
 }

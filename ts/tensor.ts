@@ -45,7 +45,11 @@ function invalid(where: string, message: string, field: string): PadlessError {
 /** Elements of a shape; E_INVALID_ARGUMENT unless it is an array of non-negative integers. */
 function elementsOf(where: string, shape: readonly number[]): number {
   if (!Array.isArray(shape) || !shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
-    throw invalid(where, `shape must be an array of non-negative integers, not ${JSON.stringify(shape)}.`, 'shape');
+    throw invalid(
+      where,
+      `shape must be an array of non-negative integers, not ${JSON.stringify(shape)}.`,
+      'shape',
+    );
   }
   const count = shape.reduce((product, dim) => product * dim, 1);
   if (!Number.isSafeInteger(count)) throw invalid(where, `shape [${shape}] has too many elements.`, 'shape');
@@ -54,7 +58,9 @@ function elementsOf(where: string, shape: readonly number[]): number {
 
 /** The name of a typed array's class, whatever realm it is from; undefined for anything else. */
 function arrayName(data: unknown): string | undefined {
-  return ArrayBuffer.isView(data) ? Object.prototype.toString.call(data).slice('[object '.length, -1) : undefined;
+  return ArrayBuffer.isView(data)
+    ? Object.prototype.toString.call(data).slice('[object '.length, -1)
+    : undefined;
 }
 
 const inferred: Partial<Record<string, DType>> = {
@@ -67,31 +73,53 @@ const inferred: Partial<Record<string, DType>> = {
 /** What plain numbers a dtype holds exactly; undefined for dtypes that need a typed array. */
 const plain: Partial<Record<DType, { accepts: (value: unknown) => boolean; what: string }>> = {
   f32: { accepts: (value) => typeof value === 'number', what: 'numbers' },
-  i32: { accepts: (value) => Number.isInteger(value) && (value as number) === ((value as number) | 0), what: '32-bit integers' },
-  i64: { accepts: (value) => typeof value === 'bigint' && value === BigInt.asIntN(64, value), what: '64-bit bigints' },
-  u8: { accepts: (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255, what: 'integers from 0 to 255' },
+  i32: {
+    accepts: (value) => Number.isInteger(value) && (value as number) === ((value as number) | 0),
+    what: '32-bit integers',
+  },
+  i64: {
+    accepts: (value) => typeof value === 'bigint' && value === BigInt.asIntN(64, value),
+    what: '64-bit bigints',
+  },
+  u8: {
+    accepts: (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255,
+    what: 'integers from 0 to 255',
+  },
 };
 
 /** The data as a typed array of its dtype. */
-function toArray(data: unknown, wanted: DType | undefined): { dtype: DType; array: ArrayBufferView & { length: number } } {
+function toArray(
+  data: unknown,
+  wanted: DType | undefined,
+): { dtype: DType; array: ArrayBufferView & { length: number } } {
   const where = 'Tensor.from';
   const name = arrayName(data);
   if (name !== undefined) {
     const dtype = wanted ?? inferred[name];
     if (!dtype) {
-      const fix = name === 'Uint16Array' ? 'say dtype "f16" or "bf16"' : 'convert it to a Float32Array, Int32Array, BigInt64Array or Uint8Array';
+      const fix =
+        name === 'Uint16Array'
+          ? 'say dtype "f16" or "bf16"'
+          : 'convert it to a Float32Array, Int32Array, BigInt64Array or Uint8Array';
       throw invalid(where, `a ${name} tells no dtype; ${fix}.`, name === 'Uint16Array' ? 'dtype' : 'data');
     }
-    if (name !== arrays[dtype].name) throw invalid(where, `dtype ${dtype} is held in a ${arrays[dtype].name}, not a ${name}.`, 'data');
+    if (name !== arrays[dtype].name)
+      throw invalid(where, `dtype ${dtype} is held in a ${arrays[dtype].name}, not a ${name}.`, 'data');
     return { dtype, array: data as Uint8Array };
   }
-  if (!Array.isArray(data)) throw invalid(where, 'data must be a typed array or an array of numbers.', 'data');
+  if (!Array.isArray(data))
+    throw invalid(where, 'data must be a typed array or an array of numbers.', 'data');
   const dtype = wanted ?? 'f32';
   const rule = plain[dtype];
   if (!rule) throw invalid(where, `dtype ${dtype} takes a Uint16Array with the bits of its values.`, 'data');
   const bad = data.findIndex((value) => !rule.accepts(value));
-  if (bad >= 0) throw invalid(where, `data[${bad}] is ${String(data[bad])}; dtype ${dtype} holds ${rule.what}.`, 'data');
-  return { dtype, array: dtype === 'i64' ? BigInt64Array.from(data as bigint[]) : arrays[dtype as 'f32'].from(data as number[]) };
+  if (bad >= 0)
+    throw invalid(where, `data[${bad}] is ${String(data[bad])}; dtype ${dtype} holds ${rule.what}.`, 'data');
+  return {
+    dtype,
+    array:
+      dtype === 'i64' ? BigInt64Array.from(data as bigint[]) : arrays[dtype as 'f32'].from(data as number[]),
+  };
 }
 
 /** The stream that options name. */
@@ -141,12 +169,24 @@ export class Tensor<D extends DType = DType> {
    * @throws PadlessError E_INVALID_ARGUMENT for data, shape, dtype or options that do not fit, E_OUT_OF_MEMORY,
    * E_DEVICE, E_DISPOSED.
    */
-  static from<const D extends DType>(data: TensorArrays[D], shape: readonly number[] | undefined, options: TensorOptions<D> & { dtype: D }): Tensor<D>;
-  static from(data: Float32Array | readonly number[], shape?: readonly number[], options?: TensorOptions<'f32'>): Tensor<'f32'>;
+  static from<const D extends DType>(
+    data: TensorArrays[D],
+    shape: readonly number[] | undefined,
+    options: TensorOptions<D> & { dtype: D },
+  ): Tensor<D>;
+  static from(
+    data: Float32Array | readonly number[],
+    shape?: readonly number[],
+    options?: TensorOptions<'f32'>,
+  ): Tensor<'f32'>;
   static from(data: Int32Array, shape?: readonly number[], options?: TensorOptions<'i32'>): Tensor<'i32'>;
   static from(data: BigInt64Array, shape?: readonly number[], options?: TensorOptions<'i64'>): Tensor<'i64'>;
   static from(data: Uint8Array, shape?: readonly number[], options?: TensorOptions<'u8'>): Tensor<'u8'>;
-  static from<const D extends DType>(data: ArrayBufferView | readonly number[] | readonly bigint[], shape: readonly number[] | undefined, options: TensorOptions<D> & { dtype: D }): Tensor<D>;
+  static from<const D extends DType>(
+    data: ArrayBufferView | readonly number[] | readonly bigint[],
+    shape: readonly number[] | undefined,
+    options: TensorOptions<D> & { dtype: D },
+  ): Tensor<D>;
   static from(data: unknown, shape?: readonly number[], options?: TensorOptions): Tensor {
     const { dtype: wanted, ...rest } = checkOptions('Tensor.from', options, tensorOptions);
     const stream = placement('Tensor.from', rest);
@@ -154,17 +194,34 @@ export class Tensor<D extends DType = DType> {
     const dims = shape ?? [array.length];
     const elements = elementsOf('Tensor.from', dims);
     if (elements !== array.length) {
-      throw invalid('Tensor.from', `shape [${dims}] has ${elements} elements, but data has ${array.length}.`, 'shape');
+      throw invalid(
+        'Tensor.from',
+        `shape [${dims}] has ${elements} elements, but data has ${array.length}.`,
+        'shape',
+      );
     }
-    return new Tensor(stream, dtype, dims, native(() => addon.createTensor(stream.native, dtype, elements, array)));
+    return new Tensor(
+      stream,
+      dtype,
+      dims,
+      native(() => addon.createTensor(stream.native, dtype, elements, array)),
+    );
   }
 
   /** A tensor of zeros, f32 by default. @throws PadlessError as {@link Tensor.from}. */
-  static zeros<const D extends DType = 'f32'>(shape: readonly number[], options?: TensorOptions<D>): Tensor<D> {
+  static zeros<const D extends DType = 'f32'>(
+    shape: readonly number[],
+    options?: TensorOptions<D>,
+  ): Tensor<D> {
     const { dtype = 'f32', ...rest } = checkOptions('Tensor.zeros', options, tensorOptions);
     const stream = placement('Tensor.zeros', rest);
     const elements = elementsOf('Tensor.zeros', shape);
-    return new Tensor(stream, dtype as D, shape, native(() => addon.createTensor(stream.native, dtype, elements, null)));
+    return new Tensor(
+      stream,
+      dtype as D,
+      shape,
+      native(() => addon.createTensor(stream.native, dtype, elements, null)),
+    );
   }
 
   get device(): Device {
@@ -195,9 +252,18 @@ export class Tensor<D extends DType = DType> {
    */
   reshape(shape: readonly number[]): Tensor<D> {
     if (elementsOf('Tensor.reshape', shape) !== this.size) {
-      throw invalid('Tensor.reshape', `[${this.shape}] cannot become [${shape}]: another number of elements.`, 'shape');
+      throw invalid(
+        'Tensor.reshape',
+        `[${this.shape}] cannot become [${shape}]: another number of elements.`,
+        'shape',
+      );
     }
-    return new Tensor(this.stream, this.dtype, shape, native(() => this.native.share()));
+    return new Tensor(
+      this.stream,
+      this.dtype,
+      shape,
+      native(() => this.native.share()),
+    );
   }
 
   get disposed(): boolean {
@@ -218,7 +284,8 @@ export class Tensor<D extends DType = DType> {
 
   /** @internal */
   get native(): NativeTensor {
-    if (!this.#handle) throw new PadlessError('E_DISPOSED', 'The tensor has been disposed.', { field: 'tensor' });
+    if (!this.#handle)
+      throw new PadlessError('E_DISPOSED', 'The tensor has been disposed.', { field: 'tensor' });
     return this.#handle;
   }
 }

@@ -25,7 +25,8 @@ function invalid(message: string, field: string): PadlessError {
 
 function floatTensor(value: unknown, field: string): Tensor {
   if (!(value instanceof Tensor)) throw invalid(`${field} must be a Tensor.`, field);
-  if (!floats.includes(value.dtype)) throw invalid(`${field} is ${value.dtype}; it must be f32, f16 or bf16.`, field);
+  if (!floats.includes(value.dtype))
+    throw invalid(`${field} is ${value.dtype}; it must be f32, f16 or bf16.`, field);
   return value;
 }
 
@@ -63,7 +64,10 @@ export class LinearWeight {
     const { shape, device } = floatTensor(weight, 'weight');
     const [outFeatures, inFeatures] = shape as [number, number];
     if (shape.length !== 2 || outFeatures < 1 || inFeatures < 1) {
-      throw invalid(`weight is [${shape}]; it must be [out features, in features], both at least 1.`, 'weight');
+      throw invalid(
+        `weight is [${shape}]; it must be [out features, in features], both at least 1.`,
+        'weight',
+      );
     }
     const bias = checked.bias === undefined ? undefined : floatTensor(checked.bias, 'bias');
     if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outFeatures)) {
@@ -76,7 +80,14 @@ export class LinearWeight {
       }
     }
     const handle = native(() =>
-      addon.packLinear(stream.native, weight.native, outFeatures, inFeatures, bias?.native ?? null, checked.compute ?? 'f32'),
+      addon.packLinear(
+        stream.native,
+        weight.native,
+        outFeatures,
+        inFeatures,
+        bias?.native ?? null,
+        checked.compute ?? 'f32',
+      ),
     );
     return new LinearWeight(device, outFeatures, inFeatures, handle);
   }
@@ -96,7 +107,8 @@ export class LinearWeight {
 
   /** @internal */
   get native(): NativeWeight {
-    if (!this.#handle) throw new PadlessError('E_DISPOSED', 'The weight has been disposed.', { field: 'weight' });
+    if (!this.#handle)
+      throw new PadlessError('E_DISPOSED', 'The weight has been disposed.', { field: 'weight' });
     return this.#handle;
   }
 }

@@ -17,7 +17,10 @@ const threads = Number(process.env.THREADS ?? 2);
 const encoder = await Encoder.load(options.model, { dtype: options.peer.split('-')[1], threads });
 const loaded = performance.now();
 
-const status = (key) => Math.round(Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024);
+const status = (key) =>
+  Math.round(
+    Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024,
+  );
 const base = {
   peer: options.peer,
   model: basename(options.model),
@@ -37,9 +40,14 @@ function workload(path) {
 }
 
 async function embed({ batch }) {
-  const { sentenceEmbedding } = await encoder.run(batch, { outputs: ['sentenceEmbedding'], pooling: ['mean'] });
+  const { sentenceEmbedding } = await encoder.run(batch, {
+    outputs: ['sentenceEmbedding'],
+    pooling: ['mean'],
+  });
   const width = encoder.spec.hiddenSize;
-  return Array.from({ length: batch.sequences }, (_, i) => Array.from(sentenceEmbedding.subarray(i * width, (i + 1) * width)));
+  return Array.from({ length: batch.sequences }, (_, i) =>
+    Array.from(sentenceEmbedding.subarray(i * width, (i + 1) * width)),
+  );
 }
 
 async function measure({ name, batch, real_tokens }, mode, reps, warmup) {
@@ -53,7 +61,18 @@ async function measure({ name, batch, real_tokens }, mode, reps, warmup) {
   }
   times.sort((a, b) => a - b);
   const ms = (times[(reps - 1) >> 1] + times[reps >> 1]) / 2;
-  return { ...base, workload: name, mode, ms, ms_min: times[0], ms_max: times[reps - 1], reps, real_tokens, tokens_per_s: (real_tokens / ms) * 1e3, peak_rss_mb: status('VmHWM') };
+  return {
+    ...base,
+    workload: name,
+    mode,
+    ms,
+    ms_min: times[0],
+    ms_max: times[reps - 1],
+    reps,
+    real_tokens,
+    tokens_per_s: (real_tokens / ms) * 1e3,
+    peak_rss_mb: status('VmHWM'),
+  };
 }
 
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
@@ -62,6 +81,10 @@ for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   if (request.op === 'quit') break;
   const data = workload(request.workload);
-  say(request.op === 'embed' ? { embed: await embed(data) } : await measure(data, request.mode, request.reps ?? 5, request.warmup ?? 1));
+  say(
+    request.op === 'embed'
+      ? { embed: await embed(data) }
+      : await measure(data, request.mode, request.reps ?? 5, request.warmup ?? 1),
+  );
 }
 encoder.dispose();

@@ -1,10 +1,11 @@
-// Matrix products and whole row programs of the CPU engine as fractions of the roof measured around each sample.
+// Matrix products and whole row programs of the CPU engine as fractions of the roof measured around each
+// sample.
 //
 //   gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa portable|avx2|avx512] [--samples 9]
 //              [--only TEXT]    lines whose name contains it
 //
-// The machine may change speed between samples, so a sample counts only if the roofs before and after it agree
-// within 5%; the median fraction of those is printed, with the median rate.
+// The machine may change speed between samples, so a sample counts only if the roofs before and after it
+// agree within 5%; the median fraction of those is printed, with the median rate.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -106,8 +107,8 @@ void report(const std::string& name, const CpuContext& context, ComputeType comp
   std::fflush(stdout);
 }
 
-void bench_product(const CpuContext& context, ComputeType compute, const Options& options, int64_t rows, int64_t in,
-                   int64_t out) {
+void bench_product(const CpuContext& context, ComputeType compute, const Options& options, int64_t rows,
+                   int64_t in, int64_t out) {
   const auto weight = random_linear(context, compute, out, in);
   if (!weight) return;
   std::vector<float> x = random_values(rows * in, 1.f);
@@ -144,8 +145,10 @@ class ModelRows {
       const Slot hidden = program.bound(1, model.hidden);
       const Slot qkv = program.bound(2, 3 * model.hidden);
       const Slot inner = program.temporary(model.inner);
-      const auto linear = [&](int64_t out, int64_t in, Slot from, Slot to, Slot residual, Activation activation) {
-        program.steps.push_back(LinearStep{random_linear(context, compute, out, in), from, to, residual, activation});
+      const auto linear = [&](int64_t out, int64_t in, Slot from, Slot to, Slot residual,
+                              Activation activation) {
+        program.steps.push_back(
+            LinearStep{random_linear(context, compute, out, in), from, to, residual, activation});
       };
       linear(model.hidden, model.hidden, attention, hidden, hidden, Activation::kNone);
       program.steps.push_back(NormStep{NormKind::kLayer, gamma, gamma, 1e-12f, hidden, hidden});
@@ -255,7 +258,8 @@ int main(int argc, char** argv) {
   using namespace padless;
   bench::Options options;
   if (!bench::parse(argc, argv, options)) {
-    std::fprintf(stderr, "usage: gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa LEVEL] [--samples N] "
+    std::fprintf(stderr,
+                 "usage: gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa LEVEL] [--samples N] "
                  "[--only TEXT]\n");
     return EXIT_FAILURE;
   }

@@ -21,27 +21,28 @@ struct RoofLoop {
 #if defined(__x86_64__)
 
 // Twelve independent sums: more than latency times throughput of any of these instructions.
-#define PADLESS_TWELVE(op, type)                                                                        \
-  op " %%" type "14, %%" type "15, %%" type "0\n" op " %%" type "14, %%" type "15, %%" type "1\n"      \
-  op " %%" type "14, %%" type "15, %%" type "2\n" op " %%" type "14, %%" type "15, %%" type "3\n"      \
-  op " %%" type "14, %%" type "15, %%" type "4\n" op " %%" type "14, %%" type "15, %%" type "5\n"      \
-  op " %%" type "14, %%" type "15, %%" type "6\n" op " %%" type "14, %%" type "15, %%" type "7\n"      \
-  op " %%" type "14, %%" type "15, %%" type "8\n" op " %%" type "14, %%" type "15, %%" type "9\n"      \
-  op " %%" type "14, %%" type "15, %%" type "10\n" op " %%" type "14, %%" type "15, %%" type "11\n"
+#define PADLESS_TWELVE(op, type)                                                                     \
+  op " %%" type "14, %%" type "15, %%" type "0\n" op " %%" type "14, %%" type "15, %%" type "1\n" op \
+     " %%" type "14, %%" type "15, %%" type "2\n" op " %%" type "14, %%" type "15, %%" type "3\n" op \
+     " %%" type "14, %%" type "15, %%" type "4\n" op " %%" type "14, %%" type "15, %%" type "5\n" op \
+     " %%" type "14, %%" type "15, %%" type "6\n" op " %%" type "14, %%" type "15, %%" type "7\n" op \
+     " %%" type "14, %%" type "15, %%" type "8\n" op " %%" type "14, %%" type "15, %%" type "9\n" op \
+     " %%" type "14, %%" type "15, %%" type "10\n" op " %%" type "14, %%" type "15, %%" type "11\n"
 
-#define PADLESS_ROOF_LOOP(name, op, type)                                                                       \
-  void name(long rounds) {                                                                                      \
-    asm volatile("vpxor %%xmm14, %%xmm14, %%xmm14\nvpxor %%xmm15, %%xmm15, %%xmm15\n"                          \
-                 "vpxor %%xmm0, %%xmm0, %%xmm0\nvpxor %%xmm1, %%xmm1, %%xmm1\nvpxor %%xmm2, %%xmm2, %%xmm2\n"  \
-                 "vpxor %%xmm3, %%xmm3, %%xmm3\nvpxor %%xmm4, %%xmm4, %%xmm4\nvpxor %%xmm5, %%xmm5, %%xmm5\n"  \
-                 "vpxor %%xmm6, %%xmm6, %%xmm6\nvpxor %%xmm7, %%xmm7, %%xmm7\nvpxor %%xmm8, %%xmm8, %%xmm8\n"  \
-                 "vpxor %%xmm9, %%xmm9, %%xmm9\nvpxor %%xmm10, %%xmm10, %%xmm10\n"                             \
-                 "vpxor %%xmm11, %%xmm11, %%xmm11\n"                                                           \
-                 "1:\n" PADLESS_TWELVE(op, type) "sub $1, %0\njnz 1b\n"                                         \
-                 : "+r"(rounds)                                                                                 \
-                 :                                                                                              \
-                 : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",      \
-                   "xmm10", "xmm11", "xmm14", "xmm15");                                                         \
+#define PADLESS_ROOF_LOOP(name, op, type)                                                                \
+  void name(long rounds) {                                                                               \
+    asm volatile(                                                                                        \
+        "vpxor %%xmm14, %%xmm14, %%xmm14\nvpxor %%xmm15, %%xmm15, %%xmm15\n"                             \
+        "vpxor %%xmm0, %%xmm0, %%xmm0\nvpxor %%xmm1, %%xmm1, %%xmm1\nvpxor %%xmm2, %%xmm2, %%xmm2\n"     \
+        "vpxor %%xmm3, %%xmm3, %%xmm3\nvpxor %%xmm4, %%xmm4, %%xmm4\nvpxor %%xmm5, %%xmm5, %%xmm5\n"     \
+        "vpxor %%xmm6, %%xmm6, %%xmm6\nvpxor %%xmm7, %%xmm7, %%xmm7\nvpxor %%xmm8, %%xmm8, %%xmm8\n"     \
+        "vpxor %%xmm9, %%xmm9, %%xmm9\nvpxor %%xmm10, %%xmm10, %%xmm10\n"                                \
+        "vpxor %%xmm11, %%xmm11, %%xmm11\n"                                                              \
+        "1:\n" PADLESS_TWELVE(op, type) "sub $1, %0\njnz 1b\n"                                           \
+        : "+r"(rounds)                                                                                   \
+        :                                                                                                \
+        : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+          "xmm11", "xmm14", "xmm15");                                                                    \
   }
 
 PADLESS_ROOF_LOOP(fma_256, "vfmadd231ps", "ymm")

@@ -8,8 +8,8 @@ namespace padless::bench {
 
 /**
  * Operations a second (a multiply and an add are two) that `threads` threads together reach in a loop of the
- * widest dot-product instruction that `isa` has for `compute`, over about `milliseconds`. 0 where this program has
- * no such loop.
+ * widest dot-product instruction that `isa` has for `compute`, over about `milliseconds`. 0 where this
+ * program has no such loop.
  */
 double measure_roof(const CpuIsa& isa, ComputeType compute, int threads, double milliseconds);
 

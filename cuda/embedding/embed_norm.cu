@@ -1,8 +1,9 @@
-// Embeddings fused with their norm:  out[t] = norm(word[ids[t]] + position[positions[t] + offset] + type[types[t]]).
+// Embeddings fused with their norm:  out[t] = norm(word[ids[t]] + position[positions[t] + offset] +
+// type[types[t]]).
 //
-// The sum stays in registers: each table row is read once and the output written once. Tables keep the dtype of
-// their file, which may differ from the output's. Indices are clamped to the tables: the caller has checked them, and
-// a wrong one must not fault a device that others share.
+// The sum stays in registers: each table row is read once and the output written once. Tables keep the dtype
+// of their file, which may differ from the output's. Indices are clamped to the tables: the caller has
+// checked them, and a wrong one must not fault a device that others share.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
@@ -13,7 +14,7 @@ namespace {
 
 template <class T>
 struct Table {
-  const T* data;       // [rows, cols], or null
+  const T* data;  // [rows, cols], or null
   int64_t stride;
   int32_t rows;
 
@@ -30,13 +31,13 @@ struct Params {
   const int32_t* positions;    // [T], or null
   const int32_t* token_types;  // [T], or null: all 0
   int64_t position_offset;
-  void* out;                   // [T, cols]
+  void* out;  // [T, cols]
   DType out_dtype;
   int64_t out_stride;
   RowCount rows;
   int cols;
-  bool whole;                  // tables and out have 16-byte aligned rows of a multiple of eight columns
-  RowNorm norm;                // gamma == null: none
+  bool whole;    // tables and out have 16-byte aligned rows of a multiple of eight columns
+  RowNorm norm;  // gamma == null: none
 };
 
 template <class T, int kWarps, int kVectors>
@@ -57,9 +58,15 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) embed_norm_kernel(const P
 
   const int64_t first = token * p.out_stride;
   switch (p.out_dtype) {
-    case DType::kBF16: store_row(static_cast<bf16*>(p.out) + first, row, p.cols, p.whole); break;
-    case DType::kF16: store_row(static_cast<fp16*>(p.out) + first, row, p.cols, p.whole); break;
-    default: store_row(static_cast<float*>(p.out) + first, row, p.cols, p.whole); break;
+    case DType::kBF16:
+      store_row(static_cast<bf16*>(p.out) + first, row, p.cols, p.whole);
+      break;
+    case DType::kF16:
+      store_row(static_cast<fp16*>(p.out) + first, row, p.cols, p.whole);
+      break;
+    default:
+      store_row(static_cast<float*>(p.out) + first, row, p.cols, p.whole);
+      break;
   }
 }
 
@@ -103,10 +110,12 @@ Status check(const EmbedNormArgs& args) {
   const int64_t cols = args.word.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.word, args.word.rows, cols, "word"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.out.rows, cols, "out"));
-  PADLESS_CHECK(is_storage(args.out.dtype), Code::kUnsupported, "out", "embeddings in ", dtype_name(args.out.dtype),
-                "; supported: bf16, f16, f32");
-  PADLESS_CHECK(args.word.rows > 0 || args.out.rows == 0, Code::kInvalidArgument, "word", "the word table is empty");
-  for (const auto& [matrix, name] : {std::pair{&args.position, "position"}, std::pair{&args.token_type, "token_type"}}) {
+  PADLESS_CHECK(is_storage(args.out.dtype), Code::kUnsupported, "out", "embeddings in ",
+                dtype_name(args.out.dtype), "; supported: bf16, f16, f32");
+  PADLESS_CHECK(args.word.rows > 0 || args.out.rows == 0, Code::kInvalidArgument, "word",
+                "the word table is empty");
+  for (const auto& [matrix, name] :
+       {std::pair{&args.position, "position"}, std::pair{&args.token_type, "token_type"}}) {
     if (matrix->data == nullptr) continue;
     PADLESS_RETURN_IF_ERROR(check_matrix(*matrix, matrix->rows, cols, name));
     PADLESS_RETURN_IF_ERROR(check_dtype(*matrix, args.word.dtype, name));

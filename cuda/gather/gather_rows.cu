@@ -1,5 +1,5 @@
-// Moves rows by an index:  pack_rows, unpack_rows and gather_rows are one kernel that reads the row `index[i]` of
-// `in` and writes row i of `out`, once each, in 16-byte vectors.
+// Moves rows by an index:  pack_rows, unpack_rows and gather_rows are one kernel that reads the row
+// `index[i]` of `in` and writes row i of `out`, once each, in 16-byte vectors.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
@@ -20,7 +20,7 @@ struct Params {
   RowCount rows;
   int cols;
   bool whole;
-  bool zeros;            // a negative index writes zeros; otherwise it means row 0
+  bool zeros;  // a negative index writes zeros; otherwise it means row 0
 };
 
 // A warp a row.
@@ -36,16 +36,20 @@ __global__ void __launch_bounds__(kThreads) gather_rows_kernel(const Params<In, 
        column += 32 * kVectorElements) {
     float values[kVectorElements] = {};
     if (!absent) {
-      if (p.whole) unpack(values, load_aligned(source + column));
-      else load_elements(values, source + column, p.cols - column);
+      if (p.whole)
+        unpack(values, load_aligned(source + column));
+      else
+        load_elements(values, source + column, p.cols - column);
     }
-    if (p.whole) store_aligned(destination + column, pack<Out>(values));
-    else store_elements(destination + column, values, p.cols - column);
+    if (p.whole)
+      store_aligned(destination + column, pack<Out>(values));
+    else
+      store_elements(destination + column, values, p.cols - column);
   }
 }
 
-Status enqueue(const Matrix& in, const Matrix& out, const int32_t* index, const int32_t* rows_on_device, bool zeros,
-               cudaStream_t stream) {
+Status enqueue(const Matrix& in, const Matrix& out, const int32_t* index, const int32_t* rows_on_device,
+               bool zeros, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(in, in.rows, in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(out, out.rows, in.cols, "out"));
   if (out.rows == 0 || in.cols == 0) return Status::ok();
@@ -55,11 +59,19 @@ Status enqueue(const Matrix& in, const Matrix& out, const int32_t* index, const 
   const bool whole = in.cols % kVectorElements == 0 && has_aligned_rows(in) && has_aligned_rows(out);
   return with_storage(in.dtype, [&]<class In>() {
     return with_storage(out.dtype, [&]<class Out>() {
-      const Params<In, Out> params{elements<const In>(in), elements<Out>(out), index, in.stride, out.stride,
-                                   static_cast<int32_t>(in.rows), {static_cast<int32_t>(out.rows), rows_on_device},
-                                   static_cast<int>(in.cols), whole, zeros};
+      const Params<In, Out> params{elements<const In>(in),
+                                   elements<Out>(out),
+                                   index,
+                                   in.stride,
+                                   out.stride,
+                                   static_cast<int32_t>(in.rows),
+                                   {static_cast<int32_t>(out.rows), rows_on_device},
+                                   static_cast<int>(in.cols),
+                                   whole,
+                                   zeros};
       return launch(gather_rows_kernel<In, Out>,
-                    {.grid = grid_of(divide_up(out.rows, kRowsInBlock)), .block = kThreads, .stream = stream}, params);
+                    {.grid = grid_of(divide_up(out.rows, kRowsInBlock)), .block = kThreads, .stream = stream},
+                    params);
     });
   });
 }

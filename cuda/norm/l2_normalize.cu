@@ -47,8 +47,14 @@ template <class T>
 Status enqueue(const L2NormalizeArgs& args, cudaStream_t stream) {
   const bool whole =
       args.in.cols % kVectorElements == 0 && has_aligned_rows(args.in) && has_aligned_rows(args.out);
-  const Params<T> params{elements<const T>(args.in), elements<T>(args.out), args.in.stride, args.out.stride,
-                         args.in.rows, static_cast<int>(args.in.cols), whole, args.eps};
+  const Params<T> params{elements<const T>(args.in),
+                         elements<T>(args.out),
+                         args.in.stride,
+                         args.out.stride,
+                         args.in.rows,
+                         static_cast<int>(args.in.cols),
+                         whole,
+                         args.eps};
   return with_row_shape(args.in.cols, [&]<int kWarps, int kVectors>() {
     return launch(l2_normalize_kernel<T, kWarps, kVectors>,
                   {.grid = grid_of(divide_up(args.in.rows, kRowsPerBlock<kWarps>)),

@@ -1,7 +1,8 @@
 // Bias + residual + LayerNorm or RMSNorm over packed rows:  sum = in + bias + residual,  out = norm(sum).
 //
-// A row stays in the registers of one warp (up to 1024 columns) or of one block, so it is read once and written once:
-// the byte floor. out may be in or residual: a row's thread has read its columns before it writes them.
+// A row stays in the registers of one warp (up to 1024 columns) or of one block, so it is read once and
+// written once: the byte floor. out may be in or residual: a row's thread has read its columns before it
+// writes them.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
@@ -12,15 +13,15 @@ namespace {
 
 template <class T>
 struct Params {
-  const T* in;                  // [rows, cols]
-  const T* residual;            // [rows, cols], or null
-  const float* bias;            // [cols], or null
-  T* out;                       // [rows, cols]
-  T* sum;                       // [rows, cols], or null
+  const T* in;        // [rows, cols]
+  const T* residual;  // [rows, cols], or null
+  const float* bias;  // [cols], or null
+  T* out;             // [rows, cols]
+  T* sum;             // [rows, cols], or null
   int64_t in_stride, residual_stride, out_stride, sum_stride;
   RowCount rows;
   int cols;
-  bool whole;                   // all rows are 16-byte aligned and of a multiple of eight columns
+  bool whole;  // all rows are 16-byte aligned and of a multiple of eight columns
   RowNorm norm;
 };
 
@@ -43,10 +44,11 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) residual_norm_kernel(cons
 template <class T>
 Status enqueue(const ResidualNormArgs& args, cudaStream_t stream) {
   const int64_t cols = args.in.cols;
-  const bool whole = cols % kVectorElements == 0 && has_aligned_rows(args.in) && has_aligned_rows(args.residual) &&
-                     has_aligned_rows(args.out) && has_aligned_rows(args.sum);
-  const bool whole_vectors = cols % kVectorElements == 0 && is_aligned_16(args.bias) && is_aligned_16(args.gamma) &&
-                             is_aligned_16(args.beta);
+  const bool whole = cols % kVectorElements == 0 && has_aligned_rows(args.in) &&
+                     has_aligned_rows(args.residual) && has_aligned_rows(args.out) &&
+                     has_aligned_rows(args.sum);
+  const bool whole_vectors = cols % kVectorElements == 0 && is_aligned_16(args.bias) &&
+                             is_aligned_16(args.gamma) && is_aligned_16(args.beta);
   const Params<T> params{elements<const T>(args.in),
                          elements<const T>(args.residual),
                          args.bias,

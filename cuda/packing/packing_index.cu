@@ -1,9 +1,10 @@
-// A [B, S] mask becomes cu_seqlens, token_index, positions and packed_row by a prefix sum over its B * S elements.
+// A [B, S] mask becomes cu_seqlens, token_index, positions and packed_row by a prefix sum over its B * S
+// elements.
 //
-// Three launches: tokens of each tile of kTile elements; an exclusive prefix sum over those counts, by one block that
-// carries a running total; and the placement, in which every tile counts again and adds its offset. The mask is read
-// twice and each output written once. A single pass with look-back would save one read of the mask, the smallest
-// array of the encoder, and needs blocks that wait for each other.
+// Three launches: tokens of each tile of kTile elements; an exclusive prefix sum over those counts, by one
+// block that carries a running total; and the placement, in which every tile counts again and adds its
+// offset. The mask is read twice and each output written once. A single pass with look-back would save one
+// read of the mask, the smallest array of the encoder, and needs blocks that wait for each other.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/block_scan.cuh"
@@ -15,8 +16,8 @@ constexpr int kThreads = 256, kPerThread = 8, kTile = kThreads * kPerThread;
 
 template <class M>
 struct Params {
-  const M* mask;         // [elements]
-  int64_t elements;      // B * S
+  const M* mask;     // [elements]
+  int64_t elements;  // B * S
   int32_t batch, length;
   int32_t* tile_offset;  // [tiles]: first counts, then their exclusive sums
   int32_t tiles;
@@ -90,10 +91,18 @@ __global__ void __launch_bounds__(kThreads) place_tokens_kernel(const Params<M> 
 template <class M>
 Status enqueue(const PackingIndexArgs& args, cudaStream_t stream) {
   const int64_t count = args.batch * args.length, tiles = divide_up(count, kTile);
-  const Params<M> params{static_cast<const M*>(args.mask), count, static_cast<int32_t>(args.batch),
-                         static_cast<int32_t>(args.length), args.workspace, static_cast<int32_t>(tiles),
-                         args.cu_seqlens, args.token_index, args.positions, args.packed_row};
-  const LaunchConfig whole{.grid = grid_of(tiles), .block = kThreads, .shared_bytes = sizeof(Storage), .stream = stream};
+  const Params<M> params{static_cast<const M*>(args.mask),
+                         count,
+                         static_cast<int32_t>(args.batch),
+                         static_cast<int32_t>(args.length),
+                         args.workspace,
+                         static_cast<int32_t>(tiles),
+                         args.cu_seqlens,
+                         args.token_index,
+                         args.positions,
+                         args.packed_row};
+  const LaunchConfig whole{
+      .grid = grid_of(tiles), .block = kThreads, .shared_bytes = sizeof(Storage), .stream = stream};
   LaunchConfig single = whole;
   single.grid = 1;
   if (tiles > 0) PADLESS_RETURN_IF_ERROR(launch(count_tokens_kernel<M>, whole, params));
@@ -119,12 +128,17 @@ Status packing_index(const PackingIndexArgs& args, cudaStream_t stream) {
                 Code::kInvalidArgument, "mask", "the mask, token_index or workspace is missing");
   switch (args.mask_dtype) {
     case DType::kU8:
-    case DType::kI8: return enqueue<uint8_t>(args, stream);
-    case DType::kI32: return enqueue<int32_t>(args, stream);
-    case DType::kI64: return enqueue<int64_t>(args, stream);
-    case DType::kF32: return enqueue<float>(args, stream);
+    case DType::kI8:
+      return enqueue<uint8_t>(args, stream);
+    case DType::kI32:
+      return enqueue<int32_t>(args, stream);
+    case DType::kI64:
+      return enqueue<int64_t>(args, stream);
+    case DType::kF32:
+      return enqueue<float>(args, stream);
     default:
-      return {Code::kUnsupported, concat("a mask of ", dtype_name(args.mask_dtype), "; supported: u8, i8, i32, i64, f32"),
+      return {Code::kUnsupported,
+              concat("a mask of ", dtype_name(args.mask_dtype), "; supported: u8, i8, i32, i64, f32"),
               "mask"};
   }
 }

@@ -1,8 +1,8 @@
 // Pooling of the token rows of each sequence to one f32 row.
 //
-// A block owns one sequence and 256 of its columns: a lane keeps eight columns, the block's warps take tokens in
-// turn, and the warps' partial results meet in shared memory in a fixed order. A sequence's result therefore depends
-// on its own tokens alone. Each element of the input is read once, in 16-byte vectors.
+// A block owns one sequence and 256 of its columns: a lane keeps eight columns, the block's warps take tokens
+// in turn, and the warps' partial results meet in shared memory in a fixed order. A sequence's result
+// therefore depends on its own tokens alone. Each element of the input is read once, in 16-byte vectors.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/vector.cuh"
@@ -14,11 +14,11 @@ constexpr int kPoolWarps = 8, kPoolColumns = 32 * kVectorElements;
 
 template <class T>
 struct Params {
-  const T* in;               // [T, cols]
-  float* out;                // [B, cols]
+  const T* in;  // [T, cols]
+  float* out;   // [B, cols]
   int64_t in_stride, out_stride;
-  const int32_t* cu_seqlens; // [B + 1]
-  const int32_t* skip;       // [B], or null
+  const int32_t* cu_seqlens;  // [B + 1]
+  const int32_t* skip;        // [B], or null
   int cols;
   bool whole;
   PoolMode mode;
@@ -33,7 +33,8 @@ struct Counted {
   int64_t begin, first, last;
 };
 
-DEVICE Counted counted_tokens(const int32_t* cu_seqlens, const int32_t* skip, int64_t sequence, PoolMode mode) {
+DEVICE Counted counted_tokens(const int32_t* cu_seqlens, const int32_t* skip, int64_t sequence,
+                              PoolMode mode) {
   const int64_t begin = cu_seqlens[sequence], end = cu_seqlens[sequence + 1];
   const int64_t skipped = skip == nullptr ? 0 : skip[sequence];
   Counted tokens{begin, min(begin + skipped, end), end};
@@ -79,9 +80,12 @@ __global__ void __launch_bounds__(32 * kPoolWarps) pool_rows_kernel(const Params
   for (int64_t token = tokens.first + warp; token < tokens.last; token += kPoolWarps) {
     const T* source = p.in + token * p.in_stride + column;
     REGS(float, values, [kVectorElements]);
-    if (!p.whole) load_elements(values, source, p.cols - column);
-    else if (column < p.cols) unpack(values, load_aligned(source));
-    else continue;
+    if (!p.whole)
+      load_elements(values, source, p.cols - column);
+    else if (column < p.cols)
+      unpack(values, load_aligned(source));
+    else
+      continue;
     const float weight = token_weight(p.mode, tokens, token);
     UNROLL
     for (int i = 0; i < kVectorElements; i++) {
@@ -106,8 +110,15 @@ __global__ void __launch_bounds__(32 * kPoolWarps) pool_rows_kernel(const Params
 template <class T>
 Status enqueue(const PoolRowsArgs& args, cudaStream_t stream) {
   const bool whole = args.in.cols % kVectorElements == 0 && has_aligned_rows(args.in);
-  const Params<T> params{elements<const T>(args.in), elements<float>(args.out), args.in.stride, args.out.stride,
-                         args.cu_seqlens, args.skip, static_cast<int>(args.in.cols), whole, args.mode};
+  const Params<T> params{elements<const T>(args.in),
+                         elements<float>(args.out),
+                         args.in.stride,
+                         args.out.stride,
+                         args.cu_seqlens,
+                         args.skip,
+                         static_cast<int>(args.in.cols),
+                         whole,
+                         args.mode};
   return launch(pool_rows_kernel<T>,
                 {.grid = {grid_of(args.out.rows), grid_of(divide_up(args.in.cols, kPoolColumns))},
                  .block = 32 * kPoolWarps,
@@ -123,8 +134,8 @@ Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.out.rows, args.in.cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, DType::kF32, "out"));
   constexpr int64_t kMaxGridY = 65535;
-  PADLESS_CHECK(args.in.cols <= kMaxGridY * kPoolColumns, Code::kUnsupported, "in", "pooling of ", args.in.cols,
-                " columns; at most ", kMaxGridY * kPoolColumns, " are supported");
+  PADLESS_CHECK(args.in.cols <= kMaxGridY * kPoolColumns, Code::kUnsupported, "in", "pooling of ",
+                args.in.cols, " columns; at most ", kMaxGridY * kPoolColumns, " are supported");
   if (args.out.rows == 0 || args.in.cols == 0) return Status::ok();
   PADLESS_CHECK(args.cu_seqlens != nullptr, Code::kInvalidArgument, "cu_seqlens", "cu_seqlens are missing");
   return with_storage(args.in.dtype, [&]<class T>() { return enqueue<T>(args, stream); });

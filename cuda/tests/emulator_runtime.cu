@@ -1,5 +1,7 @@
 // The host twin of the CUDA runtime: order among streams, events, graphs, memory errors, injected failures.
 // ThreadSanitizer reports the faults of some of these tests as races, so it does without them.
+#include <thread>
+
 #include "cuda/emulator/emulator.h"
 #include "cuda/platform.cuh"
 #include "cuda/ptx/griddepcontrol.cuh"
@@ -269,6 +271,38 @@ void test_host_function() {
   cudaGetLastError();
 }
 
+// Host threads share the device, each with its own stream.
+void test_host_threads() {
+  constexpr int kThreads = 3, kRounds = 20;
+  std::vector<std::vector<int>> results(kThreads, std::vector<int>(kCount));
+  std::vector<cudaError_t> errors(kThreads, cudaSuccess);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; t++) {
+    threads.emplace_back([&, t] {
+      cudaStream_t stream = nullptr;
+      int* memory = nullptr;
+      const size_t bytes = kCount * sizeof(int);
+      const auto keep = [&](cudaError_t error) { errors[t] = errors[t] == cudaSuccess ? error : errors[t]; };
+      keep(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+      keep(cudaMallocAsync(&memory, bytes, stream));
+      keep(cudaMemsetAsync(memory, 0, bytes, stream));
+      for (int round = 0; round < kRounds; round++) {
+        if (!launch(add_one, on(stream), memory, kCount).is_ok()) keep(cudaErrorLaunchFailure);
+        keep(cudaStreamSynchronize(stream));
+      }
+      keep(cudaMemcpyAsync(results[t].data(), memory, bytes, cudaMemcpyDeviceToHost, stream));
+      keep(cudaFreeAsync(memory, stream));
+      keep(cudaStreamSynchronize(stream));
+      keep(cudaStreamDestroy(stream));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int t = 0; t < kThreads; t++) {
+    check_cuda(errors[t], "host thread");
+    check(all_equal(results[t], kRounds), "each host thread's stream computes its own result");
+  }
+}
+
 // ---- programmatic dependent launch
 
 __global__ void primary(int* values) {
@@ -324,6 +358,7 @@ int main() {
   test_memory_limit_and_injection();
   test_bad_arguments();
   test_host_function();
+  test_host_threads();
   test_dependent_launch();
   return report("emulator_runtime");
 }

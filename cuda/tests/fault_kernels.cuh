@@ -14,24 +14,24 @@
 namespace padless::cuda::test {
 
 // X(name) in the order of the kernels: those from wrong_transaction_bytes on are in multiply_pipelined.
-#define PADLESS_FAULTS(X)                                                                                   \
-  X(none)                                                                                                   \
-  X(no_block_barrier)                                                                                       \
-  X(prefetch_before_barrier)                                                                                \
-  X(no_copy_wait)                                                                                           \
-  X(reads_out_of_bounds)                                                                                    \
-  X(reads_neighbour)                                                                                        \
-  X(uninitialised_accumulator)                                                                              \
-  X(blocks_share_output)                                                                                    \
-  X(wrong_transaction_bytes)                                                                                \
-  X(no_empty_wait)                                                                                          \
-  X(no_full_wait)                                                                                           \
-  X(ignores_try_wait)                                                                                       \
-  X(no_wgmma_fence)                                                                                         \
-  X(no_wgmma_wait)                                                                                          \
-  X(stage_released_early)                                                                                   \
-  X(no_proxy_fence)                                                                                         \
-  X(no_named_barrier)                                                                                       \
+#define PADLESS_FAULTS(X)      \
+  X(none)                      \
+  X(no_block_barrier)          \
+  X(prefetch_before_barrier)   \
+  X(no_copy_wait)              \
+  X(reads_out_of_bounds)       \
+  X(reads_neighbour)           \
+  X(uninitialised_accumulator) \
+  X(blocks_share_output)       \
+  X(wrong_transaction_bytes)   \
+  X(no_empty_wait)             \
+  X(no_full_wait)              \
+  X(ignores_try_wait)          \
+  X(no_wgmma_fence)            \
+  X(no_wgmma_wait)             \
+  X(stage_released_early)      \
+  X(no_proxy_fence)            \
+  X(no_named_barrier)          \
   X(no_store_wait)
 
 enum class Fault {
@@ -98,7 +98,8 @@ struct alignas(1024) PipelineStorage {
 // c[64][64] = a[64][64 * steps] * b[64][64 * steps]^T: a producing and a consuming warpgroup.
 template <Fault kFault>
 __global__ void __launch_bounds__(256)
-    multiply_pipelined(const __grid_constant__ ptx::TensorMap map_a, const __grid_constant__ ptx::TensorMap map_b,
+    multiply_pipelined(const __grid_constant__ ptx::TensorMap map_a,
+                       const __grid_constant__ ptx::TensorMap map_b,
                        const __grid_constant__ ptx::TensorMap map_c, int steps) {
   SHARED_STORAGE(PipelineStorage, shared);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32 % 4, lane = thread % 32;
@@ -121,8 +122,10 @@ __global__ void __launch_bounds__(256)
       if (kFault != Fault::no_empty_wait) ptx::mbarrier_wait_parity(empty(stage), parity ^ 1);
       constexpr unsigned kBytes = 2 * kStageBytes - (kFault == Fault::wrong_transaction_bytes ? 128 : 0);
       ptx::mbarrier_arrive_expect_tx(full(stage), kBytes);
-      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(shared.a[stage]), &map_a, full(stage), step * 64, 0);
-      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(shared.b[stage]), &map_b, full(stage), step * 64, 0);
+      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(shared.a[stage]), &map_a, full(stage), step * 64,
+                                        0);
+      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(shared.b[stage]), &map_b, full(stage), step * 64,
+                                        0);
     }
     return;
   }

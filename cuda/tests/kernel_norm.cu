@@ -11,9 +11,9 @@ struct NormCase {
   int64_t gap = 0, lead = 0;
   float offset = 0;  // of the values: a mean much larger than the deviation
   std::string name() const {
-    return concat(kind == NormKind::kLayer ? "layer" : "rms", " [", rows, ", ", cols, "] residual ", residual, " bias ",
-                  bias, " beta ", beta, " sum ", sum, " in place ", in_place, " gap ", gap, " lead ", lead, " offset ",
-                  offset);
+    return concat(kind == NormKind::kLayer ? "layer" : "rms", " [", rows, ", ", cols, "] residual ", residual,
+                  " bias ", bias, " beta ", beta, " sum ", sum, " in place ", in_place, " gap ", gap,
+                  " lead ", lead, " offset ", offset);
   }
 };
 
@@ -33,7 +33,8 @@ void normalize(std::vector<Real>& x, const NormCase& c, Real eps, const std::vec
   for (Real v : x) squares += (v - mean) * (v - mean);
   const Real scale = 1 / std::sqrt(squares / count + eps);
   for (size_t i = 0; i < x.size(); i++) {
-    x[i] = (x[i] - mean) * scale * static_cast<Real>(gamma[i]) + (c.beta ? static_cast<Real>(beta[i]) : Real{0});
+    x[i] =
+        (x[i] - mean) * scale * static_cast<Real>(gamma[i]) + (c.beta ? static_cast<Real>(beta[i]) : Real{0});
   }
 }
 
@@ -88,13 +89,15 @@ void test_norm(const NormCase& c) {
   const std::string name = concat(type_name<T>(), " ", c.name());
   out_rule.check(name);
   sum_rule.check(name + ", sum");
-  check(destination.gaps_untouched(c.rows) && (!c.sum || sum.gaps_untouched(c.rows)), name + ": gaps untouched");
+  check(destination.gaps_untouched(c.rows) && (!c.sum || sum.gaps_untouched(c.rows)),
+        name + ": gaps untouched");
 }
 
 template <class T>
 void test_norms() {
   // Column counts around every row shape, odd ones included.
-  for (int64_t cols : {1, 7, 8, 33, 255, 256, 257, 384, 512, 768, 1000, 1024}) test_norm<T>({.rows = 5, .cols = cols});
+  for (int64_t cols : {1, 7, 8, 33, 255, 256, 257, 384, 512, 768, 1000, 1024})
+    test_norm<T>({.rows = 5, .cols = cols});
   for (int64_t cols : {1025, 2048, 2056, 4096, 4100, 8192, 16384}) test_norm<T>({.rows = 2, .cols = cols});
   test_norm<T>({.rows = 9, .cols = 768, .kind = NormKind::kRms, .beta = false});
   test_norm<T>({.rows = 9, .cols = 768, .residual = false, .bias = false, .sum = true});
@@ -176,9 +179,11 @@ void test_bad_input() {
   expect(Code::kInvalidArgument, "no gamma", [&](auto& a) { a.gamma = nullptr; });
   expect(Code::kInvalidArgument, "no data", [&](auto& a) { a.in.data = nullptr; });
   expect(Code::kInvalidArgument, "stride", [&](auto& a) { a.in.stride = 60; });
-  expect(Code::kInvalidArgument, "alignment", [&](auto& a) { a.in.data = static_cast<char*>(a.in.data) + 1; });
+  expect(Code::kInvalidArgument, "alignment",
+         [&](auto& a) { a.in.data = static_cast<char*>(a.in.data) + 1; });
   expect(Code::kUnsupported, "integers", [&](auto& a) { a.in.dtype = a.out.dtype = DType::kI32; });
-  expect(Code::kUnsupported, "too wide", [&](auto& a) { a.in.cols = a.out.cols = a.in.stride = a.out.stride = 20000; });
+  expect(Code::kUnsupported, "too wide",
+         [&](auto& a) { a.in.cols = a.out.cols = a.in.stride = a.out.stride = 20000; });
   expect(Code::kOk, "no rows", [&](auto& a) { a.in.rows = a.out.rows = 0; });
 }
 

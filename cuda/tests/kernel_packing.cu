@@ -9,7 +9,9 @@ enum class Fill { kPrefix, kHoles, kAll, kNone, kSuffix };
 struct MaskCase {
   int64_t batch, length;
   Fill fill;
-  std::string name() const { return concat("mask [", batch, ", ", length, "] fill ", static_cast<int>(fill)); }
+  std::string name() const {
+    return concat("mask [", batch, ", ", length, "] fill ", static_cast<int>(fill));
+  }
 };
 
 template <class M>
@@ -20,7 +22,8 @@ std::vector<M> make_mask(const MaskCase& c) {
     const int64_t count = random.integer(0, c.length);
     for (int64_t s = 0; s < c.length; s++) {
       const bool set = c.fill == Fill::kAll || (c.fill == Fill::kPrefix && s < count) ||
-                       (c.fill == Fill::kSuffix && s >= count) || (c.fill == Fill::kHoles && random.integer(0, 2) == 0);
+                       (c.fill == Fill::kSuffix && s >= count) ||
+                       (c.fill == Fill::kHoles && random.integer(0, 2) == 0);
       mask.push_back(static_cast<M>(set ? random.integer(1, 100) : 0));
     }
   }
@@ -39,7 +42,8 @@ void test_case(const MaskCase& c, DType mask_dtype, bool all_outputs = true) {
       token_index.push_back(static_cast<int32_t>(i));
       positions.push_back(static_cast<int32_t>(static_cast<int64_t>(i) % c.length));
     }
-    if ((static_cast<int64_t>(i) + 1) % c.length == 0) cu_seqlens.push_back(static_cast<int32_t>(token_index.size()));
+    if ((static_cast<int64_t>(i) + 1) % c.length == 0)
+      cu_seqlens.push_back(static_cast<int32_t>(token_index.size()));
   }
   if (c.length == 0) cu_seqlens.assign(static_cast<size_t>(c.batch) + 1, 0);
 
@@ -50,9 +54,14 @@ void test_case(const MaskCase& c, DType mask_dtype, bool all_outputs = true) {
       device_positions(std::vector<int32_t>(elements, kUntouched)),
       device_packed(std::vector<int32_t>(elements, kUntouched)),
       workspace(packing_index_workspace_bytes(c.batch, c.length) / sizeof(int32_t));
-  PackingIndexArgs args{device_mask.data(), mask_dtype,          c.batch,
-                        c.length,           device_cu.data(),    device_index.data(),
-                        all_outputs ? device_positions.data() : nullptr, all_outputs ? device_packed.data() : nullptr,
+  PackingIndexArgs args{device_mask.data(),
+                        mask_dtype,
+                        c.batch,
+                        c.length,
+                        device_cu.data(),
+                        device_index.data(),
+                        all_outputs ? device_positions.data() : nullptr,
+                        all_outputs ? device_packed.data() : nullptr,
                         workspace.data()};
   check_ok(packing_index(args, nullptr), name);
   check(device_cu.download() == cu_seqlens, name + ": cu_seqlens");
@@ -69,7 +78,9 @@ void test_case(const MaskCase& c, DType mask_dtype, bool all_outputs = true) {
   const auto rows = static_cast<int64_t>(elements), tokens = static_cast<int64_t>(token_index.size());
   TestMatrix<T> padded(rows, kCols), packed(rows, kCols, 8), unpacked(rows, kCols);
   padded.fill(random);
-  check_ok(pack_rows({padded.view(), packed.view(), device_index.data(), device_cu.data() + c.batch}, nullptr), name);
+  check_ok(
+      pack_rows({padded.view(), packed.view(), device_index.data(), device_cu.data() + c.batch}, nullptr),
+      name);
   Matrix packed_view = packed.view();
   packed_view.rows = tokens;
   check_ok(unpack_rows({packed_view, unpacked.view(), device_packed.data()}, nullptr), name);

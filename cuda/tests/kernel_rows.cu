@@ -13,7 +13,8 @@ struct EmbedCase {
 
 // What T-typed inputs give when computed in f32, and in fp64.
 template <class Real>
-void norm_in(std::vector<Real>& x, const EmbedCase& c, const std::vector<float>& gamma, const std::vector<float>& beta) {
+void norm_in(std::vector<Real>& x, const EmbedCase& c, const std::vector<float>& gamma,
+             const std::vector<float>& beta) {
   Real mean = 0, squares = 0;
   const Real count = static_cast<Real>(x.size());
   if (c.kind == NormKind::kLayer) {
@@ -28,11 +29,12 @@ void norm_in(std::vector<Real>& x, const EmbedCase& c, const std::vector<float>&
 template <class Table, class Out>
 void test_embed(const EmbedCase& c) {
   constexpr int64_t kVocab = 37, kPositions = 19, kTypes = 2;
-  const std::string name = concat("embed ", type_name<Table>(), " -> ", type_name<Out>(), " [", c.tokens, ", ", c.cols,
-                                  "] position ", c.position, " type ", c.token_type, c.types_given, " norm ", c.norm,
-                                  " gap ", c.gap, " lead ", c.lead);
+  const std::string name = concat("embed ", type_name<Table>(), " -> ", type_name<Out>(), " [", c.tokens,
+                                  ", ", c.cols, "] position ", c.position, " type ", c.token_type,
+                                  c.types_given, " norm ", c.norm, " gap ", c.gap, " lead ", c.lead);
   Random random(static_cast<uint64_t>(c.tokens * 7 + c.cols));
-  TestMatrix<Table> word(kVocab, c.cols, c.gap, c.lead), position(kPositions, c.cols, c.gap), type(kTypes, c.cols);
+  TestMatrix<Table> word(kVocab, c.cols, c.gap, c.lead), position(kPositions, c.cols, c.gap),
+      type(kTypes, c.cols);
   word.fill(random);
   position.fill(random);
   type.fill(random);
@@ -124,16 +126,21 @@ double pooled(PoolMode mode, const std::vector<double>& x, size_t skip) {
     best = std::isnan(best) || best >= x[i] ? best : x[i];
   }
   switch (mode) {
-    case PoolMode::kCls: return x[first == n ? 0 : first];
-    case PoolMode::kLastToken: return first == n ? 0 : x[n - 1];
-    case PoolMode::kMax: return best;
-    case PoolMode::kMeanSqrtLength: return sum / std::sqrt(std::max(weights, 1.0));
-    default: return sum / std::max(weights, 1.0);
+    case PoolMode::kCls:
+      return x[first == n ? 0 : first];
+    case PoolMode::kLastToken:
+      return first == n ? 0 : x[n - 1];
+    case PoolMode::kMax:
+      return best;
+    case PoolMode::kMeanSqrtLength:
+      return sum / std::sqrt(std::max(weights, 1.0));
+    default:
+      return sum / std::max(weights, 1.0);
   }
 }
 
-constexpr PoolMode kModes[] = {PoolMode::kCls,         PoolMode::kMean,         PoolMode::kMax,
-                               PoolMode::kLastToken,   PoolMode::kWeightedMean, PoolMode::kMeanSqrtLength};
+constexpr PoolMode kModes[] = {PoolMode::kCls,       PoolMode::kMean,         PoolMode::kMax,
+                               PoolMode::kLastToken, PoolMode::kWeightedMean, PoolMode::kMeanSqrtLength};
 
 template <class T>
 void test_pool(const PoolCase& c, bool nan_neighbour = false) {
@@ -152,9 +159,9 @@ void test_pool(const PoolCase& c, bool nan_neighbour = false) {
   for (PoolMode mode : kModes) {
     TestMatrix<float> out(batch, c.cols, 3);
     PoolRowsArgs args{mode, in.view(), out.view(), cu_seqlens.data(), c.skip.empty() ? nullptr : skip.data()};
-    const std::string name = concat("pool ", type_name<T>(), " mode ", static_cast<int>(mode), " B ", batch, " T ",
-                                    sums.back(), " cols ", c.cols, " gap ", c.gap, " skip ", c.skip.size(),
-                                    nan_neighbour ? " NaN neighbour" : "");
+    const std::string name = concat("pool ", type_name<T>(), " mode ", static_cast<int>(mode), " B ", batch,
+                                    " T ", sums.back(), " cols ", c.cols, " gap ", c.gap, " skip ",
+                                    c.skip.size(), nan_neighbour ? " NaN neighbour" : "");
     check_ok(pool_rows(args, nullptr), name);
     out.download();
     ErrorRule<float> rule;
@@ -164,7 +171,8 @@ void test_pool(const PoolCase& c, bool nan_neighbour = false) {
         for (int32_t t = sums[static_cast<size_t>(b)]; t < sums[static_cast<size_t>(b) + 1]; t++) {
           column.push_back(in.value(t, i));
         }
-        const double expected = pooled(mode, column, c.skip.empty() ? 0 : static_cast<size_t>(c.skip[static_cast<size_t>(b)]));
+        const double expected =
+            pooled(mode, column, c.skip.empty() ? 0 : static_cast<size_t>(c.skip[static_cast<size_t>(b)]));
         rule.add(out.value(b, i), expected + 1e-6 * std::fabs(expected) + 1e-6, expected);
       }
     }
@@ -195,7 +203,8 @@ void test_gather(int64_t rows, int64_t cols, int64_t gap) {
   std::vector<int32_t> indices;
   for (int64_t i = 0; i < rows; i++) indices.push_back(static_cast<int32_t>(random.integer(0, 22)));
   DeviceBuffer<int32_t> device_indices(indices);
-  const std::string name = concat("gather ", type_name<In>(), " -> ", type_name<Out>(), " ", rows, " x ", cols, " gap ", gap);
+  const std::string name =
+      concat("gather ", type_name<In>(), " -> ", type_name<Out>(), " ", rows, " x ", cols, " gap ", gap);
   check_ok(gather_rows({in.view(), out.view(), device_indices.data()}, nullptr), name);
   out.download();
   bool equal = true;

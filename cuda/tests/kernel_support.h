@@ -11,7 +11,9 @@
 namespace padless::cuda::test {
 
 template <class T>
-constexpr DType dtype_of = std::is_same_v<T, bf16> ? DType::kBF16 : std::is_same_v<T, fp16> ? DType::kF16 : DType::kF32;
+constexpr DType dtype_of = std::is_same_v<T, bf16>   ? DType::kBF16
+                           : std::is_same_v<T, fp16> ? DType::kF16
+                                                     : DType::kF32;
 
 // The value as T stores it.
 template <class T>
@@ -19,13 +21,16 @@ double rounded(double value) {
   return static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(value))));
 }
 
-// A [rows, cols] matrix on the device whose gaps between rows, spare rows past the end and lead before the first row
-// hold NaN: reading one shows in the result, writing one in gaps_untouched().
+// A [rows, cols] matrix on the device whose gaps between rows, spare rows past the end and lead before the
+// first row hold NaN: reading one shows in the result, writing one in gaps_untouched().
 template <class T>
 class TestMatrix {
  public:
   TestMatrix(int64_t rows, int64_t cols, int64_t gap = 0, int64_t lead = 0, int64_t spare_rows = 0)
-      : rows_(rows), cols_(cols), stride_(cols + gap), lead_(lead),
+      : rows_(rows),
+        cols_(cols),
+        stride_(cols + gap),
+        lead_(lead),
         buffer_(static_cast<size_t>(lead + (rows + spare_rows) * stride_)) {
     host_.assign(buffer_.size(), nan());
     buffer_.upload(host_);
@@ -82,10 +87,12 @@ class ErrorRule {
   }
   // error <= 2 * error of the same-precision reference + 2 * max|(x + 0.3 - 0.3) - x|
   void check(const std::string& what) const {
-    test::check(!wrong_ && actual_ <= 2 * reference_ + 2 * noise_,
-                concat(what, ": error ", actual_, ", of the same-precision reference ", reference_, ", noise ", noise_,
-                       wrong_ ? ", and a NaN or infinity where there should be none, or none where there should" : "",
-                       "; seed ", seed()));
+    test::check(
+        !wrong_ && actual_ <= 2 * reference_ + 2 * noise_,
+        concat(what, ": error ", actual_, ", of the same-precision reference ", reference_, ", noise ",
+               noise_,
+               wrong_ ? ", and a NaN or infinity where there should be none, or none where there should" : "",
+               "; seed ", seed()));
   }
 
  private:
@@ -94,8 +101,8 @@ class ErrorRule {
 };
 
 inline void check_code(const Status& status, Code code, const std::string& what) {
-  check(status.code() == code, concat(what, ": got ", code_name(status.code()), " (", status.message(), "), expected ",
-                                      code_name(code)));
+  check(status.code() == code, concat(what, ": got ", code_name(status.code()), " (", status.message(),
+                                      "), expected ", code_name(code)));
 }
 
 template <class T>

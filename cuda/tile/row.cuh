@@ -1,5 +1,5 @@
-// A row of a matrix in registers, spread over one warp or several: vector v of thread t is the eight columns from
-// 8 * (v * threads + t), so that a warp's loads are contiguous.
+// A row of a matrix in registers, spread over one warp or several: vector v of thread t is the eight columns
+// from 8 * (v * threads + t), so that a warp's loads are contiguous.
 #pragma once
 
 #include "cuda/tile/vector.cuh"
@@ -23,12 +23,14 @@ DEVICE void load_row(Row<kWarps, kVectors>& row, const T* source, int cols, bool
   if (whole) {
     RawVector<T> raw[kVectors];  // all loads are in flight before the first conversion waits
     UNROLL
-    for (int v = 0; v < kVectors; v++) raw[v] = R::column(v) < cols ? load_aligned(source + R::column(v)) : RawVector<T>{};
+    for (int v = 0; v < kVectors; v++)
+      raw[v] = R::column(v) < cols ? load_aligned(source + R::column(v)) : RawVector<T>{};
     UNROLL
     for (int v = 0; v < kVectors; v++) unpack(row.values[v], raw[v]);
   } else {
     UNROLL
-    for (int v = 0; v < kVectors; v++) load_elements(row.values[v], source + R::column(v), cols - R::column(v));
+    for (int v = 0; v < kVectors; v++)
+      load_elements(row.values[v], source + R::column(v), cols - R::column(v));
   }
 }
 
@@ -38,8 +40,10 @@ DEVICE void store_row(T* destination, const Row<kWarps, kVectors>& row, int cols
   UNROLL
   for (int v = 0; v < kVectors; v++) {
     const int column = R::column(v);
-    if (!whole) store_elements(destination + column, row.values[v], cols - column);
-    else if (column < cols) store_aligned(destination + column, pack<T>(row.values[v]));
+    if (!whole)
+      store_elements(destination + column, row.values[v], cols - column);
+    else if (column < cols)
+      store_aligned(destination + column, pack<T>(row.values[v]));
   }
 }
 
@@ -60,8 +64,8 @@ DEVICE float warp_sum(float value) {
   return value;
 }
 
-// The sum over the row's threads, in the same order always. Several warps: every thread of the block calls it, with
-// a `partial` that no earlier sum of this row has used.
+// The sum over the row's threads, in the same order always. Several warps: every thread of the block calls
+// it, with a `partial` that no earlier sum of this row has used.
 template <int kWarps>
 DEVICE float row_sum(float value, float (&partial)[kWarps]) {
   value = warp_sum(value);
@@ -100,7 +104,8 @@ Status with_row_shape(int64_t cols, F&& f) {
   if (cols <= 16 * kWarpColumns) return f.template operator()<8, 2>();
   if (cols <= 32 * kWarpColumns) return f.template operator()<16, 2>();
   if (cols <= 64 * kWarpColumns) return f.template operator()<16, 4>();
-  return {Code::kUnsupported, concat("rows of ", cols, " columns; at most ", 64 * kWarpColumns, " are supported")};
+  return {Code::kUnsupported,
+          concat("rows of ", cols, " columns; at most ", 64 * kWarpColumns, " are supported")};
 }
 
 }  // namespace padless::cuda

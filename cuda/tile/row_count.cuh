@@ -1,5 +1,5 @@
-// How many rows a kernel works on: known on the host, or read on the device so that one captured graph serves batches
-// of every size up to its capacity.
+// How many rows a kernel works on: known on the host, or read on the device so that one captured graph serves
+// batches of every size up to its capacity.
 #pragma once
 
 #include "cuda/platform.cuh"

@@ -1,7 +1,7 @@
 // LayerNorm and RMSNorm of a row in registers.
 //
-// Statistics are f32 and two-pass (mean, then squared deviations): a one-pass variance cancels when |mean| >> std,
-// which the residual stream reaches in the last layers.
+// Statistics are f32 and two-pass (mean, then squared deviations): a one-pass variance cancels when |mean| >>
+// std, which the residual stream reaches in the last layers.
 #pragma once
 
 #include "cuda/tile/row.cuh"
@@ -14,7 +14,7 @@ struct RowNorm {
   const float* gamma;  // [cols]
   const float* beta;   // [cols], or null
   float eps;
-  bool whole;          // gamma and beta are 16-byte aligned and cols is a multiple of 8
+  bool whole;  // gamma and beta are 16-byte aligned and cols is a multiple of 8
 };
 
 template <int kWarps>
@@ -24,7 +24,8 @@ struct RowNormStorage {
 };
 
 template <int kWarps, int kVectors>
-DEVICE void normalize_row(Row<kWarps, kVectors>& row, const RowNorm& norm, int cols, RowNormStorage<kWarps>& storage) {
+DEVICE void normalize_row(Row<kWarps, kVectors>& row, const RowNorm& norm, int cols,
+                          RowNormStorage<kWarps>& storage) {
   using R = Row<kWarps, kVectors>;
   float mean = 0.0f;
   if (norm.kind == NormKind::kLayer) {

@@ -1,4 +1,5 @@
-// Eight elements at a time: 16 bytes of a 16-bit type, 32 of f32. What a thread loads, converts to f32, and stores.
+// Eight elements at a time: 16 bytes of a 16-bit type, 32 of f32. What a thread loads, converts to f32, and
+// stores.
 #pragma once
 
 #include "cuda/platform.cuh"
@@ -16,13 +17,17 @@ struct RawVector {
 // Both halves of a 32-bit word of two T as f32.
 template <class T>
 DEVICE float low_half(uint32_t word) {
-  if constexpr (std::is_same_v<T, bf16>) return __uint_as_float(word << 16);
-  else return static_cast<float>(*reinterpret_cast<const fp16*>(&word));
+  if constexpr (std::is_same_v<T, bf16>)
+    return __uint_as_float(word << 16);
+  else
+    return static_cast<float>(*reinterpret_cast<const fp16*>(&word));
 }
 template <class T>
 DEVICE float high_half(uint32_t word) {
-  if constexpr (std::is_same_v<T, bf16>) return __uint_as_float(word & 0xffff0000u);
-  else return static_cast<float>(*(reinterpret_cast<const fp16*>(&word) + 1));
+  if constexpr (std::is_same_v<T, bf16>)
+    return __uint_as_float(word & 0xffff0000u);
+  else
+    return static_cast<float>(*(reinterpret_cast<const fp16*>(&word) + 1));
 }
 
 template <class T>
@@ -46,13 +51,14 @@ template <class T>
 DEVICE RawVector<T> pack(const float (&values)[kVectorElements]) {
   RawVector<T> raw;
   if constexpr (std::is_same_v<T, float>) {
-    raw.parts[0] = make_uint4(__float_as_uint(values[0]), __float_as_uint(values[1]), __float_as_uint(values[2]),
-                              __float_as_uint(values[3]));
-    raw.parts[1] = make_uint4(__float_as_uint(values[4]), __float_as_uint(values[5]), __float_as_uint(values[6]),
-                              __float_as_uint(values[7]));
+    raw.parts[0] = make_uint4(__float_as_uint(values[0]), __float_as_uint(values[1]),
+                              __float_as_uint(values[2]), __float_as_uint(values[3]));
+    raw.parts[1] = make_uint4(__float_as_uint(values[4]), __float_as_uint(values[5]),
+                              __float_as_uint(values[6]), __float_as_uint(values[7]));
   } else {
-    raw.parts[0] = make_uint4(ptx::cvt_rn_x2<T>(values[0], values[1]), ptx::cvt_rn_x2<T>(values[2], values[3]),
-                              ptx::cvt_rn_x2<T>(values[4], values[5]), ptx::cvt_rn_x2<T>(values[6], values[7]));
+    raw.parts[0] =
+        make_uint4(ptx::cvt_rn_x2<T>(values[0], values[1]), ptx::cvt_rn_x2<T>(values[2], values[3]),
+                   ptx::cvt_rn_x2<T>(values[4], values[5]), ptx::cvt_rn_x2<T>(values[6], values[7]));
   }
   return raw;
 }

@@ -25,7 +25,8 @@ struct Run {
       if (!wanted) return Status::ok();
       const size_t size = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
       bytes = HostBytes::allocate(size);
-      PADLESS_CHECK(bytes.data != nullptr, Code::kOutOfMemory, "", "no memory for a result of ", size, " bytes");
+      PADLESS_CHECK(bytes.data != nullptr, Code::kOutOfMemory, "", "no memory for a result of ", size,
+                    " bytes");
       return Status::ok();
     };
     const int64_t hidden = encoder.spec().hidden_size;
@@ -71,7 +72,8 @@ std::shared_ptr<FileWeights> read_weights(Reader& reader, Napi::Value value) {
     auto file = reader.handle<SafetensorsHandle>(location.Get("file"), "file");
     const std::string tensor = reader.string(location.Get("tensor"), "tensor");
     if (!reader.is_ok()) break;
-    if (Status status = weights->add(name, std::move(file), tensor); !status.is_ok()) reader.fail(std::move(status));
+    if (Status status = weights->add(name, std::move(file), tensor); !status.is_ok())
+      reader.fail(std::move(status));
   }
   return weights;
 }
@@ -151,7 +153,8 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         const auto stopped = [&] {
           return ticket->cancelled || session->closed || session->stream->is_cancelled();
         };
-        PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder", "the model was disposed before the call ran");
+        PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder",
+                      "the model was disposed before the call ran");
         PADLESS_RETURN_IF_ERROR(run->allocate(*session->encoder));
         return session->encoder->forward(queue, run->batch.view(), run->request, run->result(), stopped);
       },

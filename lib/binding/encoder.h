@@ -43,7 +43,8 @@ class EncoderHandle : public Handle<EncoderHandle, EncoderSession> {
   static constexpr napi_type_tag kTag = {0x94d2f85b7e036ac1, 0x2b70c9e6a8f1453d};
   using Handle::Handle;
 
-  /** run(batch, request, ticket): Promise of {lastHiddenState?, poolerOutput?, sentenceEmbedding?} ArrayBuffers. */
+  /** run(batch, request, ticket): Promise of {lastHiddenState?, poolerOutput?, sentenceEmbedding?}
+   * ArrayBuffers. */
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value weight_bytes(const Napi::CallbackInfo& info);
   void Finalize(Napi::Env env) override { release(env); }

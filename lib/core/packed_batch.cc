@@ -12,7 +12,8 @@ Status check_cu_seqlens(std::span<const int32_t> cu_seqlens, int64_t tokens) {
   if (cu_seqlens[0] != 0) return fail(concat("cuSeqlens must start at 0, not ", cu_seqlens[0]));
   for (size_t i = 1; i < cu_seqlens.size(); ++i) {
     if (cu_seqlens[i] < cu_seqlens[i - 1]) {
-      return fail(concat("cuSeqlens decreases at index ", i, ": ", cu_seqlens[i - 1], " then ", cu_seqlens[i]));
+      return fail(
+          concat("cuSeqlens decreases at index ", i, ": ", cu_seqlens[i - 1], " then ", cu_seqlens[i]));
     }
   }
   if (cu_seqlens.back() != tokens) {

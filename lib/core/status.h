@@ -50,8 +50,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}                     // NOLINT(runtime/explicit)
-  Result(Status status) : state_(std::move(status)) {               // NOLINT(runtime/explicit)
+  Result(T value) : state_(std::move(value)) {}        // NOLINT(runtime/explicit)
+  Result(Status status) : state_(std::move(status)) {  // NOLINT(runtime/explicit)
     assert(!std::get<Status>(state_).is_ok());
   }
   bool is_ok() const { return std::holds_alternative<T>(state_); }
@@ -74,14 +74,14 @@ std::string concat(const Parts&... parts) {
 }  // namespace padless
 
 /** Returns from the calling function with the status, unless it is ok. */
-#define PADLESS_RETURN_IF_ERROR(expression)                        \
-  do {                                                             \
-    ::padless::Status padless_status_ = (expression);              \
-    if (!padless_status_.is_ok()) return padless_status_;          \
+#define PADLESS_RETURN_IF_ERROR(expression)               \
+  do {                                                    \
+    ::padless::Status padless_status_ = (expression);     \
+    if (!padless_status_.is_ok()) return padless_status_; \
   } while (false)
 
 /** Returns a Status of `code` about `field` with the concatenated message, unless `condition` holds. */
-#define PADLESS_CHECK(condition, code, field, ...)                                                  \
-  do {                                                                                              \
-    if (!(condition)) return ::padless::Status(code, ::padless::concat(__VA_ARGS__), field);        \
+#define PADLESS_CHECK(condition, code, field, ...)                                           \
+  do {                                                                                       \
+    if (!(condition)) return ::padless::Status(code, ::padless::concat(__VA_ARGS__), field); \
   } while (false)

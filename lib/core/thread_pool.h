@@ -9,7 +9,8 @@ namespace padless {
 /** Threads that run one parallel region at a time. They spin briefly between regions, then sleep. */
 class ThreadPool {
  public:
-  /** The process's pool; grows to the widest region asked for. Its threads never outlive the process's exit. */
+  /** The process's pool; grows to the widest region asked for. Its threads never outlive the process's exit.
+   */
   static ThreadPool& shared();
 
   /**

@@ -15,7 +15,8 @@ Result<HostTensor> WeightBinder::checked(const std::string& name, std::vector<in
   Result<HostTensor> tensor = source_.tensor(name);
   if (!tensor.is_ok()) return tensor;
   PADLESS_CHECK(tensor.value().shape == shape, Code::kBadWeights, source_.label(name), source_.label(name),
-                " has shape ", shape_text(tensor.value().shape), "; config.json asks for ", shape_text(shape));
+                " has shape ", shape_text(tensor.value().shape), "; config.json asks for ",
+                shape_text(shape));
   return tensor;
 }
 
@@ -36,7 +37,8 @@ Result<std::shared_ptr<const DeviceTensor>> WeightBinder::vector(const std::stri
 }
 
 Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear(std::initializer_list<std::string> prefixes,
-                                                                 int64_t in, const std::vector<int64_t>& outs) {
+                                                                 int64_t in,
+                                                                 const std::vector<int64_t>& outs) {
   LinearSource source;
   source.compute = compute_;
   size_t index = 0;

@@ -14,7 +14,8 @@ namespace padless {
 
 class WeightBinder {
  public:
-  WeightBinder(Engine& engine, const WeightSource& source, ComputeType compute, std::function<Status()> progress)
+  WeightBinder(Engine& engine, const WeightSource& source, ComputeType compute,
+               std::function<Status()> progress)
       : engine_(engine), source_(source), compute_(compute), progress_(std::move(progress)) {}
 
   /** An embedding table [rows, cols] in the file's dtype. */

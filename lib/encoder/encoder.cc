@@ -64,9 +64,9 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
     const std::string prefix = "layers." + std::to_string(i) + ".";
     const std::string attention = prefix + "attention.";
     Layer& layer = layers_.emplace_back();
-    PADLESS_RETURN_IF_ERROR(assign(
-        layer.qkv, binder.linear({attention + "query", attention + "key", attention + "value"}, hidden,
-                                 {query, key, key})));
+    PADLESS_RETURN_IF_ERROR(
+        assign(layer.qkv, binder.linear({attention + "query", attention + "key", attention + "value"}, hidden,
+                                        {query, key, key})));
     PADLESS_RETURN_IF_ERROR(assign(layer.output, binder.linear({attention + "output"}, query, {hidden})));
     PADLESS_RETURN_IF_ERROR(norm(attention + "norm", layer.attention_gamma, layer.attention_beta));
     PADLESS_RETURN_IF_ERROR(
@@ -90,7 +90,8 @@ size_t Encoder::weight_bytes() const {
   add(embedding_beta_);
   for (const Layer& layer : layers_) {
     for (const auto* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) add(*product);
-    for (const auto* vector : {&layer.attention_gamma, &layer.attention_beta, &layer.mlp_gamma, &layer.mlp_beta}) {
+    for (const auto* vector :
+         {&layer.attention_gamma, &layer.attention_beta, &layer.mlp_gamma, &layer.mlp_beta}) {
       add(*vector);
     }
   }
@@ -120,10 +121,10 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
   PADLESS_CHECK(static_cast<int64_t>(batch.positions.size()) == tokens, Code::kInvalidArgument, "positions",
                 "positions holds ", batch.positions.size(), " values for ", tokens, " tokens");
   if (int64_t bad = first_outside(batch.ids, spec_.vocab_size); bad >= 0) {
-    return Status(Code::kInvalidArgument,
-                  concat("ids[", bad, "] is ", batch.ids[bad], "; the vocabulary has ids 0 to ",
-                         spec_.vocab_size - 1),
-                  "ids");
+    return Status(
+        Code::kInvalidArgument,
+        concat("ids[", bad, "] is ", batch.ids[bad], "; the vocabulary has ids 0 to ", spec_.vocab_size - 1),
+        "ids");
   }
   const int64_t lowest = spec_.positions.pad_id >= 0 ? -1 : 0;
   if (int64_t bad = first_outside(batch.positions, spec_.max_length(), lowest); bad >= 0) {
@@ -134,7 +135,8 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
   }
   if (!batch.token_types.empty()) {
     PADLESS_CHECK(static_cast<int64_t>(batch.token_types.size()) == tokens, Code::kInvalidArgument,
-                  "tokenTypes", "tokenTypes holds ", batch.token_types.size(), " values for ", tokens, " tokens");
+                  "tokenTypes", "tokenTypes holds ", batch.token_types.size(), " values for ", tokens,
+                  " tokens");
     const int64_t types = spec_.token_types > 0 ? spec_.token_types : 1;
     if (int64_t bad = first_outside(batch.token_types, types); bad >= 0) {
       return Status(Code::kInvalidArgument,
@@ -170,9 +172,8 @@ std::vector<int32_t> Encoder::effective_positions(const PackedBatch& batch) cons
     const auto last = batch.ids.begin() + batch.cu_seqlens[b + 1];
     if (std::find(first, last, spec_.positions.pad_id) == last) continue;
     int32_t counted = 0;
-    std::transform(first, last, positions.begin() + batch.cu_seqlens[b], [&](int32_t id) {
-      return id == spec_.positions.pad_id ? -1 : counted++;
-    });
+    std::transform(first, last, positions.begin() + batch.cu_seqlens[b],
+                   [&](int32_t id) { return id == spec_.positions.pad_id ? -1 : counted++; });
   }
   return positions;
 }

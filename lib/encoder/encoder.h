@@ -22,10 +22,10 @@ struct ForwardRequest {
   bool last_hidden_state = false;
   bool pooler_output = false;
   bool sentence_embedding = false;
-  std::vector<PoolMode> pooling;   // instead of the spec's, and without its head; empty: the spec's
-  std::span<const int32_t> skip;   // [B] leading tokens that pooling leaves out, or empty
-  int64_t dimensions = 0;          // keep the first columns of the sentence embedding; 0: all
-  bool normalize = false;          // L2, after the truncation
+  std::vector<PoolMode> pooling;  // instead of the spec's, and without its head; empty: the spec's
+  std::span<const int32_t> skip;  // [B] leading tokens that pooling leaves out, or empty
+  int64_t dimensions = 0;         // keep the first columns of the sentence embedding; 0: all
+  bool normalize = false;         // L2, after the truncation
 };
 
 /** Host memory of the caller; a null pointer where nothing was asked for. */
@@ -51,11 +51,12 @@ class Encoder {
   Engine& engine() const { return *engine_; }
   size_t weight_bytes() const;
 
-  /** Ids within the vocabulary, positions within the table, types within theirs, the request's options sane. */
+  /** Ids within the vocabulary, positions within the table, types within theirs, the request's options sane.
+   */
   Status check(const PackedBatch& batch, const ForwardRequest& request) const;
   /**
-   * The positions that the model's own tokenizer side would count: the given ones, but for sequences that hold
-   * the pad id of a model that skips it (transformers' create_position_ids_from_input_ids).
+   * The positions that the model's own tokenizer side would count: the given ones, but for sequences that
+   * hold the pad id of a model that skips it (transformers' create_position_ids_from_input_ids).
    */
   std::vector<int32_t> effective_positions(const PackedBatch& batch) const;
   /** Columns of a sentence embedding. */

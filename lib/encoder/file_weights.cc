@@ -7,15 +7,16 @@ namespace padless {
 Status FileWeights::add(const std::string& name, std::shared_ptr<const SafetensorsFile> file,
                         const std::string& label) {
   const SafetensorsEntry* entry = file->find(label);
-  PADLESS_CHECK(entry != nullptr, Code::kBadWeights, label, file->path(), " has no tensor ", quoted_name(label));
+  PADLESS_CHECK(entry != nullptr, Code::kBadWeights, label, file->path(), " has no tensor ",
+                quoted_name(label));
   locations_[name] = {std::move(file), entry};
   return Status::ok();
 }
 
 Result<HostTensor> FileWeights::tensor(const std::string& name) const {
   const auto found = locations_.find(name);
-  PADLESS_CHECK(found != locations_.end(), Code::kBadWeights, name, "the checkpoint has no tensor for \"", name,
-                "\"; it does not hold this kind of model, or not all of it");
+  PADLESS_CHECK(found != locations_.end(), Code::kBadWeights, name, "the checkpoint has no tensor for \"",
+                name, "\"; it does not hold this kind of model, or not all of it");
   const auto& [file, entry] = found->second;
   Result<HostTensor> tensor = file->tensor(*entry);
   if (!tensor.is_ok()) return tensor;

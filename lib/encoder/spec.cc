@@ -27,10 +27,11 @@ Status validate(const EncoderSpec& spec) {
   PADLESS_RETURN_IF_ERROR(positive(spec.attention.heads, "heads"));
   PADLESS_RETURN_IF_ERROR(positive(spec.attention.kv_heads, "kvHeads"));
   PADLESS_RETURN_IF_ERROR(positive(spec.attention.head_dim, "headDim"));
-  PADLESS_CHECK(spec.num_layers >= 0 && spec.num_layers <= kMostLayers, Code::kBadConfig, "layers", "layers is ",
-                spec.num_layers, "; at most ", kMostLayers, " are accepted");
+  PADLESS_CHECK(spec.num_layers >= 0 && spec.num_layers <= kMostLayers, Code::kBadConfig, "layers",
+                "layers is ", spec.num_layers, "; at most ", kMostLayers, " are accepted");
   PADLESS_CHECK(spec.attention.heads % spec.attention.kv_heads == 0, Code::kBadConfig, "kvHeads",
-                spec.attention.heads, " heads cannot share ", spec.attention.kv_heads, " key/value heads evenly");
+                spec.attention.heads, " heads cannot share ", spec.attention.kv_heads,
+                " key/value heads evenly");
   PADLESS_CHECK(std::isfinite(spec.attention_scale) && spec.attention_scale > 0, Code::kBadConfig,
                 "attentionScale", "attentionScale must be a positive number");
   PADLESS_CHECK(std::isfinite(spec.norm.eps) && spec.norm.eps >= 0, Code::kBadConfig, "eps",

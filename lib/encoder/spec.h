@@ -1,4 +1,5 @@
-// What an encoder computes, as data. TypeScript derives it from config.json; native code never sees a model's name.
+// What an encoder computes, as data. TypeScript derives it from config.json; native code never sees a model's
+// name.
 #pragma once
 
 #include <cstdint>
@@ -46,9 +47,9 @@ struct EncoderSpec {
   PositionSpec positions;
   int64_t token_types = 0;  // rows of the token-type table; 0: none
   NormSpec norm;
-  bool pooler = false;              // dense + tanh on the first token of a sequence
-  std::vector<PoolMode> pooling;    // concatenated; empty: no sentence embedding
-  std::vector<HeadStep> head;       // what follows the pooling
+  bool pooler = false;            // dense + tanh on the first token of a sequence
+  std::vector<PoolMode> pooling;  // concatenated; empty: no sentence embedding
+  std::vector<HeadStep> head;     // what follows the pooling
   ComputeType compute = ComputeType::kF32;
 
   /** The longest sequence the position table has rows for; INT32_MAX where there is no table. */

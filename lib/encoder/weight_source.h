@@ -12,7 +12,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   virtual bool has(const std::string& name) const = 0;
-  /** E_BAD_WEIGHTS naming the checkpoint's own tensor if it is missing, not finite, or of an unusable dtype. */
+  /** E_BAD_WEIGHTS naming the checkpoint's own tensor if it is missing, not finite, or of an unusable dtype.
+   */
   virtual Result<HostTensor> tensor(const std::string& name) const = 0;
   /** The tensor has been packed: its pages may leave memory. */
   virtual void release(const std::string& name) const = 0;

@@ -29,9 +29,9 @@ class Buffer {
 
 /** Which keys a query sees, by position within its own sequence. */
 struct AttentionSpan {
-  bool causal = false;       // key <= query
-  int64_t window_left = -1;  // query - key <= window_left; -1: unlimited
-  int64_t window_right = -1; // key - query <= window_right; -1: unlimited
+  bool causal = false;        // key <= query
+  int64_t window_left = -1;   // query - key <= window_left; -1: unlimited
+  int64_t window_right = -1;  // key - query <= window_right; -1: unlimited
 };
 
 /** Shape of an attention: what a plan depends on, besides the lengths. */
@@ -41,7 +41,8 @@ struct AttentionShape {
   int64_t head_dim = 0;
 };
 
-/** A batch made ready for a device: its arrays where kernels read them, and the attention plan of all layers. */
+/** A batch made ready for a device: its arrays where kernels read them, and the attention plan of all layers.
+ */
 class PreparedBatch {
  public:
   virtual ~PreparedBatch() = default;
@@ -57,17 +58,17 @@ struct EmbedArgs {
   const DeviceTensor* beta = nullptr;        // f32 [H], or null
   NormKind norm = NormKind::kLayer;
   float eps = 1e-12f;
-  Matrix out;                                // [T, H]
+  Matrix out;  // [T, H]
 };
 
 struct AttentionArgs {
   AttentionShape shape;
-  Matrix q;               // [T, heads * head_dim]
-  Matrix k;               // [T, kv_heads * head_dim]
-  Matrix v;               // [T, kv_heads * head_dim]
-  Matrix out;             // [T, heads * head_dim]
-  Matrix lse;             // f32 [heads, T], natural log of the softmax denominator; data == nullptr: not wanted
-  float scale = 0;        // of q k^T, 1 / sqrt(head_dim) unless the model says otherwise
+  Matrix q;         // [T, heads * head_dim]
+  Matrix k;         // [T, kv_heads * head_dim]
+  Matrix v;         // [T, kv_heads * head_dim]
+  Matrix out;       // [T, heads * head_dim]
+  Matrix lse;       // f32 [heads, T], natural log of the softmax denominator; data == nullptr: not wanted
+  float scale = 0;  // of q k^T, 1 / sqrt(head_dim) unless the model says otherwise
   AttentionSpan span;
 };
 
@@ -75,9 +76,9 @@ enum class PoolMode { kCls, kMean, kMax, kLastToken, kWeightedMean, kMeanSqrtLen
 
 struct PoolArgs {
   PoolMode mode = PoolMode::kMean;
-  Matrix in;                        // [T, H]
-  Matrix out;                       // f32 [B, H]
-  std::span<const int32_t> skip;    // [B] leading tokens of a sequence that do not count (the prompt); or empty
+  Matrix in;                      // [T, H]
+  Matrix out;                     // f32 [B, H]
+  std::span<const int32_t> skip;  // [B] leading tokens of a sequence that do not count (the prompt); or empty
 };
 
 struct DeviceInfo {
@@ -101,10 +102,12 @@ class Engine {
   virtual size_t allocated_bytes() const = 0;
   virtual Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) = 0;
   virtual Status copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) = 0;
-  /** On the stream's thread: returns when the device has done all work so far, for host code that reads results. */
+  /** On the stream's thread: returns when the device has done all work so far, for host code that reads
+   * results. */
   virtual Status wait(Stream&) { return Status::ok(); }
 
-  /** What [T, ...] activations are stored in when the products compute in `compute`; E_UNSUPPORTED if they cannot. */
+  /** What [T, ...] activations are stored in when the products compute in `compute`; E_UNSUPPORTED if they
+   * cannot. */
   virtual Result<DType> activation_dtype(ComputeType compute) const = 0;
   virtual Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) = 0;
   /** A copy in the device's memory as `dtype`: embedding tables keep their file's, norms are f32. */

@@ -2,7 +2,14 @@
 import { Encoder } from '../../ts/encoder';
 import { PackedBatch } from '../../ts/packed';
 import { modelTypes } from '../../ts/models/families';
-import { goldenNames, multiplyProbe, pickRows, readGolden, relativeError, type Golden } from '../support/goldens';
+import {
+  goldenNames,
+  multiplyProbe,
+  pickRows,
+  readGolden,
+  relativeError,
+  type Golden,
+} from '../support/goldens';
 import { testDevices } from '../support/devices';
 
 const tolerance = 1e-5;
@@ -38,7 +45,10 @@ function worstError(golden: Golden, index: number, outputs: SequenceOutputs, wid
   const expected = (name: string) => golden.expected.get(`${index}.${name}`)!.data;
   const probe = golden.expected.get('probe.last_hidden_state')!.data;
   return Math.max(
-    relativeError(pickRows(outputs.hidden, width, golden.sequences[index]!.rows), expected('last_hidden_state')),
+    relativeError(
+      pickRows(outputs.hidden, width, golden.sequences[index]!.rows),
+      expected('last_hidden_state'),
+    ),
     relativeError(multiplyProbe(outputs.hidden, width, probe), expected('last_hidden_state.probed')),
     outputs.pooled ? relativeError(outputs.pooled, expected('pooler_output')) : 0,
   );
@@ -56,24 +66,27 @@ function shuffled<T>(values: readonly T[], seed: number): T[] {
 }
 
 describe.each(testDevices())('on $label', ({ request, label }) => {
-  test.each(goldenNames(modelTypes))('%s agrees with transformers in float64, alone and in batches', async (name) => {
-    const golden = readGolden(name);
-    using encoder = await Encoder.load(golden.checkpoint, { device: request });
-    const width = encoder.spec.hiddenSize;
-    const alone = await Promise.all(golden.sequences.map((_, index) => run(encoder, golden, [index])));
-    const errors = alone.map(([outputs], index) => ({
-      sequence: golden.sequences[index]!.name,
-      error: worstError(golden, index, outputs!, width),
-    }));
-    expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
-    for (const indices of Object.values(golden.batches)) {
-      const together = await run(encoder, golden, indices);
-      together.forEach((outputs, i) => {
-        // The same bits, so the same error as alone.
-        expect(outputs).toEqual(alone[indices[i]!]![0]);
-      });
-    }
-  });
+  test.each(goldenNames(modelTypes))(
+    '%s agrees with transformers in float64, alone and in batches',
+    async (name) => {
+      const golden = readGolden(name);
+      using encoder = await Encoder.load(golden.checkpoint, { device: request });
+      const width = encoder.spec.hiddenSize;
+      const alone = await Promise.all(golden.sequences.map((_, index) => run(encoder, golden, [index])));
+      const errors = alone.map(([outputs], index) => ({
+        sequence: golden.sequences[index]!.name,
+        error: worstError(golden, index, outputs!, width),
+      }));
+      expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
+      for (const indices of Object.values(golden.batches)) {
+        const together = await run(encoder, golden, indices);
+        together.forEach((outputs, i) => {
+          // The same bits, so the same error as alone.
+          expect(outputs).toEqual(alone[indices[i]!]![0]);
+        });
+      }
+    },
+  );
 
   test('a permutation of the sequences permutes the result, bit for bit', async () => {
     const golden = readGolden('bert');
@@ -82,14 +95,22 @@ describe.each(testDevices())('on $label', ({ request, label }) => {
     const reference = await run(encoder, golden, order);
     const seed = Date.now() % 2 ** 31;
     const permutation = shuffled([...order.keys()], seed);
-    const permuted = await run(encoder, golden, permutation.map((i) => order[i]!));
-    permutation.forEach((from, to) => expect({ seed, to, outputs: permuted[to] }).toEqual({ seed, to, outputs: reference[from] }));
+    const permuted = await run(
+      encoder,
+      golden,
+      permutation.map((i) => order[i]!),
+    );
+    permutation.forEach((from, to) =>
+      expect({ seed, to, outputs: permuted[to] }).toEqual({ seed, to, outputs: reference[from] }),
+    );
   });
 
   test('an empty batch and empty sequences are legal', async () => {
     const golden = readGolden('bert');
     using encoder = await Encoder.load(golden.checkpoint, { device: request });
-    const none = await encoder.run(PackedBatch.fromSequences([]), { outputs: ['lastHiddenState', 'poolerOutput'] });
+    const none = await encoder.run(PackedBatch.fromSequences([]), {
+      outputs: ['lastHiddenState', 'poolerOutput'],
+    });
     expect([none.lastHiddenState!.length, none.poolerOutput!.length]).toEqual([0, 0]);
 
     const ids = golden.sequences[4]!.ids;
@@ -101,7 +122,9 @@ describe.each(testDevices())('on $label', ({ request, label }) => {
     expect(mixed.lastHiddenState).toEqual(outputs!.hidden);
     const width = encoder.spec.hiddenSize;
     for (const empty of [0, 2, 3]) {
-      expect(mixed.sentenceEmbedding!.slice(empty * width, (empty + 1) * width)).toEqual(new Float32Array(width));
+      expect(mixed.sentenceEmbedding!.slice(empty * width, (empty + 1) * width)).toEqual(
+        new Float32Array(width),
+      );
     }
   });
 

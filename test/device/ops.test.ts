@@ -27,7 +27,11 @@ describe.each(testDevices())('on $label', ({ request }) => {
   const target = device(request);
   const tensor = (data: Float32Array, shape: number[]) => Tensor.from(data, shape, { device: target });
 
-  async function expectClose(result: Tensor, shape: readonly number[], expected: reference.Numbers): Promise<void> {
+  async function expectClose(
+    result: Tensor,
+    shape: readonly number[],
+    expected: reference.Numbers,
+  ): Promise<void> {
     expect(result.shape).toEqual(shape);
     expect(reference.relativeError((await result.read()) as Float32Array, expected)).toBeLessThan(tolerance);
   }
@@ -43,13 +47,20 @@ describe.each(testDevices())('on $label', ({ request }) => {
     ])('[%i, %i] to %i columns', async (rows, inputs, outputs) => {
       const [x, w, b] = [normals(rows * inputs), normals(outputs * inputs), normals(outputs)];
       const expected = reference.linear(x, w, [rows, inputs, outputs], { bias: b });
-      using y = linear(tensor(x, [rows, inputs]), tensor(w, [outputs, inputs]), { bias: tensor(b, [outputs]) });
+      using y = linear(tensor(x, [rows, inputs]), tensor(w, [outputs, inputs]), {
+        bias: tensor(b, [outputs]),
+      });
       await expectClose(y, [rows, outputs], expected);
     });
 
     test.each(Object.keys(reference.activations))('activation %s, then the residual', async (activation) => {
       const [rows, inputs, outputs] = [9, 24, 31] as const;
-      const [x, w, b, r] = [normals(rows * inputs), normals(outputs * inputs), normals(outputs), normals(rows * outputs)];
+      const [x, w, b, r] = [
+        normals(rows * inputs),
+        normals(outputs * inputs),
+        normals(outputs),
+        normals(rows * outputs),
+      ];
       const expected = reference.linear(x, w, [rows, inputs, outputs], { bias: b, activation, residual: r });
       using weight = LinearWeight.pack(tensor(w, [outputs, inputs]), { bias: tensor(b, [outputs]) });
       using y = linear(tensor(x, [3, 3, inputs]), weight, {
@@ -67,14 +78,36 @@ describe.each(testDevices())('on $label', ({ request }) => {
       [33, 96],
       [4, 1023],
     ])('[%i, %i], with and without residual', async (rows, cols) => {
-      const [x, gamma, beta, residual] = [normals(rows * cols), normals(cols), normals(cols), normals(rows * cols)];
-      const [input, g, b, r] = [tensor(x, [rows, cols]), tensor(gamma, [cols]), tensor(beta, [cols]), tensor(residual, [rows, cols])];
+      const [x, gamma, beta, residual] = [
+        normals(rows * cols),
+        normals(cols),
+        normals(cols),
+        normals(rows * cols),
+      ];
+      const [input, g, b, r] = [
+        tensor(x, [rows, cols]),
+        tensor(gamma, [cols]),
+        tensor(beta, [cols]),
+        tensor(residual, [rows, cols]),
+      ];
       const eps = 1e-3;
       const shape = [rows, cols];
-      await expectClose(layerNorm(input, { gamma: g, beta: b, eps }), shape, reference.layerNorm(x, gamma, beta, eps));
-      await expectClose(layerNorm(input, { gamma: g, eps, residual: r }), shape, reference.layerNorm(x, gamma, undefined, eps, residual));
+      await expectClose(
+        layerNorm(input, { gamma: g, beta: b, eps }),
+        shape,
+        reference.layerNorm(x, gamma, beta, eps),
+      );
+      await expectClose(
+        layerNorm(input, { gamma: g, eps, residual: r }),
+        shape,
+        reference.layerNorm(x, gamma, undefined, eps, residual),
+      );
       await expectClose(rmsNorm(input, { gamma: g, eps }), shape, reference.rmsNorm(x, gamma, eps));
-      await expectClose(rmsNorm(input, { gamma: g, eps, residual: r }), shape, reference.rmsNorm(x, gamma, eps, residual));
+      await expectClose(
+        rmsNorm(input, { gamma: g, eps, residual: r }),
+        shape,
+        reference.rmsNorm(x, gamma, eps, residual),
+      );
       await expectClose(l2Normalize(input), shape, reference.l2Normalize(x, cols));
     });
 
@@ -91,10 +124,20 @@ describe.each(testDevices())('on $label', ({ request }) => {
       'a window open on the left': [{ right: 0 }, (i: number, j: number) => j <= i],
     } as const;
 
-    async function compare(lengths: number[], heads: number, kvHeads: number, headDim: number, span: keyof typeof spans) {
+    async function compare(
+      lengths: number[],
+      heads: number,
+      kvHeads: number,
+      headDim: number,
+      span: keyof typeof spans,
+    ) {
       const batch = batchOf(lengths);
       const T = batch.tokens;
-      const [q, k, v] = [normals(T * heads * headDim), normals(T * kvHeads * headDim), normals(T * kvHeads * headDim)];
+      const [q, k, v] = [
+        normals(T * heads * headDim),
+        normals(T * kvHeads * headDim),
+        normals(T * kvHeads * headDim),
+      ];
       const [option, sees] = spans[span];
       const expected = reference.attention(q, k, v, batch, { heads, kvHeads, headDim, sees });
       const { out, lse } = attention(
@@ -109,12 +152,16 @@ describe.each(testDevices())('on $label', ({ request }) => {
     }
 
     test.each(Object.entries(batches))('%s', (_, lengths) => compare(lengths, 3, 3, 32, 'full'));
-    test.each(Object.keys(spans) as (keyof typeof spans)[])('span %s', (span) => compare([1, 40, 17], 2, 2, 16, span));
+    test.each(Object.keys(spans) as (keyof typeof spans)[])('span %s', (span) =>
+      compare([1, 40, 17], 2, 2, 16, span),
+    );
     test.each([
       [4, 2, 24],
       [6, 1, 64],
       [1, 1, 8],
-    ])('%i heads over %i key heads of %i', (heads, kvHeads, headDim) => compare([19, 33], heads, kvHeads, headDim, 'full'));
+    ])('%i heads over %i key heads of %i', (heads, kvHeads, headDim) =>
+      compare([19, 33], heads, kvHeads, headDim, 'full'),
+    );
 
     test('a sequence has the same bits alone and in a batch', async () => {
       const [heads, headDim, lengths] = [2, 32, [29, 64, 5]] as const;
@@ -122,13 +169,22 @@ describe.each(testDevices())('on $label', ({ request }) => {
       const width = heads * headDim;
       const data = Array.from({ length: 3 }, () => normals(batch.tokens * width));
       const run = async (rows: Float32Array[], of: PackedBatch) => {
-        const [q, k, v] = rows.map((part) => tensor(part, [of.tokens, heads, headDim])) as [Tensor<'f32'>, Tensor<'f32'>, Tensor<'f32'>];
+        const [q, k, v] = rows.map((part) => tensor(part, [of.tokens, heads, headDim])) as [
+          Tensor<'f32'>,
+          Tensor<'f32'>,
+          Tensor<'f32'>,
+        ];
         return attention(q, k, v, of).read();
       };
       const together = batch.split(await run(data, batch), width);
       const parts = data.map((part) => batch.split(part, width));
       for (let b = 0; b < lengths.length; b++) {
-        expect(await run(parts.map((part) => part[b]!), batchOf([lengths[b]!]))).toEqual(together[b]);
+        expect(
+          await run(
+            parts.map((part) => part[b]!),
+            batchOf([lengths[b]!]),
+          ),
+        ).toEqual(together[b]);
       }
     });
   });
@@ -140,7 +196,11 @@ describe.each(testDevices())('on $label', ({ request }) => {
         const batch = batchOf(lengths);
         const x = normals(batch.tokens * 33);
         const input = tensor(x, [batch.tokens, 33]);
-        await expectClose(pool(input, batch, { mode }), [lengths.length, 33], reference.pool(x, 33, batch, mode));
+        await expectClose(
+          pool(input, batch, { mode }),
+          [lengths.length, 33],
+          reference.pool(x, 33, batch, mode),
+        );
       }
     });
 
@@ -168,7 +228,9 @@ describe.each(testDevices())('on $label', ({ request }) => {
       expect(await pack(padded, mask).read()).toEqual(await packed.read());
       const restored = unpack(packed, batch, L);
       expect(restored.shape).toEqual([B, L, H]);
-      expect([...(await restored.read())]).toEqual([...x].map((value, i) => (mask[Math.floor(i / H)] ? value : 0)));
+      expect([...(await restored.read())]).toEqual(
+        [...x].map((value, i) => (mask[Math.floor(i / H)] ? value : 0)),
+      );
     });
   });
 });

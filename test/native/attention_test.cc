@@ -11,7 +11,7 @@
 namespace padless::test {
 namespace {
 
-const std::vector<int32_t> kLengths = {0,  1,   2,   15,  16,  17,  31,  63,  64,  65, 127,
+const std::vector<int32_t> kLengths = {0,   1,   2,   15,  16,  17,  31,  63,  64, 65, 127,
                                        128, 129, 255, 256, 257, 511, 512, 513, 12, 33};
 
 struct Case {
@@ -134,7 +134,8 @@ Reference reference(const Case& test, const Input& input) {
         double largest = 0;
         for (int64_t j = 0; j < length; ++j) {
           if (scores[j] == 0) continue;
-          const float* v = &input.qkv[(begin + j) * input.stride + (heads + test.shape.kv_heads + kv_head) * dim];
+          const float* v =
+              &input.qkv[(begin + j) * input.stride + (heads + test.shape.kv_heads + kv_head) * dim];
           for (int64_t d = 0; d < dim; ++d) {
             out[d] += scores[j] / sum * v[d];
             largest = std::max(largest, std::abs(double{v[d]}));
@@ -156,8 +157,8 @@ void compare(const std::string& what, const Case& test, const Reference& expecte
       const double value = got.out[t * (cols + kOtherCols) + c];
       const double bound = expected.bound[t * test.shape.heads + c / test.shape.head_dim];
       check(std::abs(value - expected.out[t * cols + c]) <= bound,
-            concat(what, ": out[", t, ", ", c, "] is ", value, ", expected ", expected.out[t * cols + c], " +- ",
-                   bound));
+            concat(what, ": out[", t, ", ", c, "] is ", value, ", expected ", expected.out[t * cols + c],
+                   " +- ", bound));
     }
     for (int64_t head = 0; head < test.shape.heads; ++head) {
       const double value = got.lse[head * tokens + t];
@@ -243,7 +244,8 @@ void test_repeats() {
   for (const CpuContext& context : contexts(3)) {
     const Output first = run(context, test, input);
     for (int i = 0; i < 100; ++i) {
-      check(same_bits(first.out, run(context, test, input).out), concat("repeat ", i, " on ", isa_name(context.isa)));
+      check(same_bits(first.out, run(context, test, input).out),
+            concat("repeat ", i, " on ", isa_name(context.isa)));
     }
   }
 }
@@ -273,7 +275,8 @@ void test_nan_neighbour() {
 /** Every query of every head belongs to exactly one task. */
 void test_plan() {
   for (int threads : {1, 2, 3, 64}) {
-    for (const AttentionShape& shape : {AttentionShape{12, 12, 32}, AttentionShape{8, 2, 64}, AttentionShape{1, 1, 256}}) {
+    for (const AttentionShape& shape :
+         {AttentionShape{12, 12, 32}, AttentionShape{8, 2, 64}, AttentionShape{1, 1, 256}}) {
       std::vector<int32_t> lengths = kLengths;
       lengths.push_back(5000);
       const std::vector<int32_t> cu_seqlens = prefix_sums(lengths);
@@ -317,7 +320,8 @@ void test_refusals() {
   const auto refused = [&](const std::string& field, const auto& spoil) {
     AttentionArgs args = make_args(test, input, output);
     spoil(args);
-    check_status(attention_cpu(context, plan, batch, args), Code::kInvalidArgument, field, concat("bad ", field));
+    check_status(attention_cpu(context, plan, batch, args), Code::kInvalidArgument, field,
+                 concat("bad ", field));
     check(output.out[0] == kCanary, concat("bad ", field, " wrote its output"));
   };
   refused("heads", [](AttentionArgs& args) { args.shape.heads = 0; });

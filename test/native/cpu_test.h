@@ -24,8 +24,8 @@ inline void check(bool condition, const std::string& what) {
 
 inline void check_status(const Status& status, Code code, const std::string& field, const std::string& what) {
   check(status.code() == code && status.field() == field,
-        concat(what, ": got ", code_name(status.code()), " about \"", status.field(), "\" (", status.message(),
-               "), expected ", code_name(code), " about \"", field, "\""));
+        concat(what, ": got ", code_name(status.code()), " about \"", status.field(), "\" (",
+               status.message(), "), expected ", code_name(code), " about \"", field, "\""));
 }
 
 /** The first argument, or a fresh one: printed by finish() if anything fails. */
@@ -42,7 +42,9 @@ inline int finish() {
 }
 
 /** One generator a case, so that a case does not depend on those before it. */
-inline std::mt19937_64 generator(uint64_t salt) { return std::mt19937_64(test_seed * 0x9e3779b97f4a7c15ull + salt); }
+inline std::mt19937_64 generator(uint64_t salt) {
+  return std::mt19937_64(test_seed * 0x9e3779b97f4a7c15ull + salt);
+}
 
 inline std::vector<float> normal_values(int64_t count, uint64_t salt, float deviation = 1.f) {
   std::mt19937_64 random = generator(salt);

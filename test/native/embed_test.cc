@@ -156,7 +156,8 @@ void test_large_mean() {
     args.out = matrix_of(out, 1, cols);
     check_status(embed_cpu(context, {ids, {}, {}, cu_seqlens}, args), Code::kOk, "", "large mean");
     for (int64_t i = 0; i < cols; ++i) {
-      check(std::abs(out[i] - (rows[i] - mean) / std::sqrt(variance)) < 2e-3, "the norm cancels at a large mean");
+      check(std::abs(out[i] - (rows[i] - mean) / std::sqrt(variance)) < 2e-3,
+            "the norm cancels at a large mean");
     }
   }
 }
@@ -209,7 +210,8 @@ void test_refusals() {
   };
   refused("ids", "ids[7] is 50", [](Batch& batch, EmbedArgs&) { batch.ids[7] = kVocab; });
   refused("ids", "ids[0] is -1", [](Batch& batch, EmbedArgs&) { batch.ids[0] = -1; });
-  refused("positions", "positions[8] is 40", [](Batch& batch, EmbedArgs&) { batch.positions[8] = kPositions; });
+  refused("positions", "positions[8] is 40",
+          [](Batch& batch, EmbedArgs&) { batch.positions[8] = kPositions; });
   refused("positions", "row 40 with", [](Batch&, EmbedArgs& args) { args.position_offset = kPositions; });
   refused("tokenTypes", "tokenTypes[2] is 3", [](Batch& batch, EmbedArgs&) { batch.types[2] = kTypes; });
   refused("word", "word", [](Batch&, EmbedArgs& args) { args.word = nullptr; });

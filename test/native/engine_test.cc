@@ -66,8 +66,10 @@ void test_upload() {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     const HostTensor host = {values.data(), DType::kF32, {2, 3}};
     const auto tensor = engine->upload(host, dtype).take();
-    check(tensor->view().rows == 2 && tensor->view().cols == 3 && tensor->view().dtype == dtype, "upload's shape");
-    check(engine->allocated_bytes() == tensor->bytes() && tensor->bytes() == 6 * dtype_size(dtype), "upload's bytes");
+    check(tensor->view().rows == 2 && tensor->view().cols == 3 && tensor->view().dtype == dtype,
+          "upload's shape");
+    check(engine->allocated_bytes() == tensor->bytes() && tensor->bytes() == 6 * dtype_size(dtype),
+          "upload's bytes");
     // Back to f32: what the 16-bit types keep, they keep exactly.
     const HostTensor packed = {tensor->view().data, dtype, {6}};
     const auto back = engine->upload(packed, DType::kF32).take();
@@ -76,16 +78,19 @@ void test_upload() {
       const float wanted = dtype == DType::kF32   ? values[i]
                            : dtype == DType::kF16 ? f16_to_float(float_to_f16(values[i]))
                                                   : bf16_to_float(float_to_bf16(values[i]));
-      check(back->view().row<float>(0)[i] == wanted, concat("upload to ", dtype_name(dtype), " of ", values[i]));
+      check(back->view().row<float>(0)[i] == wanted,
+            concat("upload to ", dtype_name(dtype), " of ", values[i]));
     }
   }
   check(engine->allocated_bytes() == 0, "tensors are still counted");
   const HostTensor integers = {values.data(), DType::kI32, {6}};
-  check_status(engine->upload(integers, DType::kF32).status(), Code::kUnsupported, "dtype", "upload of integers");
+  check_status(engine->upload(integers, DType::kF32).status(), Code::kUnsupported, "dtype",
+               "upload of integers");
   const HostTensor cube = {values.data(), DType::kF32, {1, 2, 3}};
   check_status(engine->upload(cube, DType::kF32).status(), Code::kUnsupported, "shape", "upload of rank 3");
   const HostTensor nothing = {nullptr, DType::kF32, {6}};
-  check_status(engine->upload(nothing, DType::kF32).status(), Code::kInvalidArgument, "data", "upload of null");
+  check_status(engine->upload(nothing, DType::kF32).status(), Code::kInvalidArgument, "data",
+               "upload of null");
 }
 
 void test_weights() {
@@ -115,7 +120,8 @@ void test_copies_in_order() {
   stream->enqueue([&] { ++*static_cast<int*>(buffer->data()); });
   check(engine->copy_to_host(*stream, &host, buffer->data(), sizeof host).is_ok(), "copy_to_host");
   check(host == 2, "a copy overtook a task");
-  check_status(engine->copy_to_host(*stream, nullptr, buffer->data(), 4), Code::kInvalidArgument, "data", "null copy");
+  check_status(engine->copy_to_host(*stream, nullptr, buffer->data(), 4), Code::kInvalidArgument, "data",
+               "null copy");
   check(engine->copy_to_host(*stream, nullptr, nullptr, 0).is_ok(), "a copy of nothing");
 }
 
@@ -133,9 +139,12 @@ void test_prepare() {
   check_status(status({}, shape), Code::kOk, "", "prepare nothing");
   const std::span<const int32_t> two(ids.data(), 2);
   check_status(status({two, positions, {}, cu_seqlens}, shape), Code::kInvalidArgument, "ids", "short ids");
-  check_status(status({ids, two, {}, cu_seqlens}, shape), Code::kInvalidArgument, "positions", "short positions");
-  check_status(status({ids, positions, two, cu_seqlens}, shape), Code::kInvalidArgument, "tokenTypes", "short types");
-  check_status(status({ids, positions, {}, cu_seqlens}, {3, 2, 8}), Code::kInvalidArgument, "kvHeads", "3 by 2 heads");
+  check_status(status({ids, two, {}, cu_seqlens}, shape), Code::kInvalidArgument, "positions",
+               "short positions");
+  check_status(status({ids, positions, two, cu_seqlens}, shape), Code::kInvalidArgument, "tokenTypes",
+               "short types");
+  check_status(status({ids, positions, {}, cu_seqlens}, {3, 2, 8}), Code::kInvalidArgument, "kvHeads",
+               "3 by 2 heads");
 }
 
 /** Attention through the engine: the value of a lone token is its output, from a task and from outside. */
@@ -165,7 +174,8 @@ void test_ops_from_any_thread() {
     }
     check_status(status, Code::kOk, "", "attention");
     for (int t = 0; t < 2; ++t) {
-      for (int i = 0; i < 4; ++i) check(std::abs(out[t * 4 + i] - qkv[t * 12 + 8 + i]) < 1e-6, "a lone token's output");
+      for (int i = 0; i < 4; ++i)
+        check(std::abs(out[t * 4 + i] - qkv[t * 12 + 8 + i]) < 1e-6, "a lone token's output");
     }
   }
 }
@@ -187,8 +197,10 @@ void test_foreign_objects() {
   const auto engine = make_engine();
   const auto stream = engine->create_stream().take();
   ForeignStream foreign;
-  check_status(engine->copy_to_host(foreign, nullptr, nullptr, 0), Code::kInvalidArgument, "stream", "foreign stream");
-  check_status(engine->attention(*stream, ForeignBatch(), {}), Code::kInvalidArgument, "batch", "foreign batch");
+  check_status(engine->copy_to_host(foreign, nullptr, nullptr, 0), Code::kInvalidArgument, "stream",
+               "foreign stream");
+  check_status(engine->attention(*stream, ForeignBatch(), {}), Code::kInvalidArgument, "batch",
+               "foreign batch");
 }
 
 }  // namespace

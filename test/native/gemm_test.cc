@@ -4,8 +4,8 @@
 namespace padless::test {
 namespace {
 
-constexpr Activation kActivations[] = {Activation::kNone, Activation::kGeluErf, Activation::kGeluTanh,
-                                       Activation::kRelu, Activation::kSilu,    Activation::kTanh,
+constexpr Activation kActivations[] = {Activation::kNone,   Activation::kGeluErf, Activation::kGeluTanh,
+                                       Activation::kRelu,   Activation::kSilu,    Activation::kTanh,
                                        Activation::kSigmoid};
 
 std::string isa_and(const CpuContext& context, const LinearCase& shape) {
@@ -27,21 +27,26 @@ std::vector<LinearCase> cases() {
   }
   for (Activation activation : kActivations) {
     list.push_back({.rows = 19, .in_features = 64, .parts = {50, 50}, .glu = true, .activation = activation});
-    list.push_back({.rows = 19, .in_features = 64, .parts = {100}, .residual = true, .activation = activation});
+    list.push_back(
+        {.rows = 19, .in_features = 64, .parts = {100}, .residual = true, .activation = activation});
   }
   list.push_back({.rows = 40, .in_features = 200, .parts = {33, 70, 5}, .dtype = DType::kF16});
   list.push_back({.rows = 40, .in_features = 200, .parts = {33, 70, 5}, .dtype = DType::kBF16});
-  list.push_back({.rows = 17, .in_features = 1024, .parts = {64}});                    // rows that share cache sets
-  list.push_back({.rows = 100, .in_features = 5000, .parts = {52}, .residual = true});  // several blocks of steps
+  list.push_back({.rows = 17, .in_features = 1024, .parts = {64}});  // rows that share cache sets
+  list.push_back(
+      {.rows = 100, .in_features = 5000, .parts = {52}, .residual = true});  // several blocks of steps
   list.push_back({.rows = 5, .in_features = 64, .parts = {1, 1}, .glu = true, .bias = false});
   return list;
 }
 
 double tolerance(const LinearCase& shape) {
   switch (shape.compute) {
-    case ComputeType::kBF16: return 1e-2;
-    case ComputeType::kI8: return 3e-2;
-    default: return 2e-6;
+    case ComputeType::kBF16:
+      return 1e-2;
+    case ComputeType::kI8:
+      return 3e-2;
+    default:
+      return 2e-6;
   }
 }
 
@@ -66,10 +71,16 @@ void test_values(ComputeType compute) {
 
 /** Every row alone, every thread count and every cache size give the bits of the whole batch. */
 void test_bits(ComputeType compute) {
-  for (LinearCase shape : {LinearCase{.rows = 203, .in_features = 150, .parts = {130}, .residual = true,
-                                      .activation = Activation::kGeluErf},
-                           LinearCase{.rows = 203, .in_features = 129, .parts = {70, 70}, .glu = true,
-                                      .activation = Activation::kSilu}}) {
+  for (LinearCase shape : {LinearCase{.rows = 203,
+                          .in_features = 150,
+                          .parts = {130},
+                          .residual = true,
+                          .activation = Activation::kGeluErf},
+                           LinearCase{.rows = 203,
+                           .in_features = 129,
+                           .parts = {70, 70},
+                           .glu = true,
+                           .activation = Activation::kSilu}}) {
     shape.compute = compute;
     LinearData data(shape, 7);
     for (CpuContext context : kernel_contexts(1)) {
@@ -90,7 +101,8 @@ void test_bits(ComputeType compute) {
   }
 }
 
-/** Values that 8-bit codes stand for: q * scale, q whole; 127 steps to each side, or 255 from least to largest. */
+/** Values that 8-bit codes stand for: q * scale, q whole; 127 steps to each side, or 255 from least to
+ * largest. */
 Doubles through_codes(const std::vector<float>& values, int64_t columns, bool symmetric) {
   Doubles result(values.size());
   for (size_t begin = 0; begin < values.size(); begin += static_cast<size_t>(columns)) {
@@ -112,12 +124,13 @@ Doubles through_codes(const std::vector<float>& values, int64_t columns, bool sy
 void test_int8_is_exact() {
   LinearCase shape{.rows = 37, .in_features = 301, .parts = {90}, .compute = ComputeType::kI8};
   LinearData data(shape, 31);
-  std::fill_n(data.x.begin() + shape.in_features, shape.in_features, 0.f);         // a row of zeros
-  for (int64_t i = 0; i < shape.in_features; ++i) data.x[static_cast<size_t>(i)] = 3.f;  // and one without negatives
+  std::fill_n(data.x.begin() + shape.in_features, shape.in_features, 0.f);  // a row of zeros
+  for (int64_t i = 0; i < shape.in_features; ++i)
+    data.x[static_cast<size_t>(i)] = 3.f;  // and one without negatives
   const Doubles expected =
       linear_reference(through_codes(data.x, shape.in_features, false),
-                       through_codes(data.weights[0].values, shape.in_features, true), data.stacked_biases(shape),
-                       shape.rows, shape.stacked(), shape.in_features);
+                       through_codes(data.weights[0].values, shape.in_features, true),
+                       data.stacked_biases(shape), shape.rows, shape.stacked(), shape.in_features);
   std::vector<float> first;
   for (const CpuContext& context : kernel_contexts(1)) {
     const auto weight = pack_linear_cpu(context, data.source(shape)).value();
@@ -149,11 +162,14 @@ void test_bad_sources() {
   const CpuContext context = contexts(1)[0];
   const auto status = [&](LinearSource source) { return pack_linear_cpu(context, source).status(); };
   check_status(status({}), Code::kInvalidArgument, "parts", "no parts");
-  check_status(status({.parts = {{square, {}}, {narrow, {}}}}), Code::kInvalidArgument, "weight", "inputs differ");
+  check_status(status({.parts = {{square, {}}, {narrow, {}}}}), Code::kInvalidArgument, "weight",
+               "inputs differ");
   check_status(status({.parts = {{integers, {}}}}), Code::kUnsupported, "weight", "integer weights");
   check_status(status({.parts = {{square, short_bias}}}), Code::kInvalidArgument, "bias", "short bias");
-  check_status(status({.parts = {{square, {}}}, .glu = true}), Code::kInvalidArgument, "glu", "GLU of one part");
-  check_status(status({.parts = {{square, {}}}, .compute = ComputeType::kF16}), Code::kUnsupported, "dtype", "f16");
+  check_status(status({.parts = {{square, {}}}, .glu = true}), Code::kInvalidArgument, "glu",
+               "GLU of one part");
+  check_status(status({.parts = {{square, {}}}, .compute = ComputeType::kF16}), Code::kUnsupported, "dtype",
+               "f16");
 }
 
 }  // namespace

@@ -13,7 +13,8 @@
 
 namespace padless::test {
 
-/** contexts() and, where the machine has AVX-512 extensions, AVX-512 without them: every kernel that can run. */
+/** contexts() and, where the machine has AVX-512 extensions, AVX-512 without them: every kernel that can run.
+ */
 inline std::vector<CpuContext> kernel_contexts(int threads) {
   std::vector<CpuContext> list = contexts(threads);
   CpuContext plain = list.back();
@@ -42,8 +43,8 @@ struct LinearCase {
   int64_t out_features() const { return glu ? stacked() / 2 : stacked(); }
   std::string name() const {
     return concat(rows, "x", in_features, "x", stacked(), glu ? " glu" : "", bias ? " bias" : "",
-                  residual ? " residual" : "", " activation ", static_cast<int>(activation), " ", dtype_name(dtype),
-                  " compute ", static_cast<int>(compute));
+                  residual ? " residual" : "", " activation ", static_cast<int>(activation), " ",
+                  dtype_name(dtype), " compute ", static_cast<int>(compute));
   }
 };
 
@@ -80,7 +81,8 @@ struct LinearData {
     for (size_t i = 0; i < shape.parts.size(); ++i) {
       const int64_t n = shape.parts[i];
       const float deviation = 1.f / std::sqrt(static_cast<float>(shape.in_features));
-      weights.push_back(store_as(shape.dtype, normal_values(n * shape.in_features, salt + 10 + i, deviation)));
+      weights.push_back(
+          store_as(shape.dtype, normal_values(n * shape.in_features, salt + 10 + i, deviation)));
       biases.push_back(store_as(shape.dtype, normal_values(n, salt + 50 + i)));
     }
   }
@@ -109,7 +111,8 @@ struct LinearData {
   Doubles stacked_biases(const LinearCase& shape) const {
     Doubles stacked;
     if (!shape.bias) return stacked;
-    for (const StoredValues& bias : biases) stacked.insert(stacked.end(), bias.values.begin(), bias.values.end());
+    for (const StoredValues& bias : biases)
+      stacked.insert(stacked.end(), bias.values.begin(), bias.values.end());
     return stacked;
   }
 
@@ -137,12 +140,14 @@ inline Doubles finish_reference(const LinearCase& shape, const LinearData& data,
 }
 
 inline Doubles linear_case_reference(const LinearCase& shape, const LinearData& data) {
-  return finish_reference(shape, data,
-                          linear_reference(to_doubles(data.x), data.stacked_weights(), data.stacked_biases(shape),
-                                           shape.rows, shape.stacked(), shape.in_features));
+  return finish_reference(
+      shape, data,
+      linear_reference(to_doubles(data.x), data.stacked_weights(), data.stacked_biases(shape), shape.rows,
+                       shape.stacked(), shape.in_features));
 }
 
-/** Runs the first `rows` rows through a program of one step; residual and out are one matrix if there is one. */
+/** Runs the first `rows` rows through a program of one step; residual and out are one matrix if there is one.
+ */
 inline std::vector<float> run_linear(const CpuContext& context, const LinearCase& shape, LinearData& data,
                                      std::shared_ptr<const LinearWeight> weight, int64_t rows) {
   const int64_t n = shape.out_features();

@@ -14,7 +14,8 @@ namespace {
 const PoolMode kModes[] = {PoolMode::kCls,       PoolMode::kMean,         PoolMode::kMax,
                            PoolMode::kLastToken, PoolMode::kWeightedMean, PoolMode::kMeanSqrtLength};
 
-/** sentence-transformers' Pooling with a mask whose first `skip` entries are 0, for one column of a sequence. */
+/** sentence-transformers' Pooling with a mask whose first `skip` entries are 0, for one column of a sequence.
+ */
 double pooled(PoolMode mode, const std::vector<double>& column, int64_t skip) {
   const auto length = static_cast<int64_t>(column.size());
   if (length == 0) return 0;
@@ -31,12 +32,18 @@ double pooled(PoolMode mode, const std::vector<double>& column, int64_t skip) {
   }
   const double count = std::max(static_cast<double>(length - first), 1e-9);
   switch (mode) {
-    case PoolMode::kCls: return column[first == length ? 0 : first];
-    case PoolMode::kMean: return sum / count;
-    case PoolMode::kMax: return top;
-    case PoolMode::kLastToken: return first == length ? 0 : column[length - 1];
-    case PoolMode::kWeightedMean: return weighted / std::max(weights, 1e-9);
-    case PoolMode::kMeanSqrtLength: return sum / std::sqrt(count);
+    case PoolMode::kCls:
+      return column[first == length ? 0 : first];
+    case PoolMode::kMean:
+      return sum / count;
+    case PoolMode::kMax:
+      return top;
+    case PoolMode::kLastToken:
+      return first == length ? 0 : column[length - 1];
+    case PoolMode::kWeightedMean:
+      return weighted / std::max(weights, 1e-9);
+    case PoolMode::kMeanSqrtLength:
+      return sum / std::sqrt(count);
   }
   return 0;
 }
@@ -63,13 +70,14 @@ void test_against_reference() {
           args.in = {in.data(), DType::kF32, tokens, cols, in_stride};
           args.out = {out.data(), DType::kF32, sequences, cols, out_stride};
           if (with_skip) args.skip = skips;
-          const std::string what = concat("mode ", static_cast<int>(mode), " cols ", cols, with_skip ? " skip" : "",
-                                          " on ", isa_name(context.isa));
+          const std::string what = concat("mode ", static_cast<int>(mode), " cols ", cols,
+                                          with_skip ? " skip" : "", " on ", isa_name(context.isa));
           check_status(pool_cpu(context, batch, args), Code::kOk, "", what);
           for (int64_t b = 0; b < sequences; ++b) {
             for (int64_t i = 0; i < cols; ++i) {
               std::vector<double> column;
-              for (int32_t t = 0; t < lengths[b]; ++t) column.push_back(in[(cu_seqlens[b] + t) * in_stride + i]);
+              for (int32_t t = 0; t < lengths[b]; ++t)
+                column.push_back(in[(cu_seqlens[b] + t) * in_stride + i]);
               const double wanted = pooled(mode, column, with_skip ? skips[b] : 0);
               const double got = out[b * out_stride + i];
               check(got == wanted || std::abs(got - wanted) <= 1e-5 * (1 + std::abs(wanted)),
@@ -115,7 +123,8 @@ void test_same_bits() {
 /** A NaN shows in its own sequence, also in the maximum, and nowhere else. */
 void test_nan() {
   const std::vector<int32_t> cu_seqlens = {0, 3, 6, 9};
-  for (PoolMode mode : {PoolMode::kMean, PoolMode::kMax, PoolMode::kWeightedMean, PoolMode::kMeanSqrtLength}) {
+  for (PoolMode mode :
+       {PoolMode::kMean, PoolMode::kMax, PoolMode::kWeightedMean, PoolMode::kMeanSqrtLength}) {
     std::vector<float> in = normal_values(9 * 4, 200);
     for (int i = 0; i < 4; ++i) in[4 * 4 + i] = std::nanf("");
     std::vector<float> out(3 * 4);
@@ -146,7 +155,8 @@ void test_refusals() {
     args.in = matrix_of(in, 5, 8);
     args.out = matrix_of(out, 2, 8);
     spoil(args);
-    check_status(pool_cpu(contexts(1).back(), batch, args), Code::kInvalidArgument, field, concat("bad ", field));
+    check_status(pool_cpu(contexts(1).back(), batch, args), Code::kInvalidArgument, field,
+                 concat("bad ", field));
   };
   refused("in", [](PoolArgs& args) { args.in.rows = 4; });
   refused("in", [](PoolArgs& args) { args.in.dtype = DType::kBF16; });
@@ -163,16 +173,18 @@ void test_gather() {
   std::vector<float> out(4 * cols, 77.f);
   const std::vector<float> zeros(cols);
   const CpuContext context = contexts(2).back();
-  check_status(gather_rows_cpu(context, matrix_of(in, 20, cols), indices, matrix_of(out, 4, cols)), Code::kOk, "",
-               "gather");
+  check_status(gather_rows_cpu(context, matrix_of(in, 20, cols), indices, matrix_of(out, 4, cols)), Code::kOk,
+               "", "gather");
   for (size_t i = 0; i < indices.size(); ++i) {
     const float* wanted = indices[i] < 0 ? zeros.data() : &in[indices[i] * cols];
     check(std::memcmp(&out[i * cols], wanted, cols * sizeof(float)) == 0, concat("gathered row ", i));
   }
-  check_status(gather_rows_cpu(context, matrix_of(in, 20, cols), std::vector<int32_t>{3, 20}, matrix_of(out, 4, cols)),
-               Code::kInvalidArgument, "indices", "index beyond the rows");
-  check_status(gather_rows_cpu(context, matrix_of(in, 20, cols), std::vector<int32_t>{-2}, matrix_of(out, 4, cols)),
-               Code::kInvalidArgument, "indices", "index below -1");
+  check_status(
+      gather_rows_cpu(context, matrix_of(in, 20, cols), std::vector<int32_t>{3, 20}, matrix_of(out, 4, cols)),
+      Code::kInvalidArgument, "indices", "index beyond the rows");
+  check_status(
+      gather_rows_cpu(context, matrix_of(in, 20, cols), std::vector<int32_t>{-2}, matrix_of(out, 4, cols)),
+      Code::kInvalidArgument, "indices", "index below -1");
   check_status(gather_rows_cpu(context, matrix_of(in, 20, cols), {}, matrix_of(out, 0, cols)), Code::kOk, "",
                "gather nothing");
 }

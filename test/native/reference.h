@@ -14,21 +14,27 @@ using Doubles = std::vector<double>;
 
 inline double activate_reference(Activation activation, double x) {
   switch (activation) {
-    case Activation::kNone: return x;
-    case Activation::kGeluErf: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kNone:
+      return x;
+    case Activation::kGeluErf:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
     case Activation::kGeluTanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kRelu: return std::max(0.0, x);
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    case Activation::kTanh: return std::tanh(x);
-    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::kRelu:
+      return std::max(0.0, x);
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
   }
   return x;
 }
 
 /** x [rows, k] times w [n, k] transposed, plus bias [n] or nothing. */
-inline Doubles linear_reference(const Doubles& x, const Doubles& w, const Doubles& bias, int64_t rows, int64_t n,
-                                int64_t k) {
+inline Doubles linear_reference(const Doubles& x, const Doubles& w, const Doubles& bias, int64_t rows,
+                                int64_t n, int64_t k) {
   Doubles out(static_cast<size_t>(rows * n));
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t column = 0; column < n; ++column) {

@@ -18,8 +18,8 @@ class VectorTensor final : public DeviceTensor {
   std::vector<float> values_;
 };
 
-Doubles norm_reference(const Doubles& x, int64_t rows, int64_t cols, NormKind kind, const std::vector<float>& gamma,
-                       const std::vector<float>& beta, double eps) {
+Doubles norm_reference(const Doubles& x, int64_t rows, int64_t cols, NormKind kind,
+                       const std::vector<float>& gamma, const std::vector<float>& beta, double eps) {
   Doubles out(x.size());
   for (int64_t row = 0; row < rows; ++row) {
     const double* in = &x[static_cast<size_t>(row * cols)];
@@ -27,7 +27,8 @@ Doubles norm_reference(const Doubles& x, int64_t rows, int64_t cols, NormKind ki
     for (int64_t i = 0; i < cols; ++i) mean += in[i] / static_cast<double>(cols);
     if (kind == NormKind::kRms) mean = 0;
     double variance = 0;
-    for (int64_t i = 0; i < cols; ++i) variance += (in[i] - mean) * (in[i] - mean) / static_cast<double>(cols);
+    for (int64_t i = 0; i < cols; ++i)
+      variance += (in[i] - mean) * (in[i] - mean) / static_cast<double>(cols);
     for (int64_t i = 0; i < cols; ++i) {
       const size_t at = static_cast<size_t>(i);
       out[static_cast<size_t>(row * cols) + at] =
@@ -83,7 +84,8 @@ void test_l2_normalize() {
     Doubles expected = to_doubles(x);
     for (int64_t row = 0; row < 5; ++row) {
       double squares = 0;
-      for (int64_t i = 0; i < cols; ++i) squares += std::pow(expected[static_cast<size_t>(row * cols + i)], 2);
+      for (int64_t i = 0; i < cols; ++i)
+        squares += std::pow(expected[static_cast<size_t>(row * cols + i)], 2);
       for (int64_t i = 0; i < cols; ++i) {
         expected[static_cast<size_t>(row * cols + i)] /= std::max(std::sqrt(squares), 1e-12);
       }
@@ -109,10 +111,16 @@ struct LayerProgram {
 
   LayerProgram(const CpuContext& context, ComputeType compute, uint64_t salt)
       : out_case{.in_features = kHidden, .parts = {kHidden}, .compute = compute},
-        up_case{.in_features = kHidden, .parts = {kInner}, .activation = Activation::kGeluErf, .compute = compute},
+        up_case{.in_features = kHidden,
+                .parts = {kInner},
+                .activation = Activation::kGeluErf,
+                .compute = compute},
         down_case{.in_features = kInner, .parts = {kHidden}, .compute = compute},
         next_case{.in_features = kHidden, .parts = {kHidden, kHidden, kHidden}, .compute = compute},
-        out(out_case, salt), up(up_case, salt + 100), down(down_case, salt + 200), next(next_case, salt + 300),
+        out(out_case, salt),
+        up(up_case, salt + 100),
+        down(down_case, salt + 200),
+        next(next_case, salt + 300),
         gamma(std::make_shared<VectorTensor>(normal_values(kHidden, salt + 400))),
         beta(std::make_shared<VectorTensor>(normal_values(kHidden, salt + 401))) {
     const Slot attention = program.bound(0, kHidden);
@@ -128,11 +136,12 @@ struct LayerProgram {
     add_linear(context, next, next_case, hidden, qkv, kNoSlot);
   }
 
-  void add_linear(const CpuContext& context, const LinearData& data, const LinearCase& shape, Slot in, Slot to,
-                  Slot residual) {
+  void add_linear(const CpuContext& context, const LinearData& data, const LinearCase& shape, Slot in,
+                  Slot to, Slot residual) {
     auto weight = pack_linear_cpu(context, data.source(shape));
     check(weight.is_ok(), weight.status().message());
-    if (weight.is_ok()) program.steps.push_back(LinearStep{weight.value(), in, to, residual, shape.activation});
+    if (weight.is_ok())
+      program.steps.push_back(LinearStep{weight.value(), in, to, residual, shape.activation});
   }
 
   struct Values {
@@ -232,7 +241,8 @@ void test_refusals() {
   unlike.slots[1].cols = 15;
   Matrix narrow = out_matrix;
   narrow.cols = 15;
-  check_status(run(unlike, {in_matrix, narrow}, 4), Code::kInvalidArgument, "program", "columns of the weight");
+  check_status(run(unlike, {in_matrix, narrow}, 4), Code::kInvalidArgument, "program",
+               "columns of the weight");
   RowProgram missing = good;
   std::get<LinearStep>(missing.steps[0]).residual = 9;
   check_status(run(missing, {in_matrix, out_matrix}, 4), Code::kInvalidArgument, "program", "no such slot");
@@ -244,8 +254,8 @@ void test_refusals() {
   check_status(run(bare, {in_matrix}, 4), Code::kInvalidArgument, "program", "a norm without gamma");
   if (context.isa.level > IsaLevel::kPortable) {
     const CpuContext lower = contexts(1).front();
-    check_status(run_rows_cpu(lower, good, std::vector<Matrix>{in_matrix, out_matrix}, 4), Code::kInvalidArgument,
-                 "program", "a weight of another instruction set");
+    check_status(run_rows_cpu(lower, good, std::vector<Matrix>{in_matrix, out_matrix}, 4),
+                 Code::kInvalidArgument, "program", "a weight of another instruction set");
   }
 }
 

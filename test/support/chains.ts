@@ -1,48 +1,43 @@
-// Complete sentence-transformers directories from the small files of test/goldens/chains.
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// The sentence-transformers directories of test/goldens/chains: see the README there.
+import { cpSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-
-import { readF64 } from './goldens';
+import { decodeSafetensors } from '../../ts/io/safetensors';
 
 const goldens = join(__dirname, '../goldens');
 
-export interface ChainInput {
-  text: string;
-  promptName: string | null;
-  ids: number[];
-  skip: number;
-}
-
 export interface Chain {
-  directory: string;
-  inputs: ChainInput[];
+  name: string;
+  base: string;
+  basePath: string;
+  inputs: { text: string; promptName: string | null; ids: number[]; skip: number }[];
+  /** [inputs.length, D] */
   expected: { shape: number[]; data: Float64Array };
 }
 
-export const chainNames: readonly string[] = readdirSync(join(goldens, 'chains'));
-
-/** A folder that `dispose` removes. */
-export function temporaryFolder(): { path: string; [Symbol.dispose](): void } {
-  const path = mkdtempSync(join(tmpdir(), 'padless-test-'));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+export function chainNames(): string[] {
+  return readdirSync(join(goldens, 'chains'));
 }
 
-/** Lays the directory of a chain out in `folder`. */
-export function layOut(name: string, folder: string): Chain {
-  const source = join(goldens, 'chains', name);
-  const { base, basePath, inputs } = JSON.parse(readFileSync(join(source, 'case.json'), 'utf8')) as {
-    base: string;
-    basePath: string;
-    inputs: ChainInput[];
-  };
-  const directory = join(folder, name);
-  mkdirSync(join(directory, basePath), { recursive: true });
-  cpSync(join(goldens, 'models', base, 'checkpoint'), join(directory, basePath), { recursive: true });
-  cpSync(join(source, 'files'), directory, { recursive: true });
-  return {
-    directory,
-    inputs,
-    expected: readF64(join(source, 'expected.safetensors')).get('sentence_embedding')!,
-  };
+/** Reads a chain and puts its directory together in `target`. */
+export function makeChain(name: string, target: string): Chain {
+  const folder = join(goldens, 'chains', name);
+  const chain = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as Chain;
+  mkdirSync(join(target, chain.basePath), { recursive: true });
+  cpSync(join(goldens, 'models', chain.base, 'checkpoint'), join(target, chain.basePath), {
+    recursive: true,
+  });
+  cpSync(join(folder, 'files'), target, { recursive: true });
+  const { tensors } = decodeSafetensors(readFileSync(join(folder, 'expected.safetensors')));
+  const { shape, data } = tensors['sentence_embedding']!;
+  return { ...chain, expected: { shape, data: data as Float64Array } };
+}
+
+/** |actual - expected| / |expected| */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  return actual.length === expected.length ? Math.sqrt(difference / norm) : Infinity;
 }

@@ -26,7 +26,9 @@ function chunkOf(sequences: number[][], tokenTypes?: number[][]): TokenizedChunk
 }
 
 function sequencesOf({ ids, cuSeqlens }: TokenBatch): number[][] {
-  return Array.from({ length: cuSeqlens.length - 1 }, (_, i) => [...ids.subarray(cuSeqlens[i], cuSeqlens[i + 1])]);
+  return Array.from({ length: cuSeqlens.length - 1 }, (_, i) => [
+    ...ids.subarray(cuSeqlens[i], cuSeqlens[i + 1]),
+  ]);
 }
 
 describe('chunkRanges', () => {
@@ -71,7 +73,10 @@ describe('tokenBatches', () => {
   test('fills in token types where only some chunks have them', async () => {
     const chunks = [chunkOf([[1, 2]]), chunkOf([[3, 4, 5], [6]], [[0, 1, 1], [0]]), chunkOf([[7]])];
     const batches = await collect(tokenBatches(from(chunks), 5));
-    expect(batches.map(({ tokenTypes }) => tokenTypes && [...tokenTypes])).toEqual([[0, 0, 0, 1, 1], [0, 0]]);
+    expect(batches.map(({ tokenTypes }) => tokenTypes && [...tokenTypes])).toEqual([
+      [0, 0, 0, 1, 1],
+      [0, 0],
+    ]);
   });
 
   test('keeps empty sequences', async () => {
@@ -112,7 +117,12 @@ describe('pipelined', () => {
     const record = recorder();
     await pipelined(from([1, 2, 3, 4]), record.stages);
     expect(record.most()).toBe(2);
-    expect(record.log.filter((line) => line.startsWith('finish'))).toEqual(['finish 10', 'finish 20', 'finish 30', 'finish 40']);
+    expect(record.log.filter((line) => line.startsWith('finish'))).toEqual([
+      'finish 10',
+      'finish 20',
+      'finish 30',
+      'finish 40',
+    ]);
     expect(record.log.slice(0, 3)).toEqual(['start 1', 'start 2', 'finish 10']);
   });
 

@@ -12,7 +12,8 @@ function code(call: () => unknown): { code: string; field: string | undefined; m
   try {
     call();
   } catch (error) {
-    if (error instanceof PadlessError) return { code: error.code, field: error.field, message: error.message };
+    if (error instanceof PadlessError)
+      return { code: error.code, field: error.field, message: error.message };
     throw error;
   }
   throw new Error('nothing was thrown');
@@ -28,8 +29,14 @@ describe('Embeddings', () => {
   });
 
   test('iterates and copies', () => {
-    expect([...vectors].map((row) => [...row])).toEqual([[1, 2, 3], [4, 5, 6]]);
-    expect(vectors.toArray()).toEqual([[1, 2, 3], [4, 5, 6]]);
+    expect([...vectors].map((row) => [...row])).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    expect(vectors.toArray()).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
   });
 
   test.each([-1, 2, 0.5, NaN])('row %p is refused', (index) => {
@@ -40,7 +47,7 @@ describe('Embeddings', () => {
 describe('checkTexts', () => {
   test('one string is a list of one', () => expect(checkTexts('a')).toEqual(['a']));
 
-  test('the list is the caller\'s no longer', () => {
+  test("the list is the caller's no longer", () => {
     const texts = ['a', 'b'];
     const checked = checkTexts(texts);
     texts[0] = 'c';
@@ -92,7 +99,11 @@ describe('promptFor', () => {
 describe('similarityMatrix', () => {
   const random = new Random(seed);
   const embeddings = (rows: number, columns: number) =>
-    new Embeddings(Float32Array.from({ length: rows * columns }, () => random.normal()), rows, columns);
+    new Embeddings(
+      Float32Array.from({ length: rows * columns }, () => random.normal()),
+      rows,
+      columns,
+    );
   const a = embeddings(7, 33);
   const b = embeddings(600, 33);
   const dot = (x: number[], y: number[]) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
@@ -118,7 +129,9 @@ describe('similarityMatrix', () => {
   });
 
   test('different sizes are refused', async () => {
-    await expect(similarityMatrix(a, embeddings(1, 3), 'dot')).rejects.toMatchObject({ code: 'E_INVALID_ARGUMENT' });
+    await expect(similarityMatrix(a, embeddings(1, 3), 'dot')).rejects.toMatchObject({
+      code: 'E_INVALID_ARGUMENT',
+    });
   });
 });
 
@@ -127,7 +140,11 @@ describe('RowCollector', () => {
     const rows = new RowCollector(3);
     await rows.append({ data: Float32Array.of(1, 2, 3, 4), count: 2 });
     await rows.append({ data: Float32Array.of(5, 6), count: 1 });
-    expect(rows.embeddings().toArray()).toEqual([[1, 2], [3, 4], [5, 6]]);
+    expect(rows.embeddings().toArray()).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ]);
   });
 
   test('takes a single batch over without a copy', async () => {
@@ -140,7 +157,9 @@ describe('RowCollector', () => {
   test('refuses rows of another size', async () => {
     const rows = new RowCollector(2);
     await rows.append({ data: Float32Array.of(1, 2), count: 1 });
-    await expect(rows.append({ data: Float32Array.of(1), count: 1 })).rejects.toMatchObject({ code: 'E_INTERNAL' });
+    await expect(rows.append({ data: Float32Array.of(1), count: 1 })).rejects.toMatchObject({
+      code: 'E_INTERNAL',
+    });
   });
 });
 
@@ -150,7 +169,9 @@ describe('signals', () => {
     const waiting = abortable(new Promise(() => {}), controller.signal);
     controller.abort('because');
     await expect(waiting).rejects.toMatchObject({ code: 'E_ABORTED', cause: 'because' });
-    await expect(abortable(Promise.resolve(1), controller.signal)).rejects.toMatchObject({ code: 'E_ABORTED' });
+    await expect(abortable(Promise.resolve(1), controller.signal)).rejects.toMatchObject({
+      code: 'E_ABORTED',
+    });
     await expect(abortable(Promise.resolve(1), undefined)).resolves.toBe(1);
   });
 

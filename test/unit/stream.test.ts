@@ -25,7 +25,12 @@ describe('device', () => {
     expect(device({ name: 'cpu' })).toBe(cpu);
     expect(device({ threads: 1 })).toBe(device({ name: 'cpu:0', threads: 1 }));
     expect(device({ threads: 1 })).not.toBe(cpu);
-    expect(device({ threads: 1 }).info).toMatchObject({ name: 'cpu', kind: 'cpu', threads: 1, available: true });
+    expect(device({ threads: 1 }).info).toMatchObject({
+      name: 'cpu',
+      kind: 'cpu',
+      threads: 1,
+      available: true,
+    });
     expect(device({ isa: 'portable' }).info.isa).toBe('portable');
     expect(device('auto').info.available).toBe(true);
   });
@@ -49,7 +54,9 @@ describe('device', () => {
     [{ threads: 0 }, 'E_INVALID_ARGUMENT', 'threads'],
     [{ isa: 'sse' }, 'E_INVALID_ARGUMENT', 'isa'],
     [{ name: 'cuda', threads: 2 }, 'E_INVALID_ARGUMENT', 'threads'],
-  ] as const)('%j is %s', (options, code, field) => expectError(() => device(options as never), { code, field }));
+  ] as const)('%j is %s', (options, code, field) =>
+    expectError(() => device(options as never), { code, field }),
+  );
 });
 
 describe('streams and events', () => {
@@ -115,7 +122,10 @@ describe('streams and events', () => {
   });
 
   test('bad arguments', async () => {
-    await expectError(() => cpu.defaultStream.wait({} as never), { code: 'E_INVALID_ARGUMENT', field: 'event' });
+    await expectError(() => cpu.defaultStream.wait({} as never), {
+      code: 'E_INVALID_ARGUMENT',
+      field: 'event',
+    });
     await expectError(() => linear(Tensor.zeros([1, 1]), Tensor.zeros([1, 1]), { stream: {} as never }), {
       code: 'E_INVALID_ARGUMENT',
       field: 'stream',

@@ -27,7 +27,9 @@ describe('Tensor.from and read', () => {
   test('takes plain numbers, views, shared memory and a Buffer', async () => {
     expect(await Tensor.from([1, 2.5]).read()).toEqual(Float32Array.of(1, 2.5));
     expect(await Tensor.from([1n, -2n], [2], { dtype: 'i64' }).read()).toEqual(BigInt64Array.of(1n, -2n));
-    expect(await Tensor.from(Float32Array.of(9, 1, 2, 9).subarray(1, 3)).read()).toEqual(Float32Array.of(1, 2));
+    expect(await Tensor.from(Float32Array.of(9, 1, 2, 9).subarray(1, 3)).read()).toEqual(
+      Float32Array.of(1, 2),
+    );
     const shared = new Float32Array(new SharedArrayBuffer(8));
     shared.set([3, 4]);
     expect(await Tensor.from(shared).read()).toEqual(Float32Array.of(3, 4));
@@ -61,14 +63,22 @@ describe('Tensor.from and read', () => {
     ['a shape that overflows', () => Tensor.zeros([2 ** 40, 2 ** 40]), 'shape'],
     ['a Float64Array', () => Tensor.from(new Float64Array(2) as never), 'data'],
     ['a Uint16Array without dtype', () => Tensor.from(new Uint16Array(2) as never), 'dtype'],
-    ['an array of another kind', () => Tensor.from(new Int32Array(2) as never, [2], { dtype: 'f32' }), 'data'],
+    [
+      'an array of another kind',
+      () => Tensor.from(new Int32Array(2) as never, [2], { dtype: 'f32' }),
+      'data',
+    ],
     ['a string', () => Tensor.from('12' as never), 'data'],
     ['a string among numbers', () => Tensor.from([1, '2'] as never), 'data'],
     ['300 as u8', () => Tensor.from([300], [1], { dtype: 'u8' }), 'data'],
     ['numbers as f16', () => Tensor.from([1], [1], { dtype: 'f16' }), 'data'],
     ['a misspelled option', () => Tensor.from([1], [1], { dtyp: 'f32' } as never), 'dtyp'],
     ['an unknown dtype', () => Tensor.zeros([1], { dtype: 'f64' as never }), 'dtype'],
-    ['a stream of another device', () => Tensor.zeros([1], { device: cpu, stream: device({ threads: 1 }).defaultStream }), 'stream'],
+    [
+      'a stream of another device',
+      () => Tensor.zeros([1], { device: cpu, stream: device({ threads: 1 }).defaultStream }),
+      'stream',
+    ],
   ])('refuses %s', (_, make, field) => expectError(make, { code: 'E_INVALID_ARGUMENT', field }));
 
   test('refuses more memory than there is', () =>
@@ -108,7 +118,8 @@ describe('reshape and dispose', () => {
     view.dispose();
     await stream.synchronize();
     // The op's task lets go of its memory just after the stream reports it done.
-    for (let i = 0; i < 100 && cpu.memoryInfo().tensors !== before.tensors; i++) await new Promise((done) => setTimeout(done, 5));
+    for (let i = 0; i < 100 && cpu.memoryInfo().tensors !== before.tensors; i++)
+      await new Promise((done) => setTimeout(done, 5));
     expect(cpu.memoryInfo()).toMatchObject({ tensors: before.tensors, tensorBytes: before.tensorBytes });
   });
 
@@ -158,6 +169,8 @@ describe('a failure in the queue', () => {
   test('crosses to other streams', async () => {
     using stream = cpu.createStream();
     using other = cpu.createStream();
-    await expectError(() => l2Normalize(failing(stream), { stream: other }).read(), { code: 'E_INVALID_ARGUMENT' });
+    await expectError(() => l2Normalize(failing(stream), { stream: other }).read(), {
+      code: 'E_INVALID_ARGUMENT',
+    });
   });
 });

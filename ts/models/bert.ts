@@ -18,7 +18,9 @@ function refuseOtherMaths(field: Reader): void {
   field.oneOf('position_embedding_type', ['absolute'], 'absolute');
   for (const key of ['is_decoder', 'add_cross_attention']) {
     if (field.boolean(key, false)) {
-      throw new PadlessError('E_UNSUPPORTED', `config.json: "${key}" is true; only encoders are run.`, { field: key });
+      throw new PadlessError('E_UNSUPPORTED', `config.json: "${key}" is true; only encoders are run.`, {
+        field: key,
+      });
     }
   }
   if (field.has('auto_map')) {

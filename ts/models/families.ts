@@ -40,21 +40,30 @@ function pattern(name: string): RegExp {
  * is refused, since it may mean maths that would be missing: E_UNSUPPORTED names the tensor.
  */
 export function mapWeights(family: Family, names: Iterable<string>): Map<string, string> {
-  const patterns = Object.entries(family.weights).map(([name, target]) => ({ regexp: pattern(name), target }));
+  const patterns = Object.entries(family.weights).map(([name, target]) => ({
+    regexp: pattern(name),
+    target,
+  }));
   const inside = new Set(Object.keys(family.weights).map((name) => name.split('.')[0]!));
   const mapped = new Map<string, string>();
   for (const name of names) {
     const prefix = family.prefixes.find((candidate) => name.startsWith(candidate)) ?? '';
     const bare = name.slice(prefix.length);
     if (family.ignored.includes(bare)) continue;
-    const match = patterns.map(({ regexp, target }) => ({ found: regexp.exec(bare), target })).find(({ found }) => found);
+    const match = patterns
+      .map(({ regexp, target }) => ({ found: regexp.exec(bare), target }))
+      .find(({ found }) => found);
     if (match) {
       const target = match.target.replace('{i}', match.found![1] ?? '');
       const other = mapped.get(target);
       if (other !== undefined) {
-        throw new PadlessError('E_BAD_WEIGHTS', `The checkpoint holds one weight twice, as "${other}" and as "${name}".`, {
-          field: name,
-        });
+        throw new PadlessError(
+          'E_BAD_WEIGHTS',
+          `The checkpoint holds one weight twice, as "${other}" and as "${name}".`,
+          {
+            field: name,
+          },
+        );
       }
       mapped.set(target, name);
     } else if (inside.has(bare.split('.')[0]!)) {

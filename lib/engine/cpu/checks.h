@@ -8,7 +8,8 @@
 
 namespace padless {
 
-/** E_INVALID_ARGUMENT naming `field` unless the matrix is f32, at least `rows` x exactly `cols`, and has data. */
+/** E_INVALID_ARGUMENT naming `field` unless the matrix is f32, at least `rows` x exactly `cols`, and has
+ * data. */
 Status check_matrix(const Matrix& matrix, int64_t rows, int64_t cols, const char* field);
 
 }  // namespace padless

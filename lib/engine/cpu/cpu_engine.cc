@@ -45,8 +45,9 @@ Result<CpuIsa> choose_isa(const std::string& name) {
                   "; it has ", isa_name(machine));
     return restrict_isa(machine, choice.level);
   }
-  return Status(Code::kInvalidArgument,
-                concat("unknown isa \"", name, "\"; \"auto\", \"avx512\", \"avx2\" and \"portable\" are known"), "isa");
+  return Status(
+      Code::kInvalidArgument,
+      concat("unknown isa \"", name, "\"; \"auto\", \"avx512\", \"avx2\" and \"portable\" are known"), "isa");
 }
 
 Result<const CpuPreparedBatch*> as_cpu_batch(const PreparedBatch& batch) {
@@ -115,7 +116,8 @@ class CpuEngine final : public Engine {
     const int64_t tokens = batch.tokens();
     PADLESS_RETURN_IF_ERROR(check_length(batch.ids, tokens, "ids"));
     PADLESS_RETURN_IF_ERROR(check_length(batch.positions, tokens, "positions"));
-    if (!batch.token_types.empty()) PADLESS_RETURN_IF_ERROR(check_length(batch.token_types, tokens, "tokenTypes"));
+    if (!batch.token_types.empty())
+      PADLESS_RETURN_IF_ERROR(check_length(batch.token_types, tokens, "tokenTypes"));
     return std::unique_ptr<PreparedBatch>(
         std::make_unique<CpuPreparedBatch>(batch, plan_attention(batch.cu_seqlens, shape, context_.threads)));
   }

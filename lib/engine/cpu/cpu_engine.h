@@ -13,7 +13,8 @@ struct CpuEngineOptions {
   std::string isa = "auto";  // "auto", "avx512", "avx2" or "portable"; lower than the chip's for tests
 };
 
-/** E_INVALID_ARGUMENT for a negative count or an unknown name, E_UNSUPPORTED for an isa this machine lacks. */
+/** E_INVALID_ARGUMENT for a negative count or an unknown name, E_UNSUPPORTED for an isa this machine lacks.
+ */
 Result<std::shared_ptr<Engine>> create_cpu_engine(const CpuEngineOptions& options);
 
 }  // namespace padless

@@ -9,7 +9,8 @@
 namespace padless {
 namespace {
 
-/** Partial sums of a reduction: as many as the widest vector has lanes, so the order is the same everywhere. */
+/** Partial sums of a reduction: as many as the widest vector has lanes, so the order is the same everywhere.
+ */
 constexpr int kLanes = 16;
 
 template <class Term>
@@ -28,9 +29,9 @@ float sum_over(int64_t cols, const Term& term) {
 
 void normalize(NormKind kind, float eps, const float* gamma, const float* beta, float* row, int64_t cols) {
   const auto count = static_cast<float>(cols);
-  const float mean = kind == NormKind::kLayer ? sum_over(cols, [&](int64_t i) { return row[i]; }) / count : 0.f;
-  const float variance =
-      sum_over(cols, [&](int64_t i) { return (row[i] - mean) * (row[i] - mean); }) / count;
+  const float mean =
+      kind == NormKind::kLayer ? sum_over(cols, [&](int64_t i) { return row[i]; }) / count : 0.f;
+  const float variance = sum_over(cols, [&](int64_t i) { return (row[i] - mean) * (row[i] - mean); }) / count;
   const float scale = 1.f / std::sqrt(variance + eps);
   for (int64_t i = 0; i < cols; ++i) row[i] = (row[i] - mean) * scale * gamma[i];
   if (beta == nullptr) return;
@@ -45,7 +46,8 @@ void set_row(const Matrix& table, int64_t index, float* out) {
     case DType::kBF16:
       for (int64_t i = 0; i < table.cols; ++i) out[i] = bf16_to_float(table.row<const uint16_t>(index)[i]);
       return;
-    default: std::memcpy(out, table.row<const float>(index), table.cols * sizeof(float));
+    default:
+      std::memcpy(out, table.row<const float>(index), table.cols * sizeof(float));
   }
 }
 
@@ -98,7 +100,8 @@ Status check(const PackedBatch& batch, const EmbedArgs& args) {
     const int64_t types = args.token_type->view().rows;
     PADLESS_RETURN_IF_ERROR(check_table(args.token_type->view(), cols, "tokenType"));
     PADLESS_RETURN_IF_ERROR(check_indices(batch.token_types, 0, types, "tokenTypes"));
-    PADLESS_CHECK(types > 0 || tokens == 0, Code::kInvalidArgument, "tokenType", "the token type table is empty");
+    PADLESS_CHECK(types > 0 || tokens == 0, Code::kInvalidArgument, "tokenType",
+                  "the token type table is empty");
   }
   if (args.gamma != nullptr) PADLESS_RETURN_IF_ERROR(check_matrix(args.gamma->view(), 1, cols, "gamma"));
   if (args.beta != nullptr) {

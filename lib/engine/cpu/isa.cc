@@ -108,8 +108,12 @@ std::string isa_name(const CpuIsa& isa) {
       name = "portable";
 #endif
       break;
-    case IsaLevel::kAvx2: name = "avx2"; break;
-    case IsaLevel::kAvx512: name = "avx512"; break;
+    case IsaLevel::kAvx2:
+      name = "avx2";
+      break;
+    case IsaLevel::kAvx512:
+      name = "avx512";
+      break;
   }
   if (isa.avx512_vnni || (isa.avx_vnni && isa.level == IsaLevel::kAvx2)) name += "+vnni";
   if (isa.avx512_bf16) name += "+bf16";

@@ -6,7 +6,8 @@
 
 namespace padless {
 
-/** The vector instruction set that kernels of a kind are compiled for; each level includes those before it. */
+/** The vector instruction set that kernels of a kind are compiled for; each level includes those before it.
+ */
 enum class IsaLevel { kPortable, kAvx2, kAvx512 };
 
 /** Instruction sets that the processor has and the operating system saves. */

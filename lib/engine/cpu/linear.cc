@@ -4,7 +4,9 @@ namespace padless {
 
 PanelLayout::PanelLayout(const GemmKernel& kernel, int64_t in_features, int64_t out_features, bool glu)
     : result_columns_(out_features), lanes_(kernel.lanes), glu_(glu) {
-  const int element_bytes = kernel.panel == PanelFormat::kF32 ? 4 : kernel.panel == PanelFormat::kBF16 ? 2 : 1;
+  const int element_bytes = kernel.panel == PanelFormat::kF32    ? 4
+                            : kernel.panel == PanelFormat::kBF16 ? 2
+                                                                 : 1;
   panel_vectors_ = glu ? kernel.glu_vectors : kernel.vectors;
   panel_columns_ = int64_t{panel_vectors_} * lanes_ / (glu ? 2 : 1);
   panels_ = (out_features + panel_columns_ - 1) / panel_columns_;

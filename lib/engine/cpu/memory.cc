@@ -18,8 +18,8 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
-/** From here on a block starts on a huge page: a smaller one would waste most of it. */
-constexpr size_t kHugeBlock = 4 * kHugePage;
+/** From here on a block starts on a huge page; a smaller one would waste most of it. */
+constexpr size_t kHugeBlock = kHugePage;
 
 class CpuBuffer : public Buffer {
  public:
@@ -48,26 +48,33 @@ class CpuTensor : public DeviceTensor {
   CountedBytes counted_;
 };
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
+bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
 
 float read_float(const void* data, DType dtype, int64_t index) {
   switch (dtype) {
-    case DType::kF16: return f16_to_float(static_cast<const uint16_t*>(data)[index]);
-    case DType::kBF16: return bf16_to_float(static_cast<const uint16_t*>(data)[index]);
-    default: break;
+    case DType::kF16:
+      return f16_to_float(static_cast<const uint16_t*>(data)[index]);
+    case DType::kBF16:
+      return bf16_to_float(static_cast<const uint16_t*>(data)[index]);
+    default:
+      break;
   }
   float value;  // a mapped file promises no alignment
-  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(float)), sizeof(float));
+  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(float)),
+              sizeof(float));
   return value;
 }
 
 void write_float(void* data, DType dtype, int64_t index, float value) {
   switch (dtype) {
-    case DType::kF16: static_cast<uint16_t*>(data)[index] = float_to_f16(value); return;
-    case DType::kBF16: static_cast<uint16_t*>(data)[index] = float_to_bf16(value); return;
-    default: static_cast<float*>(data)[index] = value;
+    case DType::kF16:
+      static_cast<uint16_t*>(data)[index] = float_to_f16(value);
+      return;
+    case DType::kBF16:
+      static_cast<uint16_t*>(data)[index] = float_to_bf16(value);
+      return;
+    default:
+      static_cast<float*>(data)[index] = value;
   }
 }
 
@@ -85,7 +92,8 @@ Result<AlignedBlock> AlignedBlock::allocate(size_t bytes) {
   const size_t alignment = bytes >= kHugeBlock ? kHugePage : kAlignment;
   void* data = nullptr;
   if (bytes <= std::numeric_limits<size_t>::max() / 2) {
-    data = std::aligned_alloc(alignment, (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
+    data =
+        std::aligned_alloc(alignment, (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
   }
   PADLESS_CHECK(data != nullptr, Code::kOutOfMemory, "", "the system refused ", bytes, " bytes of memory");
 #if defined(__linux__)
@@ -103,8 +111,9 @@ Result<std::unique_ptr<Buffer>> create_cpu_buffer(const ByteCounter& counter, si
   return std::unique_ptr<Buffer>(std::make_unique<CpuBuffer>(counter, block.take(), bytes));
 }
 
-Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter& counter, const HostTensor& tensor,
-                                                              DType dtype, int threads) {
+Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter& counter,
+                                                              const HostTensor& tensor, DType dtype,
+                                                              int threads) {
   PADLESS_CHECK(is_float(tensor.dtype) && is_float(dtype), Code::kUnsupported, "dtype", "a tensor of ",
                 dtype_name(tensor.dtype), " cannot be stored as ", dtype_name(dtype),
                 "; f32, f16 and bf16 convert into each other");
@@ -133,8 +142,7 @@ Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter&
     }
   });
   const Matrix view = {to, dtype, rows, cols, cols};
-  return std::shared_ptr<const DeviceTensor>(
-      std::make_shared<CpuTensor>(counter, block.take(), view, bytes));
+  return std::shared_ptr<const DeviceTensor>(std::make_shared<CpuTensor>(counter, block.take(), view, bytes));
 }
 
 }  // namespace padless

@@ -45,7 +45,8 @@ class AlignedBlock {
 Result<std::unique_ptr<Buffer>> create_cpu_buffer(const ByteCounter& counter, size_t bytes);
 
 /** A copy of `tensor`, converted to `dtype`; E_UNSUPPORTED for other than float dtypes or rank above 2. */
-Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter& counter, const HostTensor& tensor,
-                                                              DType dtype, int threads);
+Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter& counter,
+                                                              const HostTensor& tensor, DType dtype,
+                                                              int threads);
 
 }  // namespace padless

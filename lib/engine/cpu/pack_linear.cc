@@ -12,7 +12,8 @@ namespace padless {
 namespace {
 
 Status check_source(const LinearSource& source) {
-  PADLESS_CHECK(!source.parts.empty(), Code::kInvalidArgument, "parts", "a linear layer needs at least one part");
+  PADLESS_CHECK(!source.parts.empty(), Code::kInvalidArgument, "parts",
+                "a linear layer needs at least one part");
   const auto is_float = [](DType dtype) {
     return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
   };
@@ -41,7 +42,8 @@ Status check_source(const LinearSource& source) {
 /** dst[i] = float(tensor[first + i]). */
 void read_floats(const HostTensor& tensor, int64_t first, int64_t count, float* dst) {
   // Tensors of a mapped file may lie at any byte: memcpy, not a typed load.
-  const char* src = static_cast<const char*>(tensor.data) + first * static_cast<int64_t>(dtype_size(tensor.dtype));
+  const char* src =
+      static_cast<const char*>(tensor.data) + first * static_cast<int64_t>(dtype_size(tensor.dtype));
   if (tensor.dtype == DType::kF32) {
     std::memcpy(dst, src, static_cast<size_t>(count) * sizeof(float));
     return;
@@ -166,7 +168,9 @@ void LinearPacker::pack_panel(int64_t panel, float* row_values) {
         case PanelFormat::kBF16:
           scatter_row<uint16_t>(row_values, panel, vector, lane, float_to_bf16);
           break;
-        case PanelFormat::kI8: scatter_quantised(row_values, panel, vector, lane); break;
+        case PanelFormat::kI8:
+          scatter_quantised(row_values, panel, vector, lane);
+          break;
       }
       if (source.part->bias.data) {
         const int64_t index = layout.first_lane(panel) + int64_t{vector} * kernel_.lanes + lane;
@@ -185,7 +189,8 @@ void LinearPacker::pack(int threads) {
   });
 }
 
-Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context, const LinearSource& source) {
+Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context,
+                                                            const LinearSource& source) {
   const GemmKernel* kernel = select_gemm_kernel(context.isa, source.compute);
   PADLESS_CHECK(kernel, Code::kUnsupported, "dtype",
                 "the CPU engine computes linear layers in f32, bf16 or int8, not in f16");

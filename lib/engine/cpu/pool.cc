@@ -48,13 +48,17 @@ void pool_sequence(PoolMode mode, const Matrix& in, const Counted& tokens, float
   const auto one = [](int64_t) { return 1.f; };
   const auto position = [&](int64_t t) { return static_cast<float>(t - tokens.begin + 1); };
   switch (mode) {
-    case PoolMode::kCls: return copy_row(in, tokens.empty() ? tokens.begin : tokens.first, out);
+    case PoolMode::kCls:
+      return copy_row(in, tokens.empty() ? tokens.begin : tokens.first, out);
     case PoolMode::kLastToken:
       if (tokens.empty()) return std::fill_n(out, in.cols, 0.f), void();
       return copy_row(in, tokens.last - 1, out);
-    case PoolMode::kMax: return max_rows(in, tokens, out);
-    case PoolMode::kMean: return sum_rows(in, tokens, one, count, out);
-    case PoolMode::kMeanSqrtLength: return sum_rows(in, tokens, one, std::sqrt(count), out);
+    case PoolMode::kMax:
+      return max_rows(in, tokens, out);
+    case PoolMode::kMean:
+      return sum_rows(in, tokens, one, count, out);
+    case PoolMode::kMeanSqrtLength:
+      return sum_rows(in, tokens, one, std::sqrt(count), out);
     case PoolMode::kWeightedMean: {
       float weights = 0;
       for (int64_t t = tokens.first; t < tokens.last; ++t) weights += position(t);
@@ -69,8 +73,9 @@ Status pool_cpu(const CpuContext& context, const PackedBatch& batch, const PoolA
   const int64_t sequences = batch.sequences();
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, batch.tokens(), args.in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, sequences, args.in.cols, "out"));
-  PADLESS_CHECK(args.skip.empty() || static_cast<int64_t>(args.skip.size()) == sequences, Code::kInvalidArgument,
-                "skip", "skip has ", args.skip.size(), " entries for ", sequences, " sequences");
+  PADLESS_CHECK(args.skip.empty() || static_cast<int64_t>(args.skip.size()) == sequences,
+                Code::kInvalidArgument, "skip", "skip has ", args.skip.size(), " entries for ", sequences,
+                " sequences");
   for (size_t b = 0; b < args.skip.size(); ++b) {
     PADLESS_CHECK(args.skip[b] >= 0, Code::kInvalidArgument, "skip", "skip[", b, "] is ", args.skip[b],
                   ", less than 0");

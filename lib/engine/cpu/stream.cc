@@ -194,6 +194,8 @@ Result<CpuStream*> as_cpu_stream(Stream& stream) {
   return cpu;
 }
 
-Result<std::unique_ptr<Event>> create_cpu_event() { return std::unique_ptr<Event>(std::make_unique<CpuEvent>()); }
+Result<std::unique_ptr<Event>> create_cpu_event() {
+  return std::unique_ptr<Event>(std::make_unique<CpuEvent>());
+}
 
 }  // namespace padless

@@ -21,7 +21,8 @@ class CpuStream : public Stream {
   /** Whether the caller is a task of this stream. */
   bool on_own_thread() const;
 
-  /** Runs `op` in the stream's order and returns its status: at once on the stream's thread, else by waiting. */
+  /** Runs `op` in the stream's order and returns its status: at once on the stream's thread, else by waiting.
+   */
   Status run_in_order(const std::function<Status()>& op);
 
  private:

@@ -40,8 +40,8 @@ Status check(const AttentionPlan& plan, const PackedBatch& batch, const Attentio
                     args.shape.head_dim == plan.shape.head_dim,
                 Code::kInvalidArgument, "shape", "attention of ", args.shape.heads, " heads, ",
                 args.shape.kv_heads, " KV heads of ", args.shape.head_dim,
-                " does not match the batch, which was prepared for ", plan.shape.heads, ", ", plan.shape.kv_heads,
-                " of ", plan.shape.head_dim);
+                " does not match the batch, which was prepared for ", plan.shape.heads, ", ",
+                plan.shape.kv_heads, " of ", plan.shape.head_dim);
   const int64_t tokens = batch.tokens();
   const int64_t query_cols = args.shape.heads * args.shape.head_dim;
   const int64_t key_cols = args.shape.kv_heads * args.shape.head_dim;
@@ -49,7 +49,8 @@ Status check(const AttentionPlan& plan, const PackedBatch& batch, const Attentio
   PADLESS_RETURN_IF_ERROR(check_matrix(args.k, tokens, key_cols, "k"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.v, tokens, key_cols, "v"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out"));
-  if (args.lse.data != nullptr) PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
+  if (args.lse.data != nullptr)
+    PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
   PADLESS_CHECK(std::isfinite(args.scale), Code::kInvalidArgument, "scale", "scale is not a finite number");
   PADLESS_CHECK(args.span.window_left >= -1, Code::kInvalidArgument, "windowLeft", "windowLeft is ",
                 args.span.window_left, "; it is a number of keys, or -1 for no limit");
@@ -84,6 +85,41 @@ AttentionHead head_of(const AttentionArgs& args, int64_t begin, int64_t length, 
   return head;
 }
 
+/** Asks for rows [first, last) of a matrix, whole: the heads that need them come one after another. */
+void prefetch_rows(const Matrix& matrix, int64_t first, int64_t last) {
+  constexpr int64_t kLine = 64 / sizeof(float);
+  for (int64_t t = first; t < last; ++t) {
+    const float* row = matrix.row<const float>(t);
+    for (int64_t i = 0; i < matrix.cols; i += kLine) __builtin_prefetch(row + i, 0, 2);
+  }
+}
+
+/**
+ * Runs a task's heads one after another. Heads of a short sequence jump from row to row before the hardware
+ * sees a pattern, so each head also fetches its share of the next sequence, in the order of memory.
+ */
+void run_task(const AttentionKernels& kernels, const AttentionTask& task, const PackedBatch& batch,
+              const AttentionArgs& args, float* scratch) {
+  const int64_t heads = task.last_head - task.first_head;
+  for (int32_t b = task.first_sequence; b < task.last_sequence; ++b) {
+    const int64_t begin = batch.cu_seqlens[b];
+    const int64_t end = batch.cu_seqlens[b + 1];
+    if (begin == end) continue;
+    const int64_t ahead = b + 1 < task.last_sequence ? batch.cu_seqlens[b + 2] - end : 0;
+    for (int64_t i = 0; i < heads; ++i) {
+      const int64_t first = end + ahead * i / heads;
+      const int64_t last = end + ahead * (i + 1) / heads;
+      prefetch_rows(args.q, first, last);
+      prefetch_rows(args.k, first, last);
+      prefetch_rows(args.v, first, last);
+      AttentionHead head = head_of(args, begin, end - begin, task.first_head + i);
+      head.first_query = task.first_query;
+      head.last_query = std::min<int64_t>(task.last_query, end - begin);
+      kernels.run(head, scratch);
+    }
+  }
+}
+
 }  // namespace
 
 Status check_attention_shape(const AttentionShape& shape) {
@@ -91,8 +127,8 @@ Status check_attention_shape(const AttentionShape& shape) {
                 shape.heads);
   PADLESS_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, Code::kInvalidArgument, "kvHeads",
                 shape.heads, " heads cannot share ", shape.kv_heads, " KV heads evenly");
-  PADLESS_CHECK(shape.head_dim > 0, Code::kInvalidArgument, "headDim", "a head must have at least 1 column, not ",
-                shape.head_dim);
+  PADLESS_CHECK(shape.head_dim > 0, Code::kInvalidArgument, "headDim",
+                "a head must have at least 1 column, not ", shape.head_dim);
   return Status::ok();
 }
 
@@ -113,20 +149,7 @@ Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const
       out_of_memory = true;
       return;
     }
-    for (int64_t i = next++; i < tasks; i = next++) {
-      const AttentionTask& task = plan.tasks[i];
-      for (int32_t b = task.first_sequence; b < task.last_sequence; ++b) {
-        const int64_t begin = batch.cu_seqlens[b];
-        const int64_t length = batch.cu_seqlens[b + 1] - begin;
-        if (length == 0) continue;
-        for (int32_t kv_head = task.first_head; kv_head < task.last_head; ++kv_head) {
-          AttentionHead head = head_of(args, begin, length, kv_head);
-          head.first_query = task.first_query;
-          head.last_query = std::min<int64_t>(task.last_query, length);
-          kernels.run(head, scratch);
-        }
-      }
-    }
+    for (int64_t i = next++; i < tasks; i = next++) run_task(kernels, plan.tasks[i], batch, args, scratch);
   });
   PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "", "no memory for ", floats * sizeof(float),
                 " bytes of attention scratch a thread");

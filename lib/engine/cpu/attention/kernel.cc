@@ -81,14 +81,16 @@ void copy_rows(const float* from, int64_t stride, int64_t rows, int64_t cols, fl
 }
 
 /** to[column][lane] = scale * from[lane][column]; lanes beyond `rows` are 0. */
-void transpose_in(const float* from, int64_t stride, int rows, int64_t cols, float scale, float* to, int64_t width) {
+void transpose_in(const float* from, int64_t stride, int rows, int64_t cols, float scale, float* to,
+                  int64_t width) {
   const Vec factor = broadcast(scale);
   for (int64_t first = 0; first < cols; first += kLanes) {
     const int count = static_cast<int>(least(kLanes, cols - first));
     Vec tile[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       tile[i] = zero();
-      if (i < rows) tile[i] = count == kLanes ? load(from + i * stride + first) : load(from + i * stride + first, count);
+      if (i < rows)
+        tile[i] = count == kLanes ? load(from + i * stride + first) : load(from + i * stride + first, count);
     }
     transpose(tile);
     for (int i = 0; i < count; ++i) store(to + (first + i) * width, tile[i] * factor);
@@ -96,7 +98,8 @@ void transpose_in(const float* from, int64_t stride, int rows, int64_t cols, flo
 }
 
 /** to[lane][column] = from[column][lane] * factor[lane], for the first `rows` lanes. */
-void transpose_out(const float* from, int64_t width, int rows, int64_t cols, Vec factor, float* to, int64_t stride) {
+void transpose_out(const float* from, int64_t width, int rows, int64_t cols, Vec factor, float* to,
+                   int64_t stride) {
   for (int64_t first = 0; first < cols; first += kLanes) {
     const int count = static_cast<int>(least(kLanes, cols - first));
     Vec tile[kLanes];
@@ -159,8 +162,8 @@ class QueryBlock {
       const int64_t full_from = least(most(from, full_begin), to);
       const int64_t full_to = least(most(full_from, full_end), to);
       softmax(from, full_from, full_to, to, started);
-      accumulate_values<kVectors>(v + from * v_stride, v_stride, to - from, scratch_.scores, dim, scratch_.out,
-                                  started ? correction_ : nullptr);
+      accumulate_values<kVectors>(v + from * v_stride, v_stride, to - from, scratch_.scores, dim,
+                                  scratch_.out, started ? correction_ : nullptr);
       started = true;
     }
     write(member);
@@ -192,7 +195,8 @@ class QueryBlock {
   }
 
   template <bool kMasked>
-  void exponentiate(int64_t from, int64_t to, float* scores, const Vec (&top)[kVectors], Vec (&sum)[kVectors]) const {
+  void exponentiate(int64_t from, int64_t to, float* scores, const Vec (&top)[kVectors],
+                    Vec (&sum)[kVectors]) const {
     for (int64_t key = from; key < to; ++key, scores += kWidth) {
       for (int n = 0; n < kVectors; ++n) {
         Vec p = exp2_negative(load(scores + n * kLanes) - top[n]);
@@ -249,7 +253,7 @@ class QueryBlock {
   const Scratch& scratch_;
   const int64_t first_;
   const int64_t last_;
-  Vec row_max_[kVectors];     // log2 units
+  Vec row_max_[kVectors];  // log2 units
   Vec row_sum_[kVectors];
   Vec correction_[kVectors];  // what earlier sums and outputs are multiplied by at the new maximum
 };
@@ -258,9 +262,15 @@ void run_block(int vectors, const AttentionHead& head, int64_t first, int64_t la
                const float* k, int64_t k_stride, const float* v, int64_t v_stride) {
   for (int64_t member = 0; member < head.group; ++member) {
     switch (vectors) {
-      case 1: QueryBlock<1>(head, first, last, scratch).run(member, k, k_stride, v, v_stride); break;
-      case 2: QueryBlock<2>(head, first, last, scratch).run(member, k, k_stride, v, v_stride); break;
-      default: QueryBlock<3>(head, first, last, scratch).run(member, k, k_stride, v, v_stride); break;
+      case 1:
+        QueryBlock<1>(head, first, last, scratch).run(member, k, k_stride, v, v_stride);
+        break;
+      case 2:
+        QueryBlock<2>(head, first, last, scratch).run(member, k, k_stride, v, v_stride);
+        break;
+      default:
+        QueryBlock<3>(head, first, last, scratch).run(member, k, k_stride, v, v_stride);
+        break;
     }
   }
 }

@@ -22,10 +22,10 @@ struct AttentionHead {
   int64_t group = 1;
   int64_t head_dim = 0;
   float scale = 1;
-  int64_t window_left = 0;   // query i sees keys [i - window_left, i + window_right], both less than length
+  int64_t window_left = 0;  // query i sees keys [i - window_left, i + window_right], both less than length
   int64_t window_right = 0;
-  int64_t first_query = 0;   // the queries to compute: a multiple of kQueryAlignment ...
-  int64_t last_query = 0;    // ... and another, or length
+  int64_t first_query = 0;  // the queries to compute: a multiple of kQueryAlignment ...
+  int64_t last_query = 0;   // ... and another, or length
 };
 
 /** Floats of scratch memory that a kernel needs for heads up to that size. */

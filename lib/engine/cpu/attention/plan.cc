@@ -65,7 +65,8 @@ class Planner {
       for (int32_t first = 0, last = 0; first < length; first = last) {
         // A rest below the alignment stays with its neighbour: kernels cut the two as one.
         last = length - first - step < kQueryAlignment ? length : first + step;
-        tasks_->push_back({sequence, sequence + 1, head, head + 1, first, last, cost * (last - first) / length});
+        tasks_->push_back(
+            {sequence, sequence + 1, head, head + 1, first, last, cost * (last - first) / length});
       }
     }
   }

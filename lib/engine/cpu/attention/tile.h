@@ -43,14 +43,17 @@ void score_tile(const float* k, int64_t k_stride, const float* q, int64_t dim, f
   }
 }
 
-/** out[row][lane] = out[row][lane] * factor[lane] (0 without factor) + sum over keys of v[key][row] * p[key][lane]. */
+/** out[row][lane] = out[row][lane] * factor[lane] (0 without factor) + sum over keys of v[key][row] *
+ * p[key][lane]. */
 template <int kVectors, int kRows>
-void value_tile(const float* v, int64_t v_stride, const float* p, int64_t keys, const Vec* factor, float* out) {
+void value_tile(const float* v, int64_t v_stride, const float* p, int64_t keys, const Vec* factor,
+                float* out) {
   constexpr int kLanes = Vec::kLanes;
   Vec sum[kRows][kVectors];
   for (int row = 0; row < kRows; ++row) {
     for (int n = 0; n < kVectors; ++n) {
-      sum[row][n] = factor == nullptr ? simd::zero() : simd::load(out + (row * kVectors + n) * kLanes) * factor[n];
+      sum[row][n] =
+          factor == nullptr ? simd::zero() : simd::load(out + (row * kVectors + n) * kLanes) * factor[n];
     }
   }
   for (int64_t key = 0; key < keys; ++key, v += v_stride, p += kVectors * kLanes) {
@@ -85,16 +88,19 @@ void for_even_tiles(int64_t count, const Tile& tile) {
 
 /** scores [keys, kVectors registers] = k [keys, dim] q [dim, kVectors registers]. */
 template <int kVectors>
-void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, int64_t dim, float* scores) {
+void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, int64_t dim,
+                    float* scores) {
   for_even_tiles<kMostRows<kVectors>>(keys, [&]<int kRows>(int64_t first) {
-    score_tile<kVectors, kRows>(k + first * k_stride, k_stride, q, dim, scores + first * kVectors * Vec::kLanes);
+    score_tile<kVectors, kRows>(k + first * k_stride, k_stride, q, dim,
+                                scores + first * kVectors * Vec::kLanes);
   });
 }
 
-/** out [dim, kVectors registers] = factor * out + v^T p, over `keys` rows of v and p; no factor: out = v^T p. */
+/** out [dim, kVectors registers] = factor * out + v^T p, over `keys` rows of v and p; no factor: out = v^T p.
+ */
 template <int kVectors>
-void accumulate_values(const float* v, int64_t v_stride, int64_t keys, const float* p, int64_t dim, float* out,
-                       const Vec* factor) {
+void accumulate_values(const float* v, int64_t v_stride, int64_t keys, const float* p, int64_t dim,
+                       float* out, const Vec* factor) {
   for_even_tiles<kMostRows<kVectors>>(dim, [&]<int kRows>(int64_t first) {
     value_tile<kVectors, kRows>(v + first, v_stride, p, keys, factor, out + first * kVectors * Vec::kLanes);
   });

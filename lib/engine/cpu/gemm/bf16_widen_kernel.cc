@@ -1,5 +1,5 @@
-// bf16 weights where there is no bf16 product: widened to fp32 on the way into registers, exactly, against fp32
-// rows. Half the weight traffic of fp32, at its arithmetic speed.
+// bf16 weights where there is no bf16 product: widened to fp32 on the way into registers, exactly, against
+// fp32 rows. Half the weight traffic of fp32, at its arithmetic speed.
 #include "lib/engine/cpu/gemm/panel.h"
 
 namespace padless::PADLESS_ISA {

@@ -1,8 +1,8 @@
 // Eight-bit codes of fp32 rows, and integer sums of products of codes back to fp32.
 //
-// A row of activations has codes round(x / scale) + zero_point in [0, 255], with scale and zero point from its
-// least and largest element (0 always among them, so that it is exact). Only multiplications, additions and
-// rounding to nearest even: every instruction set yields the same codes, sums and results.
+// A row of activations has codes round(x / scale) + zero_point in [0, 255], with scale and zero point from
+// its least and largest element (0 always among them, so that it is exact). Only multiplications, additions
+// and rounding to nearest even: every instruction set yields the same codes, sums and results.
 #pragma once
 
 #include "lib/engine/cpu/gemm/kernel.h"

@@ -10,13 +10,20 @@ namespace {
 template <Activation kActivation>
 inline simd::Vec activate(simd::Vec x) {
   switch (kActivation) {
-    case Activation::kNone: return x;
-    case Activation::kGeluErf: return simd::gelu_erf(x);
-    case Activation::kGeluTanh: return simd::gelu_tanh(x);
-    case Activation::kRelu: return simd::relu(x);
-    case Activation::kSilu: return simd::silu(x);
-    case Activation::kTanh: return simd::tanh(x);
-    case Activation::kSigmoid: return simd::sigmoid(x);
+    case Activation::kNone:
+      return x;
+    case Activation::kGeluErf:
+      return simd::gelu_erf(x);
+    case Activation::kGeluTanh:
+      return simd::gelu_tanh(x);
+    case Activation::kRelu:
+      return simd::relu(x);
+    case Activation::kSilu:
+      return simd::silu(x);
+    case Activation::kTanh:
+      return simd::tanh(x);
+    case Activation::kSigmoid:
+      return simd::sigmoid(x);
   }
   return x;
 }
@@ -58,13 +65,20 @@ using FinishTile = void (*)(const PanelTask&, int64_t, int, const typename Dot::
 template <class Dot, bool kGlu>
 FinishTile<Dot> choose_finish(Activation activation) {
   switch (activation) {
-    case Activation::kNone: return finish_tile<Dot, Activation::kNone, kGlu>;
-    case Activation::kGeluErf: return finish_tile<Dot, Activation::kGeluErf, kGlu>;
-    case Activation::kGeluTanh: return finish_tile<Dot, Activation::kGeluTanh, kGlu>;
-    case Activation::kRelu: return finish_tile<Dot, Activation::kRelu, kGlu>;
-    case Activation::kSilu: return finish_tile<Dot, Activation::kSilu, kGlu>;
-    case Activation::kTanh: return finish_tile<Dot, Activation::kTanh, kGlu>;
-    case Activation::kSigmoid: return finish_tile<Dot, Activation::kSigmoid, kGlu>;
+    case Activation::kNone:
+      return finish_tile<Dot, Activation::kNone, kGlu>;
+    case Activation::kGeluErf:
+      return finish_tile<Dot, Activation::kGeluErf, kGlu>;
+    case Activation::kGeluTanh:
+      return finish_tile<Dot, Activation::kGeluTanh, kGlu>;
+    case Activation::kRelu:
+      return finish_tile<Dot, Activation::kRelu, kGlu>;
+    case Activation::kSilu:
+      return finish_tile<Dot, Activation::kSilu, kGlu>;
+    case Activation::kTanh:
+      return finish_tile<Dot, Activation::kTanh, kGlu>;
+    case Activation::kSigmoid:
+      return finish_tile<Dot, Activation::kSigmoid, kGlu>;
   }
   return finish_tile<Dot, Activation::kNone, kGlu>;
 }

@@ -1,5 +1,6 @@
-// int8 products where there is no byte dot product that keeps every bit: weights widened to 16 bits on the way
-// into registers, against codes stored as 16 bits. A pair of products fits 32 bits, so the sums are those of VNNI.
+// int8 products where there is no byte dot product that keeps every bit: weights widened to 16 bits on the
+// way into registers, against codes stored as 16 bits. A pair of products fits 32 bits, so the sums are those
+// of VNNI.
 #include <cstring>
 
 #include "lib/engine/cpu/gemm/codes.h"

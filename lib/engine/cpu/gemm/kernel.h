@@ -1,8 +1,8 @@
 // What a matrix kernel of one instruction set and one compute type offers, as plain data and functions.
 //
 // The product out[m, n] = sum over k of a[m, k] * w[n, k] is computed panel by panel. A panel holds a few
-// vectors' worth of outputs n; a step takes 4 bytes of every row of A (one float, two bf16, four int8: a group of
-// consecutive k) against one vector register for each of the panel's vectors:
+// vectors' worth of outputs n; a step takes 4 bytes of every row of A (one float, two bf16, four int8: a
+// group of consecutive k) against one vector register for each of the panel's vectors:
 //
 //   panel[step][vector][lane][group]  =  w[vector * lanes + lane][step * group + ...]
 //
@@ -37,10 +37,10 @@ struct PanelTask {
 
   const char* panel = nullptr;
   int64_t steps = 0;
-  int64_t block_steps = 0;              // steps taken at a time over all rows, so that they stay in L2
-  int vectors = 0;                      // that the panel holds
-  int columns = 0;                      // of the result; the rest of the panel is padding
-  const char* next_panel = nullptr;     // what this thread will read next, to be fetched meanwhile
+  int64_t block_steps = 0;           // steps taken at a time over all rows, so that they stay in L2
+  int vectors = 0;                   // that the panel holds
+  int columns = 0;                   // of the result; the rest of the panel is padding
+  const char* next_panel = nullptr;  // what this thread will read next, to be fetched meanwhile
   int64_t next_panel_bytes = 0;
   const float* bias = nullptr;          // [vectors * lanes], or null
   const float* scale = nullptr;         // [vectors * lanes], quantised panels only
@@ -69,8 +69,8 @@ struct GemmKernel {
   void (*multiply)(const PanelTask& task);
 
   /**
-   * Converts rows [rows, columns] of f32 to `operand`, zero padded up to `padded_columns`. Null for kF32, whose
-   * rows can be used where they are.
+   * Converts rows [rows, columns] of f32 to `operand`, zero padded up to `padded_columns`. Null for kF32,
+   * whose rows can be used where they are.
    */
   void (*convert_rows)(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
                        int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,

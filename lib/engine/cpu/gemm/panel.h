@@ -114,7 +114,8 @@ void multiply_panel(const PanelTask& task) {
       task.glu ? choose_finish<Dot, true>(task.activation) : choose_finish<Dot, false>(task.activation);
   const int width = task.vectors * simd::Vec::kLanes;
   const bool one_block = task.block_steps >= task.steps;
-  // The next panel is fetched in equal parts during all tiles of this one, so that its traffic never comes in a rush.
+  // The next panel is fetched in equal parts during all tiles of this one, so that its traffic never comes in
+  // a rush.
   const int64_t tile_steps = (task.rows + kTileRows - 1) / kTileRows * task.steps;
   const int64_t fetch_step = (task.next_panel_bytes + tile_steps - 1) / tile_steps;
   Fetch fetch{task.next_panel, fetch_step};
@@ -128,8 +129,8 @@ void multiply_panel(const PanelTask& task) {
       typename Dot::Scalar* sums =
           static_cast<typename Dot::Scalar*>(task.accumulators) + (one_block ? 0 : row * width);
       if (last) prefetch_result(task, row, rows);
-      tiles[rows - 1](task.a + row * task.a_stride + step * kStepBytes, task.a_stride, panel, steps, fetch, sums,
-                      step > 0);
+      tiles[rows - 1](task.a + row * task.a_stride + step * kStepBytes, task.a_stride, panel, steps, fetch,
+                      sums, step > 0);
       fetch.from += fetch_step * steps;
       if (last) finish(task, row, rows, sums);
     }

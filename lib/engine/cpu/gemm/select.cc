@@ -30,7 +30,8 @@ namespace {
 const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
   const bool avx512 = isa.level >= IsaLevel::kAvx512;
   switch (compute) {
-    case ComputeType::kF32: return avx512 ? &avx512::f32_kernel : &avx2::f32_kernel;
+    case ComputeType::kF32:
+      return avx512 ? &avx512::f32_kernel : &avx2::f32_kernel;
     case ComputeType::kBF16:
       if (avx512) return isa.avx512_bf16 ? &avx512::bf16_dot_kernel : &avx512::bf16_widen_kernel;
       return &avx2::bf16_widen_kernel;
@@ -38,7 +39,8 @@ const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
       if (avx512 && isa.avx512_vnni) return &avx512::i8_vnni_kernel;
       if (isa.avx_vnni) return &avx2::i8_vnni_kernel;
       return avx512 ? &avx512::i8_widen_kernel : &avx2::i8_widen_kernel;
-    case ComputeType::kF16: return nullptr;
+    case ComputeType::kF16:
+      return nullptr;
   }
   return nullptr;
 }
@@ -47,10 +49,14 @@ const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
 
 const GemmKernel* select_portable(ComputeType compute) {
   switch (compute) {
-    case ComputeType::kF32: return &portable::f32_kernel;
-    case ComputeType::kBF16: return &portable::bf16_widen_kernel;
-    case ComputeType::kI8: return &portable::i8_widen_kernel;
-    case ComputeType::kF16: return nullptr;
+    case ComputeType::kF32:
+      return &portable::f32_kernel;
+    case ComputeType::kBF16:
+      return &portable::bf16_widen_kernel;
+    case ComputeType::kI8:
+      return &portable::i8_widen_kernel;
+    case ComputeType::kF16:
+      return nullptr;
   }
   return nullptr;
 }

@@ -21,7 +21,8 @@ float* RowBlock::slot_row(Slot slot, int64_t row) const {
   const PlannedSlot& planned = plan_.slots[static_cast<size_t>(slot)];
   if (planned.matrix) return planned.matrix + (first_ + row) * planned.stride;
   // A temporary's rows are `stride` apart; the temporaries of a block follow each other.
-  return reinterpret_cast<float*>(memory_.temporaries + planned.temporary_offset * rows_) + row * planned.stride;
+  return reinterpret_cast<float*>(memory_.temporaries + planned.temporary_offset * rows_) +
+         row * planned.stride;
 }
 
 void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const {
@@ -32,12 +33,14 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
   const float* source = slot_row(step.in, begin);
   char* operand = memory_.operand + begin * plan_.operand_stride;
   if (kernel.convert_rows) {
-    kernel.convert_rows(source, stride, end - begin, columns, step.weight->layout().steps() * kernel.group, operand,
-                        plan_.operand_stride, memory_.operand_scale + begin, memory_.operand_zero_point + begin);
+    kernel.convert_rows(source, stride, end - begin, columns, step.weight->layout().steps() * kernel.group,
+                        operand, plan_.operand_stride, memory_.operand_scale + begin,
+                        memory_.operand_zero_point + begin);
     return;
   }
   for (int64_t row = 0; row < end - begin; ++row) {
-    std::memcpy(operand + row * plan_.operand_stride, source + row * stride, static_cast<size_t>(columns) * 4);
+    std::memcpy(operand + row * plan_.operand_stride, source + row * stride,
+                static_cast<size_t>(columns) * 4);
   }
 }
 

@@ -26,7 +26,8 @@ class RowBlock {
 
   /** Fills the operand buffer for rows [begin, end) of the block; nothing to do unless step.converts. */
   void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const;
-  /** Computes panels [begin, end) for all rows, once the operand is there; `after` is what the thread reads next. */
+  /** Computes panels [begin, end) for all rows, once the operand is there; `after` is what the thread reads
+   * next. */
   void multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
                 std::span<const char> after, void* accumulators) const;
   void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;

@@ -1,5 +1,5 @@
-// See norm_kernel.h. A row is read from L1 two or three times; its sums go over four registers in turn, so that
-// additions overlap, and are the same whatever rows come before or after.
+// See norm_kernel.h. A row is read from L1 two or three times; its sums go over four registers in turn, so
+// that additions overlap, and are the same whatever rows come before or after.
 #include "lib/engine/cpu/rows/norm_kernel.h"
 
 #include "lib/engine/cpu/simd/vec.h"
@@ -73,7 +73,8 @@ void rms_norm(const NormTask& task) {
   for (int64_t row = 0; row < task.rows; ++row) {
     const float* x = task.in + row * task.in_stride;
     const float mean_square = sum_of_squares(x, task.columns, 0.0f) / count;
-    scale_row(task, x, task.out + row * task.out_stride, 0.0f, 1.0f / __builtin_sqrtf(mean_square + task.eps));
+    scale_row(task, x, task.out + row * task.out_stride, 0.0f,
+              1.0f / __builtin_sqrtf(mean_square + task.eps));
   }
 }
 
@@ -81,7 +82,8 @@ void l2_normalize(const NormTask& task) {
   for (int64_t row = 0; row < task.rows; ++row) {
     const float* x = task.in + row * task.in_stride;
     const float length = __builtin_sqrtf(sum_of_squares(x, task.columns, 0.0f));
-    scale_row(task, x, task.out + row * task.out_stride, 0.0f, 1.0f / (length > task.eps ? length : task.eps));
+    scale_row(task, x, task.out + row * task.out_stride, 0.0f,
+              1.0f / (length > task.eps ? length : task.eps));
   }
 }
 

@@ -20,7 +20,8 @@ bool rows_collide(int64_t stride_elements) { return stride_elements * 4 % 2048 =
 
 class Planner {
  public:
-  Planner(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices, int64_t rows)
+  Planner(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
+          int64_t rows)
       : context_(context), program_(program), matrices_(matrices), norms_(select_norm_kernels(context.isa)) {
     plan_.rows = rows;
   }
@@ -37,8 +38,8 @@ class Planner {
  private:
   template <class... Parts>
   Status invalid(const Parts&... parts) const {
-    return Status(Code::kInvalidArgument,
-                  concat("row program step ", plan_.steps.size(), ": ", parts...), "program");
+    return Status(Code::kInvalidArgument, concat("row program step ", plan_.steps.size(), ": ", parts...),
+                  "program");
   }
 
   Status add_slot(const RowSlot& slot) {
@@ -59,8 +60,8 @@ class Planner {
                     Code::kInvalidArgument, "matrices", "matrix ", slot.binding, " is [", matrix.rows, ", ",
                     matrix.cols, "] with stride ", matrix.stride, "; needed are ", plan_.rows, " rows of ",
                     slot.cols);
-      PADLESS_CHECK(matrix.data || plan_.rows == 0, Code::kInvalidArgument, "matrices", "matrix ", slot.binding,
-                    " has no data");
+      PADLESS_CHECK(matrix.data || plan_.rows == 0, Code::kInvalidArgument, "matrices", "matrix ",
+                    slot.binding, " has no data");
       planned.matrix = static_cast<float*>(matrix.data);
       planned.stride = matrix.stride;
     }
@@ -83,7 +84,8 @@ class Planner {
       return invalid("a weight with ", weight->in_features(), " inputs reads ", columns(step.in), " columns");
     }
     if (columns(step.out) != weight->out_features()) {
-      return invalid("a weight with ", weight->out_features(), " outputs writes ", columns(step.out), " columns");
+      return invalid("a weight with ", weight->out_features(), " outputs writes ", columns(step.out),
+                     " columns");
     }
     if (step.in == step.out) return invalid("a linear step cannot write to its own input");
     if (step.residual != kNoSlot && columns(step.residual) != weight->out_features()) {
@@ -164,8 +166,8 @@ class Planner {
 
 }  // namespace
 
-Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
-                          int64_t rows) {
+Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program,
+                          std::span<const Matrix> matrices, int64_t rows) {
   return Planner(context, program, matrices, rows).plan();
 }
 

@@ -16,9 +16,9 @@ namespace padless {
 
 /** Where a slot's rows are: in a bound matrix, or at `offset` bytes a row of the block's temporaries. */
 struct PlannedSlot {
-  float* matrix = nullptr;        // row 0 of the bound matrix; null: a temporary
-  int64_t stride = 0;             // elements
-  int64_t temporary_offset = 0;   // bytes a row of the block
+  float* matrix = nullptr;       // row 0 of the bound matrix; null: a temporary
+  int64_t stride = 0;            // elements
+  int64_t temporary_offset = 0;  // bytes a row of the block
 };
 
 struct PlannedLinear {
@@ -46,14 +46,14 @@ using PlannedStep = std::variant<PlannedLinear, PlannedNorm>;
 struct RowPlan {
   std::vector<PlannedSlot> slots;
   std::vector<PlannedStep> steps;
-  int64_t temporary_bytes = 0;     // a row: all temporaries
-  int64_t operand_stride = 0;      // bytes a row of the operand buffer, for the step that needs most
-  int64_t accumulator_bytes = 0;   // a row of the widest panel
+  int64_t temporary_bytes = 0;    // a row: all temporaries
+  int64_t operand_stride = 0;     // bytes a row of the operand buffer, for the step that needs most
+  int64_t accumulator_bytes = 0;  // a row of the widest panel
   int64_t rows = 0;
 };
 
 /** E_INVALID_ARGUMENT naming the step where shapes, dtypes, slots or kernels do not fit. */
-Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
-                          int64_t rows);
+Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program,
+                          std::span<const Matrix> matrices, int64_t rows);
 
 }  // namespace padless

@@ -60,7 +60,8 @@ Range share_of(int64_t items, int index, int count) {
   return {items * index / count, items * (index + 1) / count};
 }
 
-/** What the thread reads first in the linear step that follows step `done`, the first step following the last. */
+/** What the thread reads first in the linear step that follows step `done`, the first step following the
+ * last. */
 std::span<const char> first_panel_after(const RowPlan& plan, size_t done, int index, int count) {
   for (size_t i = 1; i <= plan.steps.size(); ++i) {
     const PlannedStep& step = plan.steps[(done + i) % plan.steps.size()];
@@ -100,7 +101,8 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
       }
     }
   });
-  PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "rows", "no memory for a block of ", split.block_rows, " rows");
+  PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "rows", "no memory for a block of ", split.block_rows,
+                " rows");
   return Status::ok();
 }
 
@@ -108,7 +110,8 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
 Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
   const BlockLayout layout(plan, plan.rows, widest_tile(plan));
   const int threads = context.threads;
-  char* base = thread_workspace(layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(threads));
+  char* base =
+      thread_workspace(layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(threads));
   PADLESS_CHECK(base, Code::kOutOfMemory, "rows", "no memory for a block of ", plan.rows, " rows");
   const RowBlock block(plan, 0, plan.rows, layout.memory(base));
   SpinBarrier barrier(threads);
@@ -116,7 +119,8 @@ Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
     const auto meet = [&] {
       if (count > 1) barrier.wait();  // a region within another has one thread only
     };
-    char* accumulators = base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
+    char* accumulators =
+        base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
     const Range own = share_of(plan.rows, index, count);
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {

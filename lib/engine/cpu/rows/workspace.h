@@ -5,7 +5,8 @@
 
 namespace padless {
 
-/** At least `bytes`, aligned to a cache line, valid until the thread's next call; null if there is no memory. */
+/** At least `bytes`, aligned to a cache line, valid until the thread's next call; null if there is no memory.
+ */
 char* thread_workspace(size_t bytes);
 
 }  // namespace padless

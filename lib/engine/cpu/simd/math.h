@@ -28,7 +28,8 @@ inline Vec exp(Vec x) {
   return where_less(highest, x, broadcast(__builtin_inff()), result);
 }
 
-/** Probability that a standard normal variable lies between 0 and x: erf(x / sqrt(2)) / 2; absolute error 1e-7. */
+/** Probability that a standard normal variable lies between 0 and x: erf(x / sqrt(2)) / 2; absolute error
+ * 1e-7. */
 inline Vec normal_integral(Vec x) {
   // x P(x^2) / Q(x^2), fitted on |x| <= 5.5, where it reaches a half; it keeps growing beyond, to be cut off.
   const Vec bounded = min(broadcast(6.0f), max(broadcast(-6.0f), x));

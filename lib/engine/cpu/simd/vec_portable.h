@@ -23,7 +23,9 @@ struct Vec {
 
 inline Float4 as_float(Int4 bits) { return reinterpret_cast<Float4>(bits); }
 inline Int4 as_int(Float4 value) { return reinterpret_cast<Int4>(value); }
-inline Vec select(Int4 mask, Vec x, Vec y) { return {as_float((mask & as_int(x.v)) | (~mask & as_int(y.v)))}; }
+inline Vec select(Int4 mask, Vec x, Vec y) {
+  return {as_float((mask & as_int(x.v)) | (~mask & as_int(y.v)))};
+}
 
 inline Vec zero() { return {Float4{0, 0, 0, 0}}; }
 inline Vec broadcast(float x) { return {Float4{x, x, x, x}}; }
@@ -80,7 +82,8 @@ inline Vec sqrt(Vec a) {
   return a;
 }
 inline Vec round(Vec a) {
-  // Adding and subtracting 1.5 * 2^23 leaves the whole part, rounded to even; larger values are whole already.
+  // Adding and subtracting 1.5 * 2^23 leaves the whole part, rounded to even; larger values are whole
+  // already.
   const Vec magic = broadcast(0x1.8p23f);
   const Vec whole{(a.v + magic.v) - magic.v};
   return select(abs(a).v < broadcast(0x1p22f).v, whole, a);
