@@ -7,7 +7,11 @@ sanitizer=${1:-none}
 shift || true
 build=build/emulator-$sanitizer
 cmake -S cuda/tests -B "$build" -DPADLESS_SANITIZER="$sanitizer" >/dev/null
-cmake --build "$build" -j2 -- --no-print-directory
+if ! cmake --build "$build" -j2 -- --no-print-directory; then
+  echo "the build failed"
+  echo "0 passed, 1 failed"
+  exit 1
+fi
 log=$build/ctest.log
 ctest --test-dir "$build" -j2 --output-on-failure "$@" 2>&1 | tee "$log" || true
 awk '/ Passed / { passed++ } /\*\*\*/ { failed++ } END { printf "%d passed, %d failed\n", passed, failed; exit failed || !passed }' "$log"
