@@ -1,0 +1,100 @@
+// plan_attention(): which kernel takes which tile of queries, in which order, on which stream.
+#include <algorithm>
+#include <array>
+
+#include "cuda/attention/kernel_table.h"
+#include "cuda/checks.h"
+#include "cuda/padless_cuda.h"
+
+namespace padless::cuda {
+namespace {
+
+constexpr int64_t kUnlimited = std::numeric_limits<int32_t>::max();
+
+/** Keys that the tile of queries from `first` on looks at: what its time grows with. */
+int64_t tile_cost(int64_t length, int64_t first, int64_t rows, const AttentionSpan& span) {
+  const int64_t last = std::min(first + rows, length) - 1;
+  const int64_t left = span.window_left < 0 ? kUnlimited : span.window_left;
+  const int64_t right = span.causal ? 0 : span.window_right < 0 ? kUnlimited : span.window_right;
+  return std::min(length, last + right + 1) - std::max<int64_t>(0, first - left);
+}
+
+/** Adds the tiles of the sequences with low < length <= high as one group; costs fall, equal ones keep their order. */
+void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t low, int64_t high, int max_keys,
+               const AttentionSpan& span) {
+  struct Costed {
+    AttentionTile tile;
+    int64_t cost;
+  };
+  std::vector<Costed> tiles;
+  const int rows = query_rows(max_keys);
+  for (size_t b = 0; b + 1 < cu_seqlens.size(); b++) {
+    const int64_t length = cu_seqlens[b + 1] - cu_seqlens[b];
+    if (length <= low || length > high) continue;
+    for (int64_t first = 0; first < length; first += rows) {
+      tiles.push_back({{static_cast<int32_t>(b), static_cast<int32_t>(first)}, tile_cost(length, first, rows, span)});
+    }
+  }
+  if (tiles.empty()) return;
+  std::ranges::stable_sort(tiles, std::ranges::greater{}, &Costed::cost);
+  plan.groups.push_back({{max_keys, rows}, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()), 0});
+  for (const Costed& each : tiles) plan.tiles.push_back(each.tile);
+}
+
+/** The smallest short kernel that holds `keys` keys, or the one for any length. */
+int kernel_for(int64_t keys, int64_t head_dim) {
+  for (int max_keys : {64, 128}) {
+    if (keys <= max_keys && has_short_kernel(max_keys, static_cast<int>(head_dim))) return max_keys;
+  }
+  return kAnyKeys;
+}
+
+Status check(std::span<const int32_t> cu_seqlens, const AttentionShape& shape, const AttentionPlanOptions& options) {
+  PADLESS_CHECK(!cu_seqlens.empty() && cu_seqlens[0] == 0 && std::ranges::is_sorted(cu_seqlens), Code::kInvalidArgument,
+                "cu_seqlens", "cu_seqlens must start at 0 and never decrease");
+  PADLESS_CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, Code::kInvalidArgument,
+                "kv_heads", shape.heads, " heads and ", shape.kv_heads, " key heads do not divide");
+  PADLESS_CHECK(std::ranges::find(kAttentionHeadDims, shape.head_dim) != std::end(kAttentionHeadDims), Code::kUnsupported,
+                "head_dim", "head dim ", shape.head_dim, "; supported: 32, 64, 96, 128, 256");
+  PADLESS_CHECK(std::ranges::is_sorted(options.bucket_edges) &&
+                    (options.bucket_edges.empty() || options.bucket_edges.front() > 0),
+                Code::kInvalidArgument, "bucket_edges", "bucket edges must be positive and ascend");
+  PADLESS_CHECK(options.streams >= 1, Code::kInvalidArgument, "streams", options.streams, " streams; at least 1");
+  return Status::ok();
+}
+
+}  // namespace
+
+Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
+                                     const AttentionSpan& span, const DeviceProperties& device,
+                                     const AttentionPlanOptions& options) {
+  PADLESS_RETURN_IF_ERROR(check(cu_seqlens, shape, options));
+  AttentionPlan plan;
+  plan.strategy = options.strategy;
+  int64_t longest = 0;
+  for (size_t b = 0; b + 1 < cu_seqlens.size(); b++) longest = std::max<int64_t>(longest, cu_seqlens[b + 1] - cu_seqlens[b]);
+  if (plan.strategy == AttentionStrategy::kAuto) {
+    // Where one short kernel takes all, or every length is beyond the short ones, buckets only add launches.
+    const bool all_short = kernel_for(longest, shape.head_dim) != kAnyKeys;
+    plan.strategy = all_short ? AttentionStrategy::kGrouped : AttentionStrategy::kSingle;
+  }
+  if (plan.strategy != AttentionStrategy::kGrouped) {
+    add_group(plan, cu_seqlens, 0, kUnlimited, kAnyKeys, span);
+    constexpr int kBlocksPerSm = 2;  // what registers allow of the kernel for any length
+    plan.persistent_blocks = kBlocksPerSm * std::max(1, device.sm_count);
+    return plan;
+  }
+  int64_t low = 0;
+  for (int64_t edge : options.bucket_edges) {
+    add_group(plan, cu_seqlens, low, edge, kernel_for(std::min(edge, longest), shape.head_dim), span);
+    low = edge;
+  }
+  add_group(plan, cu_seqlens, low, kUnlimited, kAnyKeys, span);
+  // The longest bucket goes first and on the stream of the call.
+  std::ranges::reverse(plan.groups);
+  for (size_t i = 0; i < plan.groups.size(); i++) plan.groups[i].stream = static_cast<int>(i) % options.streams;
+  plan.streams = std::max(1, std::min(options.streams, static_cast<int>(plan.groups.size())));
+  return plan;
+}
+
+}  // namespace padless::cuda

@@ -1,0 +1,44 @@
+#!/bin/bash
+# Compiles every kernel with nvcc and fails on a spill, local memory or any ptxas warning.
+#   scripts/nvcc-gate.sh [arch ...]      default: 80 86 89 90a
+# Prints registers, static shared memory and spills of each kernel; the last line is "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$0")/.."
+if ! command -v nvcc >/dev/null; then
+  echo "nvcc-gate: skipped, there is no nvcc on the PATH"
+  exit 0
+fi
+archs=("$@")
+[ ${#archs[@]} -gt 0 ] || archs=(80 86 89 90a)
+out=build/nvcc-gate
+rm -rf "$out" && mkdir -p "$out"
+export out
+
+compile() {  # one file for one architecture
+  local file=$1 arch=$2 log
+  log=$out/$(basename "$file" .cu).sm_$arch.log
+  if ! nvcc -std=c++20 -O3 -arch="sm_$arch" -I. -Xptxas -v,-warn-spills,-warn-lmem-usage -cubin -o "${log%.log}.cubin" \
+      "$file" >"$log" 2>&1; then
+    echo "compile failed" >>"$log"
+  fi
+}
+export -f compile
+
+sources=$(find cuda -name '*.cu' -not -path 'cuda/tests/*' -not -path 'cuda/bench/*' -not -path 'cuda/emulator/*' | sort)
+for arch in "${archs[@]}"; do for file in $sources; do echo "$file $arch"; done; done | xargs -P 2 -L 1 bash -c 'compile $0 $1'
+
+passed=0 failed=0
+for log in "$out"/*.log; do
+  name=$(basename "$log" .log)
+  if grep -qE "compile failed|error|warning|[1-9][0-9]* bytes (stack frame|spill)" "$log"; then
+    failed=$((failed + 1))
+    echo "FAILED: $name"
+    grep -E "error|warning|[1-9][0-9]* bytes (stack frame|spill)" "$log" | c++filt | head -10
+  else
+    passed=$((passed + 1))
+  fi
+  c++filt <"$log" | sed -n "s/.*Compiling entry function '\(.*\)' for '\(sm_[0-9a]*\)'.*/\2 \1/p; s/.*Used \([0-9]* registers.*\)/    \1/p" |
+    sed 's/padless::cuda:://g; s/(anonymous namespace):://g; s/void //; s/(.*Params.*)//'
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
