@@ -51,7 +51,7 @@ export interface RunOptions {
   outputs: readonly EncoderOutput[];
   /** Pooling instead of the checkpoint's own pipeline; several are concatenated. */
   pooling?: readonly PoolingMode[];
-  /** [B]: leading tokens of each sequence that the pooling leaves out. */
+  /** Leading tokens of each sequence that the pooling leaves out, [B] counts. */
   skip?: Int32Array;
   /** Keep the first columns of the sentence embedding (Matryoshka). */
   dimensions?: number;

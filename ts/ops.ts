@@ -469,7 +469,7 @@ export function attention<D extends DType>(
 export interface PoolOptions extends OpOptions {
   /** `'mean'` by default. */
   mode?: PoolMode | undefined;
-  /** [B]: leading tokens of each sequence that do not count, such as those of a prompt. */
+  /** Leading tokens of each sequence that do not count, such as those of a prompt; [B] counts. */
   skip?: Integers | undefined;
 }
 

@@ -14,7 +14,7 @@ export class Embeddings implements Iterable<Float32Array> {
   }
 
   /**
-   * Vector `index` [dimensions]: a view into `data`, not a copy.
+   * Vector `index`, of `dimensions` numbers: a view into `data`, not a copy.
    *
    * @throws RangeError for an index that is no row.
    */
