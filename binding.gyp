@@ -21,7 +21,7 @@
       "dependencies": ["padless_core"],
       "sources": ["<!@(node -p \"require('./sources.json').binding.join(' ')\")"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "conditions": [
         ["isa_enabled==1", { "dependencies": ["padless_avx2", "padless_avx512", "padless_avx_vnni", "padless_avx512_vnni", "padless_avx512_bf16"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,--version-script=<(module_root_dir)/lib/binding/exports.map"] }]

@@ -18,9 +18,7 @@ import {
 } from './native';
 import { abortSignal, callback, checkOptions, integer, oneOf, type Check } from './options';
 import type { PackedBatch } from './packed';
-
-/** What the products of a model compute in. */
-export type ComputeDtype = 'f32' | 'bf16' | 'f16' | 'int8';
+import type { Compute } from './weight';
 
 /** How far a load has come. */
 export interface LoadProgress {
@@ -35,7 +33,7 @@ export interface LoadOptions {
   /** `'cpu'` (the default), `'auto'`, `'cuda:0'`, ..., or the options of {@link device}. */
   device?: string | DeviceOptions;
   /** What the products compute in; f32 by default. Statistics and sums are float32 in any case. */
-  dtype?: ComputeDtype;
+  dtype?: Compute;
   /** CPU threads that one call uses at most; all that the process may use by default. */
   threads?: number;
   /** Stops the loading. */
@@ -151,7 +149,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
 }
 
 /** The native form of a spec: lib/binding/encoder_spec.cc reads it. */
-function nativeSpec(description: ModelDescription, compute: ComputeDtype): Record<string, unknown> {
+function nativeSpec(description: ModelDescription, compute: Compute): Record<string, unknown> {
   const { spec, pipeline } = description;
   const head = (pipeline?.steps ?? []).map((step, index) =>
     step.kind === 'dense' ? { ...step, weights: `head.${index}` } : step,

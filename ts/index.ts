@@ -4,15 +4,16 @@ export { Embeddings } from './tasks/embeddings';
 export type { SimilarityMatrix } from './tasks/similarity';
 export {
   Encoder,
-  type ComputeDtype,
   type EncoderOutput,
   type EncoderResult,
   type LoadOptions,
   type LoadProgress,
   type RunOptions,
 } from './encoder';
-export type { PipelineSpec, PoolingMode, Similarity } from './models/pipeline';
-export type { EncoderSpec } from './models/spec';
+export type { PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
+export type { Activation, EncoderSpec } from './models/spec';
+export type { ModelDirectory } from './models/directory';
+export type { ModelExpectation } from './tokenizer/settings';
 export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';
 export type { TokenizedChunk } from './tokenizer/protocol';
 export {
@@ -24,7 +25,13 @@ export {
   type DeviceOptions,
   type MemoryInfo,
 } from './device';
-export { PackedBatch } from './packed';
+export {
+  PackedBatch,
+  type Integers,
+  type PackedArrays,
+  type PaddedOptions,
+  type SequenceOptions,
+} from './packed';
 export { Stream, Event } from './stream';
 export { Tensor, type DType, type TensorArrays, type TensorOptions } from './tensor';
 export {
@@ -36,9 +43,9 @@ export {
   pool,
   rmsNorm,
   unpack,
-  type Activation,
   type AttentionOptions,
   type AttentionSpan,
+  type FloatTensor,
   type LayerNormOptions,
   type LinearOptions,
   type OpOptions,

@@ -4,6 +4,7 @@ import { type Check, boolean, checkOptions, integer, oneOf } from './options';
 import { type Integers, PackedBatch } from './packed';
 import { type Stream, streamOption } from './stream';
 import { type DType, Tensor } from './tensor';
+import type { Activation } from './models/spec';
 import { type Compute, LinearWeight } from './weight';
 
 /** An option of every op. */
@@ -12,11 +13,9 @@ export interface OpOptions {
   stream?: Stream | undefined;
 }
 
-export type Activation = 'none' | 'gelu' | 'gelu_tanh' | 'relu' | 'silu' | 'tanh' | 'sigmoid';
-
 export type PoolMode = 'cls' | 'mean' | 'max' | 'lasttoken' | 'weightedmean' | 'mean_sqrt_len';
 
-type FloatTensor = Tensor<'f32'> | Tensor<'f16'> | Tensor<'bf16'> | Tensor;
+export type FloatTensor = Tensor<'f32'> | Tensor<'f16'> | Tensor<'bf16'> | Tensor;
 
 const floats: readonly DType[] = ['f32', 'f16', 'bf16'];
 

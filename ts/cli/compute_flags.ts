@@ -1,9 +1,10 @@
-import type { ComputeDtype, LoadOptions } from '../encoder';
+import type { LoadOptions } from '../encoder';
+import type { Compute } from '../weight';
 
 /** Flags of every command that computes. */
 export interface ComputeFlags {
   device: string;
-  dtype: ComputeDtype;
+  dtype: Compute;
   threads?: number;
 }
 
