@@ -7,10 +7,10 @@ namespace {
 
 // A block reads every weight once from beyond L2, a row tile once from L2: with this many rows the weights'
 // share of the last level's bandwidth is small; more rows only spread the block's own data over more cache.
-constexpr int64_t kBlockRows = 96;
+constexpr int64_t kBlockRows = 128;
 // Fewer rows a thread than this, and the same weights read by every thread cost more than meeting after each
 // step.
-constexpr int64_t kLeastBlockRows = 24;
+constexpr int64_t kLeastBlockRows = 48;
 
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
