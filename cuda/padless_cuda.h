@@ -70,7 +70,7 @@ struct UnpackRowsArgs {
 };
 Status unpack_rows(const UnpackRowsArgs& args, cudaStream_t stream);
 
-/** out[i] = in[indices[i]], converted where the dtypes differ. Also f32. Indices are clamped to in's rows. */
+/** out[i] = in[indices[i]], zeros for a negative index, converted where the dtypes differ. Also f32. */
 struct GatherRowsArgs {
   Matrix in, out;
   const int32_t* indices = nullptr;  // [out.rows]

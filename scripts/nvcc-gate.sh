@@ -16,7 +16,8 @@ export out
 
 compile() {  # one file for one architecture
   local file=$1 arch=$2 log
-  log=$out/$(basename "$file" .cu).sm_$arch.log
+  log=${file%.cu}
+  log=$out/${log//\//_}.sm_$arch.log
   if ! nvcc -std=c++20 -O3 -arch="sm_$arch" -I. -Xptxas -v,-warn-spills,-warn-lmem-usage -cubin -o "${log%.log}.cubin" \
       "$file" >"$log" 2>&1; then
     echo "compile failed" >>"$log"

@@ -89,7 +89,7 @@ Status unpack_rows(const UnpackRowsArgs& args, cudaStream_t stream) {
 }
 
 Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream) {
-  return enqueue(args.in, args.out, args.indices, nullptr, false, stream);
+  return enqueue(args.in, args.out, args.indices, nullptr, true, stream);
 }
 
 }  // namespace padless::cuda

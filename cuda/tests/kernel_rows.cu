@@ -201,7 +201,7 @@ void test_gather(int64_t rows, int64_t cols, int64_t gap) {
   in.fill(random);
   TestMatrix<Out> out(rows, cols, gap);
   std::vector<int32_t> indices;
-  for (int64_t i = 0; i < rows; i++) indices.push_back(static_cast<int32_t>(random.integer(0, 22)));
+  for (int64_t i = 0; i < rows; i++) indices.push_back(static_cast<int32_t>(random.integer(-1, 22)));
   DeviceBuffer<int32_t> device_indices(indices);
   const std::string name =
       concat("gather ", type_name<In>(), " -> ", type_name<Out>(), " ", rows, " x ", cols, " gap ", gap);
@@ -210,7 +210,8 @@ void test_gather(int64_t rows, int64_t cols, int64_t gap) {
   bool equal = true;
   for (int64_t i = 0; i < rows; i++) {
     for (int64_t c = 0; c < cols; c++) {
-      equal &= out.value(i, c) == rounded<Out>(in.value(indices[static_cast<size_t>(i)], c));
+      const int32_t index = indices[static_cast<size_t>(i)];
+      equal &= out.value(i, c) == (index < 0 ? 0.0 : rounded<Out>(in.value(index, c)));
     }
   }
   check(equal, name);
