@@ -76,19 +76,22 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
   AttentionParams<T> params = params_of<T>(args);
   const bool fork = resources.streams != nullptr && plan.streams > 1;
   if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->fork(stream));
-  Status status;
-  for (const AttentionGroup& group : plan.groups) {
-    params.tiles = resources.tiles + group.first_tile;
-    params.items = static_cast<int>(group.tiles * args.shape.heads);
-    int blocks = params.items;
-    if (plan.strategy == AttentionStrategy::kPersistent) {
-      params.counter = resources.counter;
-      blocks = std::min(blocks, std::max(1, plan.persistent_blocks));
+  const auto enqueue_each = [&]() -> Status {
+    for (const AttentionGroup& group : plan.groups) {
+      params.tiles = resources.tiles + group.first_tile;
+      params.items = static_cast<int>(group.tiles * args.shape.heads);
+      int blocks = params.items;
+      if (plan.strategy == AttentionStrategy::kPersistent) {
+        params.counter = resources.counter;
+        blocks = std::min(blocks, std::max(1, plan.persistent_blocks));
+      }
+      const cudaStream_t target = fork ? resources.streams->stream(stream, group.stream) : stream;
+      PADLESS_RETURN_IF_ERROR(
+          enqueue_attention<T>(params, args.shape.head_dim, group.kernel.max_keys, grid_of(blocks), target));
     }
-    const cudaStream_t target = fork ? resources.streams->stream(stream, group.stream) : stream;
-    status = enqueue_attention<T>(params, args.shape.head_dim, group.kernel.max_keys, grid_of(blocks), target);
-    if (!status.is_ok()) break;
-  }
+    return Status::ok();
+  };
+  const Status status = enqueue_each();
   if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->join(stream));  // also after an error: nothing is left forked
   return status;
 }
