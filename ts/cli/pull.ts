@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { ListFileEntry } from '@huggingface/hub';
+import { downloadFile, listFiles, type ListFileEntry } from '@huggingface/hub';
 import { PadlessError, abortError } from '../errors';
 import { transferBar } from './transfer_bar';
 
@@ -105,7 +105,6 @@ function words(error: unknown): string {
 
 /** config.json comes last: a directory without it is no model yet. */
 async function neededFiles(source: Source, id: string): Promise<ListFileEntry[]> {
-  const { listFiles } = await import('@huggingface/hub');
   const files: ListFileEntry[] = [];
   for await (const file of listFiles({ ...source, recursive: true })) {
     if (file.type === 'file' && isNeeded(file.path)) files.push(file);
@@ -152,7 +151,6 @@ async function fetchInto(
   from: number,
   add: (bytes: number) => void,
 ): Promise<void> {
-  const { downloadFile } = await import('@huggingface/hub');
   const output = await open(part, from > 0 ? 'a' : 'w');
   try {
     if (size === 0) return;

@@ -97,7 +97,11 @@ export class TokenizerThread {
   }
 
   #fail(cause: Error | undefined): void {
-    this.#failed ??= new PadlessError('E_INTERNAL', 'The tokenizer thread has ended.', { cause });
+    this.#failed ??= new PadlessError(
+      'E_INTERNAL',
+      `The tokenizer thread has ended${cause ? `: ${cause.message}` : ''}.`,
+      { cause },
+    );
     for (const { reject } of this.#waiting.values()) reject(this.#failed);
     this.#waiting.clear();
   }

@@ -1,0 +1,118 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ModelDirectory } from '../../ts/models/directory';
+import { Tokenizer } from '../../ts/tokenizer/tokenizer';
+import { checkVocabulary, parseTokenizerConfig } from '../../ts/tokenizer/settings';
+
+const goldens = join(__dirname, '../goldens');
+const names = ['bert', 'roberta', 'xlm-roberta', 'camembert'] as const;
+type Name = (typeof names)[number];
+
+interface Difficult {
+  text: string;
+  pair?: string;
+  maxLength?: number;
+  ids: Record<Name, number[]>;
+  typeIds?: Partial<Record<Name, number[]>>;
+}
+
+const difficult = JSON.parse(readFileSync(join(goldens, 'tokenizer_strings.json'), 'utf8')) as Difficult[];
+
+async function load(name: Name, maxLength: number): Promise<Tokenizer> {
+  return Tokenizer.load(await ModelDirectory.open(join(goldens, 'models', name, 'checkpoint')), {
+    maxLength,
+  });
+}
+
+describe.each(names)('%s', (name) => {
+  test('equals the Rust library on difficult strings', async () => {
+    for (const maxLength of new Set(difficult.map((record) => record.maxLength))) {
+      // tokenizer_config.json cuts at 512; longer ones come with the truncation tests.
+      const records = difficult.filter(
+        (record) => record.maxLength === maxLength && record.ids[name].length < 512,
+      );
+      const tokenizer = await load(name, maxLength ?? 512);
+      for (const { text, pair, ids, typeIds } of records) {
+        const encoded = await tokenizer.encode([text], pair === undefined ? {} : { pairs: [pair] });
+        expect({ text, pair, ids: [...encoded.ids] }).toEqual({ text, pair, ids: ids[name] });
+        expect([...(encoded.tokenTypes ?? [])]).toEqual(typeIds?.[name] ?? []);
+      }
+      await tokenizer.dispose();
+    }
+  });
+});
+
+describe('limits', () => {
+  let tokenizer: Tokenizer;
+  beforeAll(async () => (tokenizer = await load('bert', 8)));
+  afterAll(() => tokenizer.dispose());
+
+  test('a cut keeps the special tokens', async () => {
+    const { ids, lengths } = await tokenizer.encode(['the river wanders and wanders and wanders']);
+    expect([...lengths]).toEqual([8]);
+    expect([ids[0], ids[7]]).toEqual([2, 3]);
+  });
+
+  test('without truncation the text, its tokens and the limit are named', async () => {
+    const texts = ['the', 'river '.repeat(20)];
+    await expect(tokenizer.encode(texts, { truncate: false, firstIndex: 40 })).rejects.toMatchObject({
+      code: 'E_TOO_LONG',
+      field: 'texts[41]',
+      message: expect.stringMatching(/Text 41 has \d+ tokens and the limit is 8/),
+    });
+    expect((await tokenizer.encode(['the'])).lengths[0]).toBe(3);
+  });
+
+  test('a prefix counts with its leading special token', async () => {
+    const { ids } = await tokenizer.encode(['the river']);
+    expect(await tokenizer.prefixLength('the river')).toBe(ids.length - 1);
+  });
+
+  test('requests at the same time keep their own settings', async () => {
+    const long = 'river '.repeat(20);
+    const results = await Promise.allSettled(
+      Array.from({ length: 40 }, (_, i) => tokenizer.encode([long], { truncate: i % 2 === 0 })),
+    );
+    expect(results.map(({ status }) => status)).toEqual(
+      Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 'fulfilled' : 'rejected')),
+    );
+  });
+
+  test('no room for text is refused', async () => {
+    await expect(load('bert', 2)).rejects.toMatchObject({ code: 'E_BAD_CONFIG', field: 'max_seq_length' });
+  });
+});
+
+describe('settings', () => {
+  test.each([
+    [undefined, undefined],
+    [{ model_max_length: 1e30 }, undefined],
+    [{ model_max_length: 128 }, 128],
+  ])('model_max_length of %j', (config, expected) => {
+    expect(parseTokenizerConfig(config).maxLength).toBe(expected);
+  });
+
+  test('a padding token may be an object', () => {
+    expect(parseTokenizerConfig({ pad_token: { content: '<pad>' } }).padToken).toBe('<pad>');
+  });
+
+  test('a vocabulary beyond the embedding table is refused', () => {
+    const model = { vocabSize: 10, padId: 0 };
+    expect(() => checkVocabulary({ vocabSize: 10, padId: 0 }, model)).not.toThrow();
+    expect(() => checkVocabulary({ vocabSize: 11, padId: 0 }, model)).toThrow('11 tokens');
+    expect(() => checkVocabulary({ vocabSize: 10, padId: 1 }, model)).toThrow('pad_token_id 0');
+  });
+
+  test('lower-cases first where told', async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'padless-tokenizer-'));
+    cpSync(join(goldens, 'models/roberta/checkpoint/tokenizer.json'), join(scratch, 'tokenizer.json'));
+    writeFileSync(join(scratch, 'tokenizer_config.json'), '{}');
+    const directory = await ModelDirectory.open(scratch);
+    const tokenizer = await Tokenizer.load(directory, { maxLength: 99, lowerCase: true });
+    const upper = await tokenizer.encode(['THE RIVER']);
+    expect([...upper.ids]).toEqual([...(await tokenizer.encode(['the river'])).ids]);
+    await tokenizer.dispose();
+    rmSync(scratch, { recursive: true });
+  });
+});
