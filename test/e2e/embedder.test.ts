@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Embedder } from '../../ts/tasks/embedder';
@@ -111,6 +111,12 @@ describe('embed', () => {
   });
 });
 
+/** CPU time of the main thread where Linux tells it: waiting for a busy core is not holding the loop. */
+function threadMilliseconds(): number {
+  const file = `/proc/self/task/${process.pid}/schedstat`;
+  return existsSync(file) ? Number(readFileSync(file, 'latin1').split(' ')[0]) / 1e6 : performance.now();
+}
+
 describe('the event loop', () => {
   test('is never held for 5 ms by embed of 2,000 texts', async () => {
     await using embedder = await Embedder.load(bert, { pooling: 'mean', threads: 1 });
@@ -118,14 +124,13 @@ describe('the event loop', () => {
     texts[777] = 'river '.repeat(100_000 / 6);
     const worst: number[] = [];
     for (let round = 0; round < 5; round++) {
-      // CPU time of this thread between two turns: waiting for a core is not holding the loop.
       let longest = 0;
       let running = true;
-      let last = performance.eventLoopUtilization().active;
+      let last = threadMilliseconds();
       const probe = () => {
-        const { active } = performance.eventLoopUtilization();
-        longest = Math.max(longest, active - last);
-        last = active;
+        const now = threadMilliseconds();
+        longest = Math.max(longest, now - last);
+        last = now;
         if (running) setTimeout(probe, 0);
       };
       setTimeout(probe, 0);
@@ -133,7 +138,8 @@ describe('the event loop', () => {
       running = false;
       worst.push(longest);
     }
-    expect(worst.sort((a, b) => a - b)[0]).toBeLessThan(5);
+    // The median: a round in which code is compiled or garbage collected proves nothing.
+    expect(worst.sort((a, b) => a - b)[2]).toBeLessThan(5);
   }, 120_000);
 });
 
@@ -158,12 +164,11 @@ describe('load', () => {
       'tokenizer.json',
     ],
     [
-      "another model's tokenizer",
-      (folder) =>
-        cpSync(join(models, 'xlm-roberta/checkpoint/tokenizer.json'), join(folder, 'tokenizer.json')),
+      "another model's padding",
+      (folder) => writeFileSync(join(folder, 'tokenizer_config.json'), '{"pad_token": "[MASK]"}'),
       { pooling: 'mean' },
       'E_BAD_TOKENIZER',
-      'vocab_size',
+      'pad_token_id',
     ],
   ])('%s', async (name, spoil, options, code, field) => {
     const folder = copyOfBert(name.replace(/\W/g, '-'));
