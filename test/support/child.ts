@@ -14,9 +14,18 @@ export interface Outcome {
 }
 
 /** Runs JavaScript with node; a program that does not end by itself in time is killed, and shows a signal. */
-export function runProgram(source: string, flags: string[] = [], milliseconds = 60_000): Promise<Outcome> {
+export function runProgram(
+  source: string,
+  flags: string[] = [],
+  milliseconds = 60_000,
+  env: Record<string, string> = {},
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...flags, '-e', prelude + source], { timeout: milliseconds, killSignal: 'SIGKILL' });
+    const child = spawn(process.execPath, [...flags, '-e', prelude + source], {
+      timeout: milliseconds,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, ...env },
+    });
     let output = '';
     child.stdout.on('data', (chunk) => (output += chunk));
     child.stderr.on('data', (chunk) => (output += chunk));

@@ -52,7 +52,11 @@ test('terminating workers in the middle of work neither crashes nor hangs', asyn
     console.log(String(await l2Normalize(Tensor.from([3, 4])).read()));`,
   );
   const { code, signal, output } = await runProgram(source);
-  expect({ code, signal, output }).toEqual({ code: 0, signal: null, output: '0.6000000238418579,0.800000011920929\n' });
+  expect({ code, signal, output }).toEqual({
+    code: 0,
+    signal: null,
+    output: '0.6000000238418579,0.800000011920929\n',
+  });
 });
 
 test('workers come and go without growth', async () => {
