@@ -1,5 +1,5 @@
 import { describeModel, type ModelDescription } from '../encoder';
-import { devices } from '../device';
+import { devices, type DeviceInfo } from '../device';
 import { maxLength } from '../models/spec';
 import { table } from './table';
 
@@ -15,9 +15,15 @@ export async function inspect(path: string | undefined, flags: InspectFlags): Pr
     process.stdout.write(`${JSON.stringify({ devices: machine, ...(model && { model }) }, null, 2)}\n`);
     return;
   }
-  process.stdout.write(JSON.stringify(machine));
+  process.stdout.write(table([['device', 'use', 'chip'], ...machine.map(deviceRow)]));
   if (model)
     process.stdout.write(`\n${table(Object.entries(model).map(([key, value]) => [key, words(value)]))}`);
+}
+
+/** What a device offers, or why it cannot be used. */
+function deviceRow({ name, available, reason, description, isa, threads }: DeviceInfo): string[] {
+  const offers = [isa, threads !== undefined && `${threads} threads`].filter(Boolean).join(', ');
+  return [name, available ? offers : `unavailable: ${reason}`, description ?? ''];
 }
 
 /** The description without handles, in plain values. */
