@@ -108,7 +108,8 @@ Napi::Value to_array_buffer(Napi::Env env, HostBytes bytes) {
     return Napi::Value(env, external);
   }
   Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, bytes.size);
-  if (!env.IsExceptionPending()) std::memcpy(copy.Data(), bytes.data.get(), bytes.size);
+  // Empty when memory is short, or when the environment is being terminated.
+  if (!copy.IsEmpty()) std::memcpy(copy.Data(), bytes.data.get(), bytes.size);
   return copy;
 }
 

@@ -17,8 +17,13 @@ void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, const Status
             const std::function<Napi::Value(Napi::Env)>& value) {
   if (!status.is_ok()) return deferred.Reject(make_error(env, status).Value());
   const Napi::Value result = value(env);
-  if (env.IsExceptionPending()) return deferred.Reject(env.GetAndClearPendingException().Value());
-  deferred.Resolve(result);
+  if (env.IsExceptionPending()) {
+    const Napi::Error error = env.GetAndClearPendingException();
+    // Empty, like the result: the environment is being terminated, and nobody waits for the promise any more.
+    if (!error.IsEmpty()) deferred.Reject(error.Value());
+    return;
+  }
+  if (!result.IsEmpty()) deferred.Resolve(result);
 }
 
 class BackgroundWork : public Napi::AsyncWorker {
