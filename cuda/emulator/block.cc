@@ -98,7 +98,7 @@ bool finish_block(Block* block) {
         janitor);  // not the host: blocks that start later are not ordered after this one
     sanitizer::acquire(&block->finished_token);
     sanitizer::release(block);
-    sanitizer::release(block->cluster->grid);
+    sanitizer::release(block->cluster->grid->end_token);
   }
   sanitizer::unpoison(block->shared + block->shared_bytes, kCanaryBytes);
   const uint8_t* canary = block->shared + block->shared_bytes;

@@ -54,6 +54,7 @@ constexpr int kSavedRegisters = 6;
 #endif
   Fiber* fiber = machine.current;
   Cluster* cluster = fiber->block->cluster;
+  sanitizer::acquire(cluster->grid->start_token);
   sanitizer::acquire(fiber->block);
   cluster->grid->body->run();
   sanitizer::release(&fiber->block->finished_token);

@@ -1,6 +1,7 @@
 // A grid from launch to completion: clusters become resident, run interleaved, and leave.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "cuda/emulator/sanitizer.h"
 #include "cuda/emulator/state.h"
@@ -174,7 +175,7 @@ void wait_for_previous_grid(CallSite where) {
     wait.object = const_cast<Grid*>(previous);
     block_current(wait);
   }
-  sanitizer::acquire(previous);
+  sanitizer::acquire(previous->end_token);
 }
 
 std::string check_shape(const LaunchShape& shape) {
@@ -192,23 +193,32 @@ std::string check_shape(const LaunchShape& shape) {
 }
 
 std::string run_grids(const std::vector<GridRequest>& requests) {
-  reset_machine();
-  std::vector<Grid> grids;
-  grids.reserve(requests.size());
-  for (const GridRequest& request : requests) {
-    grids.push_back(make_grid(request));
-    if (grids.size() > 1) grids.back().previous = &grids[grids.size() - 2];
+  // The machine's own memory belongs to one ThreadSanitizer thread, whichever stream runs.
+  static void* const bookkeeper = sanitizer::create_thread("emulator");
+  const void* start_token = requests.data();
+  sanitizer::release(start_token);
+  {
+    sanitizer::AsThread as_bookkeeper(bookkeeper);
+    reset_machine();
+    std::vector<Grid> grids;
+    grids.reserve(requests.size());
+    for (const GridRequest& request : requests) {
+      grids.push_back(make_grid(request));
+      grids.back().start_token = start_token;
+      grids.back().end_token = &request;
+      if (grids.size() > 1) grids.back().previous = &grids[grids.size() - 2];
+    }
+    run_to_completion(grids);
+    if (!machine.failure.empty()) sanitizer::acquire(&machine);
+    for (Grid& grid : grids) abandon(grid);
+    machine.active.clear();
+    machine.running = false;
+    this_thread = nullptr;
+    if (!machine.failure.empty()) sanitizer::release(&machine);
   }
-  run_to_completion(grids);
-  sanitizer::acquire(&machine);
-  for (Grid& grid : grids) {
-    sanitizer::acquire(&grid);
-    abandon(grid);
-  }
-  machine.active.clear();
-  machine.running = false;
-  this_thread = nullptr;
-  return machine.failure;
+  for (const GridRequest& request : requests) sanitizer::acquire(&request);
+  if (!machine.failure.empty()) sanitizer::acquire(&machine);
+  return std::exchange(machine.failure, {});
 }
 
 }  // namespace padless::cuda::emulator

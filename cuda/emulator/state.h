@@ -135,6 +135,8 @@ struct LaunchShape {
 struct Grid {
   LaunchShape shape;
   const KernelBody* body = nullptr;
+  const void* start_token = nullptr;  // ThreadSanitizer: what comes before the launch
+  const void* end_token = nullptr;    // and what its blocks did
   Grid* previous = nullptr;     // the grid that this one may overlap with (programmatic dependent launch)
   dim3 clusters;                // the grid in units of clusters
   std::vector<uint32_t> order;  // of clusters: unspecified on a GPU, shuffled unless the schedule is fifo
