@@ -195,7 +195,7 @@ std::string check_shape(const LaunchShape& shape) {
 std::string run_grids(const std::vector<GridRequest>& requests) {
   // The machine's own memory belongs to one ThreadSanitizer thread, whichever stream runs.
   static void* const bookkeeper = sanitizer::create_thread("emulator");
-  const void* start_token = requests.data();
+  const void* start_token = &requests.front().body;  // not &requests.front(), the token of its end
   sanitizer::release(start_token);
   {
     sanitizer::AsThread as_bookkeeper(bookkeeper);
