@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Builds and runs the C++ unit tests.   scripts/native-tests.sh [none|address|thread]
+# Builds and runs the C++ unit tests.   scripts/native-tests.sh [none|address|thread] [test ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sanitizer=${1:-none}
+shift || true
 build="build/native-$sanitizer"
 cmake -S . -B "$build" -DPADLESS_NATIVE_TESTS=ON -DPADLESS_SANITIZER="$sanitizer" >/dev/null
-cmake --build "$build" --parallel 2
+targets=("$@")
+cmake --build "$build" --parallel 2 --target "${targets[@]:-all}"
+pattern=$(IFS='|'; echo "${targets[*]:-.*}")
 log=$(mktemp)
 status=0
-ctest --test-dir "$build" --output-on-failure --parallel 1 | tee "$log" || status=$?
+ctest --test-dir "$build" --output-on-failure --parallel 1 -R "^($pattern)$" | tee "$log" || status=$?
 total=$(grep -oE 'out of [0-9]+' "$log" | grep -oE '[0-9]+')
 bad=$(grep -oE '[0-9]+ tests failed' "$log" | grep -oE '^[0-9]+')
 echo "$((total - bad)) passed, $bad failed"

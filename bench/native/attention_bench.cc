@@ -68,9 +68,10 @@ void report(const std::string& name, const CpuContext& context, const Options& o
   std::fflush(stdout);
 }
 
-/** Attention of `tokens` tokens in sequences of `length`, q, k and v interleaved as one product leaves them. */
-void bench_lengths(const CpuContext& context, const Options& options, const char* model, const AttentionShape& shape,
-                   int32_t length, int32_t tokens) {
+/** Attention of `tokens` tokens in sequences of `length`, q, k and v interleaved as one product leaves them.
+ */
+void bench_lengths(const CpuContext& context, const Options& options, const char* model,
+                   const AttentionShape& shape, int32_t length, int32_t tokens) {
   const int32_t sequences = std::max(1, tokens / length);
   std::vector<int32_t> cu_seqlens;
   for (int32_t b = 0; b <= sequences; ++b) cu_seqlens.push_back(b * length);
@@ -79,7 +80,8 @@ void bench_lengths(const CpuContext& context, const Options& options, const char
   static std::mt19937 random(1);
   std::normal_distribution<float> normal;
   // Memory as the engine allocates it, huge pages included.
-  const AlignedBlock qkv = AlignedBlock::allocate(static_cast<size_t>(rows * 3 * cols) * sizeof(float)).take();
+  const AlignedBlock qkv =
+      AlignedBlock::allocate(static_cast<size_t>(rows * 3 * cols) * sizeof(float)).take();
   const AlignedBlock out = AlignedBlock::allocate(static_cast<size_t>(rows * cols) * sizeof(float)).take();
   for (int64_t i = 0; i < rows * 3 * cols; ++i) static_cast<float*>(qkv.data())[i] = normal(random);
   const Matrix all = {qkv.data(), DType::kF32, rows, 3 * cols, 3 * cols};
@@ -115,7 +117,8 @@ void run(const Options& options) {
 
 std::vector<int> numbers(const std::string& list) {
   std::vector<int> result;
-  for (size_t at = 0; at < list.size(); at = list.find(',', at) == std::string::npos ? list.size() : list.find(',', at) + 1) {
+  for (size_t at = 0; at < list.size();
+       at = list.find(',', at) == std::string::npos ? list.size() : list.find(',', at) + 1) {
     result.push_back(std::atoi(list.c_str() + at));
   }
   return result;
@@ -133,7 +136,9 @@ int main(int argc, char** argv) {
     if (name == "--threads") {
       options.threads = padless::bench::numbers(value);
     } else if (name == "--isa") {
-      options.level = value == "avx512" ? IsaLevel::kAvx512 : value == "avx2" ? IsaLevel::kAvx2 : IsaLevel::kPortable;
+      options.level = value == "avx512" ? IsaLevel::kAvx512
+                      : value == "avx2" ? IsaLevel::kAvx2
+                                        : IsaLevel::kPortable;
     } else if (name == "--samples") {
       options.samples = std::atoi(value.c_str());
     } else if (name == "--tokens") {

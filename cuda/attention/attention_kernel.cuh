@@ -1,13 +1,14 @@
-// Attention forward over packed sequences:  out = softmax(scale q k^T + bias) v, for one head and one tile of queries.
+// Attention forward over packed sequences:  out = softmax(scale q k^T + bias) v, for one head and one tile of
+// queries.
 //
-// A warp owns 16 queries; their scores and output stay in its registers. Keys and values arrive by cp.async in tiles
-// of kKeys, two in a ring, with an online softmax over the tiles. A shape with one stage holds all keys of its
-// sequences at once, and the softmax is one exact pass. Tiles past the sequence are not
-// visited, and warps without a query only wait.
+// A warp owns 16 queries; their scores and output stay in its registers. Keys and values arrive by cp.async
+// in tiles of kKeys, two in a ring, with an online softmax over the tiles. A shape with one stage holds all
+// keys of its sequences at once, and the softmax is one exact pass. Tiles past the sequence are not visited,
+// and warps without a query only wait.
 //
-// Rows past the sequence belong to the next one: they are never read, but written as zeros to shared memory, because
-// a probability of 0 times a neighbour's NaN is NaN. -inf is the mask; a row without any key gives zeros and an lse
-// of -inf.
+// Rows past the sequence belong to the next one: they are never read, but written as zeros to shared memory,
+// because a probability of 0 times a neighbour's NaN is NaN. -inf is the mask; a row without any key gives
+// zeros and an lse of -inf.
 #pragma once
 
 #include "cuda/padless_cuda.h"
@@ -20,18 +21,18 @@ namespace padless::cuda {
 
 template <class T>
 struct AttentionParams {
-  const T *q, *k, *v;            // [T, ...]: head h of q starts at column h * head_dim
-  T* out;                        // [T, heads * head_dim]
+  const T *q, *k, *v;  // [T, ...]: head h of q starts at column h * head_dim
+  T* out;              // [T, heads * head_dim]
   int64_t q_stride, k_stride, v_stride, out_stride;
-  float* lse;                    // [heads, lse_stride], or null
+  float* lse;  // [heads, lse_stride], or null
   int64_t lse_stride;
   const int32_t* cu_seqlens;
-  const AttentionTile* tiles;    // work item i is tile i / heads, head i % heads
+  const AttentionTile* tiles;  // work item i is tile i / heads, head i % heads
   int items;
-  uint32_t* counter;             // of items fetched, or null: block i does item i
-  int heads, queries_per_kv;     // query heads of a key head
-  float scale_log2;              // scale * log2(e): the softmax is in base 2
-  int left, right;               // key within [query - left, query + right]
+  uint32_t* counter;          // of items fetched, or null: block i does item i
+  int heads, queries_per_kv;  // query heads of a key head
+  float scale_log2;           // scale * log2(e): the softmax is in base 2
+  int left, right;            // key within [query - left, query + right]
   AttentionBias bias;
   bool aligned_out;
 };
@@ -54,12 +55,13 @@ constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.69314718055994531f;
 // What is added to a score (in base 2), and whether the key is seen at all.
 struct ScoreRule {
   int length, left, right;
-  float slope;              // 0: none
-  const float* relative;    // of this head, or null
+  float slope;            // 0: none
+  const float* relative;  // of this head, or null
   int radius;
 
   DEVICE bool plain(int first_query, int last_query, int first_key, int last_key) const {
-    const bool all_seen = last_key < length && last_query - first_key <= left && last_key - first_query <= right;
+    const bool all_seen =
+        last_key < length && last_query - first_key <= left && last_key - first_query <= right;
     return all_seen && slope == 0.0f && relative == nullptr;
   }
   DEVICE float apply(float score, int query, int key) const {
@@ -72,7 +74,8 @@ struct ScoreRule {
 
 template <class T, class Shape>
 DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shared, int item) {
-  constexpr int kHeadDim = Shape::kHeadDim, kKeys = Shape::kKeys, kStages = Shape::kStages, kThreads = Shape::kThreads;
+  constexpr int kHeadDim = Shape::kHeadDim, kKeys = Shape::kKeys, kStages = Shape::kStages,
+                kThreads = Shape::kThreads;
   // Head dim 256 has no registers left for the addresses of many fragments.
   [[maybe_unused]] constexpr int kStepUnroll = kHeadDim > 128 ? 1 : kHeadDim / 16;
   constexpr int kScoreTiles = kKeys / 8, kOutTiles = kHeadDim / 8;
@@ -87,8 +90,13 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
   const int first_key = kStages == 1 || first_query <= p.left ? 0 : (first_query - p.left) / kKeys * kKeys;
   const int key_end = last_query >= length - p.right ? length : min(length, last_query + p.right + 1);
   const int key_tiles = (key_end - first_key + kKeys - 1) / kKeys;
-  const ScoreRule rule{length, p.left, p.right, p.bias.alibi_slopes == nullptr ? 0.0f : kLog2E * p.bias.alibi_slopes[head],
-                       p.bias.relative == nullptr ? nullptr : p.bias.relative + static_cast<int64_t>(head) * (2 * p.bias.relative_radius + 1),
+  const ScoreRule rule{length,
+                       p.left,
+                       p.right,
+                       p.bias.alibi_slopes == nullptr ? 0.0f : kLog2E * p.bias.alibi_slopes[head],
+                       p.bias.relative == nullptr
+                           ? nullptr
+                           : p.bias.relative + static_cast<int64_t>(head) * (2 * p.bias.relative_radius + 1),
                        p.bias.relative_radius};
   const T* k = p.k + begin * p.k_stride + kv_head * kHeadDim;
   const T* v = p.v + begin * p.v_stride + kv_head * kHeadDim;
@@ -96,8 +104,10 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
     if (index < key_tiles) {
       const int64_t key = first_key + index * kKeys;
       const int left = length - static_cast<int>(key);
-      copy_tile_async<kThreads>(shared.k[index % kStages], k + key * p.k_stride, p.k_stride, left, kHeadDim, thread);
-      copy_tile_async<kThreads>(shared.v[index % kStages], v + key * p.v_stride, p.v_stride, left, kHeadDim, thread);
+      copy_tile_async<kThreads>(shared.k[index % kStages], k + key * p.k_stride, p.k_stride, left, kHeadDim,
+                                thread);
+      copy_tile_async<kThreads>(shared.v[index % kStages], v + key * p.v_stride, p.v_stride, left, kHeadDim,
+                                thread);
     }
     ptx::cp_async_commit_group();
   };
@@ -142,20 +152,23 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
         ptx::mma_m16n8k16<T>(score[n + 1], a, high, score[n + 1]);
       }
     }
-    const bool plain = rule.plain(first_query + warp_row, first_query + warp_row + 15, tile_key, tile_key + kKeys - 1);
+    const bool plain =
+        rule.plain(first_query + warp_row, first_query + warp_row + 15, tile_key, tile_key + kKeys - 1);
     UNROLL
     for (int n = 0; n < kScoreTiles; n++) {
       UNROLL
       for (int i = 0; i < 4; i++) {
         score[n][i] *= p.scale_log2;
-        if (!plain) score[n][i] = rule.apply(score[n][i], query + i / 2 * 8, tile_key + n * 8 + lane % 4 * 2 + i % 2);
+        if (!plain)
+          score[n][i] = rule.apply(score[n][i], query + i / 2 * 8, tile_key + n * 8 + lane % 4 * 2 + i % 2);
       }
     }
     UNROLL
     for (int r = 0; r < 2; r++) {
       float maximum = row_max[r];
       UNROLL
-      for (int n = 0; n < kScoreTiles; n++) maximum = fmaxf(maximum, fmaxf(score[n][2 * r], score[n][2 * r + 1]));
+      for (int n = 0; n < kScoreTiles; n++)
+        maximum = fmaxf(maximum, fmaxf(score[n][2 * r], score[n][2 * r + 1]));
       maximum = fmaxf(maximum, __shfl_xor_sync(~0u, maximum, 1));
       maximum = fmaxf(maximum, __shfl_xor_sync(~0u, maximum, 2));
       const float base = maximum == -INFINITY ? 0.0f : maximum;  // -inf - -inf is NaN
@@ -179,7 +192,8 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
     }
     UNROLL
     for (int n = 0; n < kScoreTiles; n += 2) {  // the accumulators of 16 keys are an A fragment already
-      const uint32_t a[4] = {ptx::cvt_rn_x2<T>(score[n][0], score[n][1]), ptx::cvt_rn_x2<T>(score[n][2], score[n][3]),
+      const uint32_t a[4] = {ptx::cvt_rn_x2<T>(score[n][0], score[n][1]),
+                             ptx::cvt_rn_x2<T>(score[n][2], score[n][3]),
                              ptx::cvt_rn_x2<T>(score[n + 1][0], score[n + 1][1]),
                              ptx::cvt_rn_x2<T>(score[n + 1][2], score[n + 1][3])};
       UNROLL
@@ -204,7 +218,8 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
     UNROLL
     for (int n = 0; n < kOutTiles; n++) {
       T* chunk = shared.q.chunk(warp_row + lane / 4 + r * 8, n) + lane % 4 * 2;
-      *reinterpret_cast<uint32_t*>(chunk) = ptx::cvt_rn_x2<T>(out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse);
+      *reinterpret_cast<uint32_t*>(chunk) =
+          ptx::cvt_rn_x2<T>(out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse);
     }
     if (p.lse != nullptr && lane % 4 == 0 && query + r * 8 < length) {
       const float lse = sum == 0.0f ? -INFINITY : kLn2 * (row_max[r] + log2f(sum));
@@ -215,7 +230,8 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
   for (int i = lane; i < 16 * kOutTiles; i += 32) {
     const int row = warp_row + i / kOutTiles, chunk = i % kOutTiles;
     if (first_query + row >= length) break;
-    T* destination = p.out + (begin + first_query + row) * p.out_stride + head * kHeadDim + chunk * kVectorElements;
+    T* destination =
+        p.out + (begin + first_query + row) * p.out_stride + head * kHeadDim + chunk * kVectorElements;
     const RawVector<T> raw = load_aligned(shared.q.chunk(row, chunk));
     float values[kVectorElements];
     if (p.aligned_out) {
@@ -235,8 +251,8 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
     attend<T, Shape>(p, shared, static_cast<int>(blockIdx.x));
     return;
   }
-  // Every block fetches until it gets a number past the end, so items + gridDim.x numbers are drawn in all; the
-  // counter wraps to 0 at the last of them and is ready for the next launch.
+  // Every block fetches until it gets a number past the end, so items + gridDim.x numbers are drawn in all;
+  // the counter wraps to 0 at the last of them and is ready for the next launch.
   while (true) {
     if (threadIdx.x == 0) shared.item = atomicInc(p.counter, static_cast<unsigned>(p.items) + gridDim.x - 1);
     __syncthreads();

@@ -1,4 +1,5 @@
-// Side streams for the groups of an attention plan, forked from and joined to the stream of the call by events.
+// Side streams for the groups of an attention plan, forked from and joined to the stream of the call by
+// events.
 #include <utility>
 
 #include "cuda/padless_cuda.h"

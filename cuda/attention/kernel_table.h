@@ -5,7 +5,8 @@ namespace padless::cuda {
 
 constexpr int kAnyKeys = 0;
 
-/** Keys that the short kernel of a bucket holds; the scores of 16 queries and the output must fit in registers. */
+/** Keys that the short kernel of a bucket holds; the scores of 16 queries and the output must fit in
+ * registers. */
 constexpr bool has_short_kernel(int max_keys, int head_dim) {
   return (max_keys == 64 && head_dim <= 128) || (max_keys == 128 && head_dim <= 64);
 }

@@ -19,9 +19,10 @@ int64_t tile_cost(int64_t length, int64_t first, int64_t rows, const AttentionSp
   return std::min(length, last + right + 1) - std::max<int64_t>(0, first - left);
 }
 
-/** Adds the tiles of the sequences with low < length <= high as one group; costs fall, equal ones keep their order. */
-void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t low, int64_t high, int max_keys,
-               const AttentionSpan& span) {
+/** Adds the tiles of the sequences with low < length <= high as one group; costs fall, equal ones keep their
+ * order. */
+void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t low, int64_t high,
+               int max_keys, const AttentionSpan& span) {
   struct Costed {
     AttentionTile tile;
     int64_t cost;
@@ -32,12 +33,14 @@ void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t
     const int64_t length = cu_seqlens[b + 1] - cu_seqlens[b];
     if (length <= low || length > high) continue;
     for (int64_t first = 0; first < length; first += rows) {
-      tiles.push_back({{static_cast<int32_t>(b), static_cast<int32_t>(first)}, tile_cost(length, first, rows, span)});
+      tiles.push_back(
+          {{static_cast<int32_t>(b), static_cast<int32_t>(first)}, tile_cost(length, first, rows, span)});
     }
   }
   if (tiles.empty()) return;
   std::ranges::stable_sort(tiles, std::ranges::greater{}, &Costed::cost);
-  plan.groups.push_back({{max_keys, rows}, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()), 0});
+  plan.groups.push_back(
+      {{max_keys, rows}, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()), 0});
   for (const Costed& each : tiles) plan.tiles.push_back(each.tile);
 }
 
@@ -49,17 +52,21 @@ int kernel_for(int64_t keys, int64_t head_dim) {
   return kAnyKeys;
 }
 
-Status check(std::span<const int32_t> cu_seqlens, const AttentionShape& shape, const AttentionPlanOptions& options) {
-  PADLESS_CHECK(!cu_seqlens.empty() && cu_seqlens[0] == 0 && std::ranges::is_sorted(cu_seqlens), Code::kInvalidArgument,
-                "cu_seqlens", "cu_seqlens must start at 0 and never decrease");
-  PADLESS_CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, Code::kInvalidArgument,
-                "kv_heads", shape.heads, " heads and ", shape.kv_heads, " key heads do not divide");
-  PADLESS_CHECK(std::ranges::find(kAttentionHeadDims, shape.head_dim) != std::end(kAttentionHeadDims), Code::kUnsupported,
-                "head_dim", "head dim ", shape.head_dim, "; supported: 32, 64, 96, 128, 256");
+Status check(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
+             const AttentionPlanOptions& options) {
+  PADLESS_CHECK(!cu_seqlens.empty() && cu_seqlens[0] == 0 && std::ranges::is_sorted(cu_seqlens),
+                Code::kInvalidArgument, "cu_seqlens", "cu_seqlens must start at 0 and never decrease");
+  PADLESS_CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0,
+                Code::kInvalidArgument, "kv_heads", shape.heads, " heads and ", shape.kv_heads,
+                " key heads do not divide");
+  PADLESS_CHECK(std::ranges::find(kAttentionHeadDims, shape.head_dim) != std::end(kAttentionHeadDims),
+                Code::kUnsupported, "head_dim", "head dim ", shape.head_dim,
+                "; supported: 32, 64, 96, 128, 256");
   PADLESS_CHECK(std::ranges::is_sorted(options.bucket_edges) &&
                     (options.bucket_edges.empty() || options.bucket_edges.front() > 0),
                 Code::kInvalidArgument, "bucket_edges", "bucket edges must be positive and ascend");
-  PADLESS_CHECK(options.streams >= 1, Code::kInvalidArgument, "streams", options.streams, " streams; at least 1");
+  PADLESS_CHECK(options.streams >= 1, Code::kInvalidArgument, "streams", options.streams,
+                " streams; at least 1");
   return Status::ok();
 }
 
@@ -72,7 +79,8 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
   AttentionPlan plan;
   plan.strategy = options.strategy;
   int64_t longest = 0;
-  for (size_t b = 0; b + 1 < cu_seqlens.size(); b++) longest = std::max<int64_t>(longest, cu_seqlens[b + 1] - cu_seqlens[b]);
+  for (size_t b = 0; b + 1 < cu_seqlens.size(); b++)
+    longest = std::max<int64_t>(longest, cu_seqlens[b + 1] - cu_seqlens[b]);
   if (plan.strategy == AttentionStrategy::kAuto) {
     // Where one short kernel takes all, or every length is beyond the short ones, buckets only add launches.
     const bool all_short = kernel_for(longest, shape.head_dim) != kAnyKeys;
@@ -92,7 +100,8 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
   add_group(plan, cu_seqlens, low, kUnlimited, kAnyKeys, span);
   // The longest bucket goes first and on the stream of the call.
   std::ranges::reverse(plan.groups);
-  for (size_t i = 0; i < plan.groups.size(); i++) plan.groups[i].stream = static_cast<int>(i) % options.streams;
+  for (size_t i = 0; i < plan.groups.size(); i++)
+    plan.groups[i].stream = static_cast<int>(i) % options.streams;
   plan.streams = std::max(1, std::min(options.streams, static_cast<int>(plan.groups.size())));
   return plan;
 }

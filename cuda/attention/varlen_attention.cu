@@ -9,39 +9,42 @@ constexpr int kUnlimited = std::numeric_limits<int32_t>::max();
 
 int window(int64_t value) { return value < 0 || value > kUnlimited ? kUnlimited : static_cast<int>(value); }
 
-Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionResources& resources) {
+Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan,
+             const AttentionResources& resources) {
   const AttentionShape& shape = args.shape;
   const int64_t tokens = args.q.rows;
-  PADLESS_CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, Code::kInvalidArgument,
-                "kv_heads", shape.heads, " heads and ", shape.kv_heads, " key heads do not divide");
-  PADLESS_CHECK(std::ranges::find(kAttentionHeadDims, shape.head_dim) != std::end(kAttentionHeadDims), Code::kUnsupported,
-                "head_dim", "head dim ", shape.head_dim, "; supported: 32, 64, 96, 128, 256");
+  PADLESS_CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0,
+                Code::kInvalidArgument, "kv_heads", shape.heads, " heads and ", shape.kv_heads,
+                " key heads do not divide");
+  PADLESS_CHECK(std::ranges::find(kAttentionHeadDims, shape.head_dim) != std::end(kAttentionHeadDims),
+                Code::kUnsupported, "head_dim", "head dim ", shape.head_dim,
+                "; supported: 32, 64, 96, 128, 256");
   const int64_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.q, tokens, width, "q"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.k, tokens, kv_width, "k"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.v, tokens, kv_width, "v"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, width, "out"));
-  PADLESS_CHECK(args.q.dtype == DType::kBF16 || args.q.dtype == DType::kF16, Code::kUnsupported, "q", "attention in ",
-                dtype_name(args.q.dtype), "; supported: bf16, f16");
+  PADLESS_CHECK(args.q.dtype == DType::kBF16 || args.q.dtype == DType::kF16, Code::kUnsupported, "q",
+                "attention in ", dtype_name(args.q.dtype), "; supported: bf16, f16");
   PADLESS_RETURN_IF_ERROR(check_dtype(args.k, args.q.dtype, "k"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.v, args.q.dtype, "v"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.q.dtype, "out"));
-  PADLESS_CHECK(has_aligned_rows(args.q) && has_aligned_rows(args.k) && has_aligned_rows(args.v), Code::kInvalidArgument,
-                "q", "q, k and v must have 16-byte aligned rows");
-  PADLESS_CHECK(args.lse == nullptr || args.lse_stride >= tokens, Code::kInvalidArgument, "lse_stride", "lse_stride is ",
-                args.lse_stride, ", less than the ", tokens, " tokens");
-  PADLESS_CHECK(args.bias.relative_radius >= 0, Code::kInvalidArgument, "relative_radius", "relative_radius is ",
-                args.bias.relative_radius);
+  PADLESS_CHECK(has_aligned_rows(args.q) && has_aligned_rows(args.k) && has_aligned_rows(args.v),
+                Code::kInvalidArgument, "q", "q, k and v must have 16-byte aligned rows");
+  PADLESS_CHECK(args.lse == nullptr || args.lse_stride >= tokens, Code::kInvalidArgument, "lse_stride",
+                "lse_stride is ", args.lse_stride, ", less than the ", tokens, " tokens");
+  PADLESS_CHECK(args.bias.relative_radius >= 0, Code::kInvalidArgument, "relative_radius",
+                "relative_radius is ", args.bias.relative_radius);
   if (plan.tiles.empty()) return Status::ok();
-  PADLESS_CHECK(args.cu_seqlens != nullptr && resources.tiles != nullptr, Code::kInvalidArgument, "cu_seqlens",
-                "cu_seqlens or the plan's tiles are missing on the device");
-  PADLESS_CHECK(plan.strategy != AttentionStrategy::kPersistent || resources.counter != nullptr, Code::kInvalidArgument,
-                "counter", "a persistent plan needs a counter");
-  PADLESS_CHECK(resources.streams == nullptr || resources.streams->count() >= plan.streams, Code::kInvalidArgument,
-                "streams", "the plan forks over ", plan.streams, " streams");
+  PADLESS_CHECK(args.cu_seqlens != nullptr && resources.tiles != nullptr, Code::kInvalidArgument,
+                "cu_seqlens", "cu_seqlens or the plan's tiles are missing on the device");
+  PADLESS_CHECK(plan.strategy != AttentionStrategy::kPersistent || resources.counter != nullptr,
+                Code::kInvalidArgument, "counter", "a persistent plan needs a counter");
+  PADLESS_CHECK(resources.streams == nullptr || resources.streams->count() >= plan.streams,
+                Code::kInvalidArgument, "streams", "the plan forks over ", plan.streams, " streams");
   for (const AttentionGroup& group : plan.groups) {
-    PADLESS_CHECK(group.tiles * shape.heads <= kUnlimited - kUnlimited / 4, Code::kUnsupported, "plan", group.tiles,
-                  " tiles of ", shape.heads, " heads are too many for one launch");
+    PADLESS_CHECK(group.tiles * shape.heads <= kUnlimited - kUnlimited / 4, Code::kUnsupported, "plan",
+                  group.tiles, " tiles of ", shape.heads, " heads are too many for one launch");
   }
   return Status::ok();
 }
@@ -71,8 +74,8 @@ AttentionParams<T> params_of(const VarlenAttentionArgs& args) {
 }
 
 template <class T>
-Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionResources& resources,
-                      cudaStream_t stream) {
+Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan,
+                      const AttentionResources& resources, cudaStream_t stream) {
   AttentionParams<T> params = params_of<T>(args);
   const bool fork = resources.streams != nullptr && plan.streams > 1;
   if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->fork(stream));
@@ -92,14 +95,15 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
     return Status::ok();
   };
   const Status status = enqueue_each();
-  if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->join(stream));  // also after an error: nothing is left forked
+  if (fork)
+    PADLESS_RETURN_IF_ERROR(resources.streams->join(stream));  // also after an error: nothing is left forked
   return status;
 }
 
 }  // namespace
 
-Status varlen_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionResources& resources,
-                        cudaStream_t stream) {
+Status varlen_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan,
+                        const AttentionResources& resources, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check(args, plan, resources));
   if (args.q.dtype == DType::kBF16) return enqueue_groups<bf16>(args, plan, resources, stream);
   return enqueue_groups<fp16>(args, plan, resources, stream);

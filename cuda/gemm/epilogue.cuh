@@ -1,5 +1,6 @@
-// What follows a matrix product, eight columns at a time:  out = activation(product + bias) + residual, or with a GLU
-// weight activation(gate) * up + residual. Shared by all GEMM kernels, so that their results agree.
+// What follows a matrix product, eight columns at a time:  out = activation(product + bias) + residual, or
+// with a GLU weight activation(gate) * up + residual. Shared by all GEMM kernels, so that their results
+// agree.
 #pragma once
 
 #include "cuda/tile/row_count.cuh"
@@ -10,27 +11,34 @@ namespace padless::cuda {
 
 template <class T>
 struct Epilogue {
-  const float* bias;      // [product columns], or null
-  const T* residual;      // [rows, out_cols], or null
-  void* out;              // [rows, out_cols], T or f32
+  const float* bias;  // [product columns], or null
+  const T* residual;  // [rows, out_cols], or null
+  void* out;          // [rows, out_cols], T or f32
   int64_t residual_stride, out_stride;
   int out_cols;
   Activation activation;
-  bool glu;               // columns of the product alternate: eight of gate, eight of up
+  bool glu;  // columns of the product alternate: eight of gate, eight of up
   bool out_f32;
-  bool whole;             // residual and out have 16-byte aligned rows of a multiple of eight columns
+  bool whole;  // residual and out have 16-byte aligned rows of a multiple of eight columns
 };
 
 DEVICE float activate(Activation activation, float x) {
   constexpr float kInverseSqrt2 = 0.70710678118654752f, kSqrt2OverPi = 0.79788456080286536f;
   switch (activation) {
-    case Activation::kGeluErf: return 0.5f * x * (1.0f + erff(x * kInverseSqrt2));
-    case Activation::kGeluTanh: return 0.5f * x * (1.0f + tanhf(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
-    case Activation::kRelu: return x < 0.0f ? 0.0f : x;  // keeps NaN
-    case Activation::kSilu: return x / (1.0f + expf(-x));
-    case Activation::kTanh: return tanhf(x);
-    case Activation::kSigmoid: return 1.0f / (1.0f + expf(-x));
-    case Activation::kNone: break;
+    case Activation::kGeluErf:
+      return 0.5f * x * (1.0f + erff(x * kInverseSqrt2));
+    case Activation::kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
+    case Activation::kRelu:
+      return x < 0.0f ? 0.0f : x;  // keeps NaN
+    case Activation::kSilu:
+      return x / (1.0f + expf(-x));
+    case Activation::kTanh:
+      return tanhf(x);
+    case Activation::kSigmoid:
+      return 1.0f / (1.0f + expf(-x));
+    case Activation::kNone:
+      break;
   }
   return x;
 }
@@ -44,11 +52,11 @@ DEVICE void add_bias(float (&values)[kVectorElements], const Epilogue<T>& e, int
   }
 }
 
-// `product` and, with a GLU, `up` are the columns from `column` (and column + 8) of row `row` of the product, which has
-// `columns` columns. Without a GLU `up` is not used.
+// `product` and, with a GLU, `up` are the columns from `column` (and column + 8) of row `row` of the product,
+// which has `columns` columns. Without a GLU `up` is not used.
 template <class T>
-DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElements], const Epilogue<T>& e, int64_t row,
-                   int column, int columns) {
+DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElements], const Epilogue<T>& e,
+                   int64_t row, int column, int columns) {
   add_bias(product, e, column, columns);
   UNROLL
   for (int i = 0; i < kVectorElements; i++) product[i] = activate(e.activation, product[i]);
@@ -64,20 +72,26 @@ DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElement
   if (e.residual != nullptr) {
     const T* source = e.residual + row * e.residual_stride + out_column;
     float residual[kVectorElements];
-    if (e.whole) unpack(residual, load_aligned(source));
-    else load_elements(residual, source, left);
+    if (e.whole)
+      unpack(residual, load_aligned(source));
+    else
+      load_elements(residual, source, left);
     UNROLL
     for (int i = 0; i < kVectorElements; i++) product[i] += residual[i];
   }
   const int64_t offset = row * e.out_stride + out_column;
   if (e.out_f32) {
     float* out = static_cast<float*>(e.out) + offset;
-    if (e.whole) store_aligned(out, pack<float>(product));
-    else store_elements(out, product, left);
+    if (e.whole)
+      store_aligned(out, pack<float>(product));
+    else
+      store_elements(out, product, left);
   } else {
     T* out = static_cast<T*>(e.out) + offset;
-    if (e.whole) store_aligned(out, pack<T>(product));
-    else store_elements(out, product, left);
+    if (e.whole)
+      store_aligned(out, pack<T>(product));
+    else
+      store_elements(out, product, left);
   }
 }
 

@@ -26,16 +26,19 @@ template <class T>
 __global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const ReduceParams<T> p) {
   const int width = p.epilogue.glu ? 2 * kVectorElements : kVectorElements;
   const int per_row = (p.n + width - 1) / width;
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kReduceThreads + threadIdx.x, row = index / per_row;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kReduceThreads + threadIdx.x,
+                row = index / per_row;
   const int col = static_cast<int>(index % per_row) * width;
   if (row >= p.rows.get()) return;
   float product[kVectorElements] = {}, up[kVectorElements] = {};
   for (int split = 0; split < p.splits; split++) {
     const float* source = p.partial + (static_cast<int64_t>(split) * p.rows.capacity + row) * p.n + col;
-    const auto add = [&](float (&sum)[kVectorElements], const float* from, int left) {
+    const auto add = [&](float(&sum)[kVectorElements], const float* from, int left) {
       float values[kVectorElements];
-      if (p.n % kVectorElements == 0) unpack(values, load_aligned(from));
-      else load_elements(values, from, left);
+      if (p.n % kVectorElements == 0)
+        unpack(values, load_aligned(from));
+      else
+        load_elements(values, from, left);
       UNROLL
       for (int i = 0; i < kVectorElements; i++) sum[i] += values[i];
     };
@@ -47,12 +50,18 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const Red
 
 template <class T>
 Epilogue<T> epilogue_of(const LinearArgs& args) {
-  const bool whole = args.out.cols % kVectorElements == 0 && has_aligned_rows(args.out) && has_aligned_rows(args.residual);
-  return {args.bias,       elements<const T>(args.residual),
-          args.out.data,   args.residual.stride,
-          args.out.stride, static_cast<int>(args.out.cols),
-          args.activation, args.glu,
-          args.out.dtype == DType::kF32 && args.in.dtype != DType::kF32, whole};
+  const bool whole =
+      args.out.cols % kVectorElements == 0 && has_aligned_rows(args.out) && has_aligned_rows(args.residual);
+  return {args.bias,
+          elements<const T>(args.residual),
+          args.out.data,
+          args.residual.stride,
+          args.out.stride,
+          static_cast<int>(args.out.cols),
+          args.activation,
+          args.glu,
+          args.out.dtype == DType::kF32 && args.in.dtype != DType::kF32,
+          whole};
 }
 
 RowCount rows_of(const LinearArgs& args) { return {static_cast<int32_t>(args.in.rows), args.rows_on_device}; }
@@ -60,17 +69,27 @@ RowCount rows_of(const LinearArgs& args) { return {static_cast<int32_t>(args.in.
 template <class T, int kShape>
 Status enqueue_tile(const LinearArgs& args, int splits, float* partial, cudaStream_t stream) {
   constexpr TileShape shape = kTileShapes[kShape];
-  using Tile = GemmTile<shape.block_m, shape.block_n, shape.block_k, shape.stages, shape.warps_m, shape.warps_n>;
+  using Tile =
+      GemmTile<shape.block_m, shape.block_n, shape.block_k, shape.stages, shape.warps_m, shape.warps_n>;
   static_assert(sizeof(GemmStorage<T, Tile>) == shape.shared_bytes());
   const int64_t n = args.weight.rows, k = args.in.cols;
   const int64_t k_per_split = divide_up(divide_up(k, splits), shape.block_k) * shape.block_k;
-  const GemmParams<T> params{elements<const T>(args.in), elements<const T>(args.weight), args.in.stride,
-                             args.weight.stride, rows_of(args), static_cast<int>(n), static_cast<int>(k),
-                             static_cast<int>(k_per_split), partial, epilogue_of<T>(args)};
+  const GemmParams<T> params{elements<const T>(args.in),
+                             elements<const T>(args.weight),
+                             args.in.stride,
+                             args.weight.stride,
+                             rows_of(args),
+                             static_cast<int>(n),
+                             static_cast<int>(k),
+                             static_cast<int>(k_per_split),
+                             partial,
+                             epilogue_of<T>(args)};
   const int64_t tiles = divide_up(args.in.rows, shape.block_m) * divide_up(n, shape.block_n);
   return launch(tensor_gemm_kernel<T, Tile>,
-                {.grid = {grid_of(tiles), static_cast<unsigned>(splits)}, .block = shape.threads(),
-                 .shared_bytes = shape.shared_bytes(), .stream = stream},
+                {.grid = {grid_of(tiles), static_cast<unsigned>(splits)},
+                 .block = shape.threads(),
+                 .shared_bytes = shape.shared_bytes(),
+                 .stream = stream},
                 params);
 }
 
@@ -83,27 +102,39 @@ Status enqueue_tensor(const LinearArgs& args, const GemmPlan& plan, void* worksp
   PADLESS_RETURN_IF_ERROR(kTable[plan.tile](args, plan.splits, partial, stream));
   if (plan.splits == 1) return Status::ok();
   const int64_t width = args.glu ? 2 * kVectorElements : kVectorElements;
-  const ReduceParams<T> params{partial, plan.splits, rows_of(args), static_cast<int>(args.weight.rows), epilogue_of<T>(args)};
+  const ReduceParams<T> params{partial, plan.splits, rows_of(args), static_cast<int>(args.weight.rows),
+                               epilogue_of<T>(args)};
   const int64_t vectors = args.in.rows * divide_up(args.weight.rows, width);
-  return launch(reduce_splits_kernel<T>,
-                {.grid = grid_of(divide_up(vectors, kReduceThreads)), .block = kReduceThreads, .stream = stream}, params);
+  return launch(
+      reduce_splits_kernel<T>,
+      {.grid = grid_of(divide_up(vectors, kReduceThreads)), .block = kReduceThreads, .stream = stream},
+      params);
 }
 
 template <class T>
 Status enqueue_simt(const LinearArgs& args, cudaStream_t stream) {
-  const SimtGemmParams<T> params{elements<const T>(args.in), elements<const T>(args.weight), args.in.stride,
-                                 args.weight.stride, rows_of(args), static_cast<int>(args.weight.rows),
-                                 static_cast<int>(args.in.cols), epilogue_of<T>(args)};
+  const SimtGemmParams<T> params{elements<const T>(args.in),
+                                 elements<const T>(args.weight),
+                                 args.in.stride,
+                                 args.weight.stride,
+                                 rows_of(args),
+                                 static_cast<int>(args.weight.rows),
+                                 static_cast<int>(args.in.cols),
+                                 epilogue_of<T>(args)};
   return launch(simt_gemm_kernel<T>,
-                {.grid = {grid_of(divide_up(args.in.rows, kSimtBlock)), grid_of(divide_up(args.weight.rows, kSimtBlock))},
-                 .block = kSimtThreads, .shared_bytes = sizeof(SimtGemmStorage), .stream = stream},
+                {.grid = {grid_of(divide_up(args.in.rows, kSimtBlock)),
+                          grid_of(divide_up(args.weight.rows, kSimtBlock))},
+                 .block = kSimtThreads,
+                 .shared_bytes = sizeof(SimtGemmStorage),
+                 .stream = stream},
                 params);
 }
 
 Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace) {
   const int64_t m = args.in.rows, k = args.in.cols, n = args.weight.rows, out_cols = args.out.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, m, k, "in"));
-  PADLESS_RETURN_IF_ERROR(check_matrix(args.weight, args.glu ? divide_up(out_cols, 8) * 16 : out_cols, k, "weight"));
+  PADLESS_RETURN_IF_ERROR(
+      check_matrix(args.weight, args.glu ? divide_up(out_cols, 8) * 16 : out_cols, k, "weight"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, m, out_cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.weight, args.in.dtype, "weight"));
   if (args.out.dtype != DType::kF32) PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
@@ -111,18 +142,21 @@ Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace
     PADLESS_RETURN_IF_ERROR(check_matrix(args.residual, m, out_cols, "residual"));
     PADLESS_RETURN_IF_ERROR(check_dtype(args.residual, args.in.dtype, "residual"));
   }
-  PADLESS_CHECK(is_storage(args.in.dtype), Code::kUnsupported, "in", "a linear layer in ", dtype_name(args.in.dtype),
-                "; supported: bf16, f16, f32");
+  PADLESS_CHECK(is_storage(args.in.dtype), Code::kUnsupported, "in", "a linear layer in ",
+                dtype_name(args.in.dtype), "; supported: bf16, f16, f32");
   PADLESS_CHECK(plan.tile >= -1 && plan.tile < kTileShapeCount && plan.splits >= 1 && plan.splits <= 65535,
-                Code::kInvalidArgument, "plan", "tile ", plan.tile, " with ", plan.splits, " splits is no plan");
+                Code::kInvalidArgument, "plan", "tile ", plan.tile, " with ", plan.splits,
+                " splits is no plan");
   if (plan.tile < 0) {
     PADLESS_CHECK(plan.splits == 1 && n <= int64_t{65535} * kSimtBlock, Code::kInvalidArgument, "plan",
                   "the general kernel does not split K, and takes at most ", 65535 * kSimtBlock, " outputs");
     return Status::ok();
   }
   PADLESS_CHECK(args.in.dtype != DType::kF32 && has_aligned_rows(args.in) && has_aligned_rows(args.weight),
-                Code::kInvalidArgument, "plan", "tile ", plan.tile, " needs 16-bit operands with 16-byte aligned rows");
-  PADLESS_CHECK(plan.splits == 1 || (workspace != nullptr && is_aligned_16(workspace)), Code::kInvalidArgument, "workspace",
+                Code::kInvalidArgument, "plan", "tile ", plan.tile,
+                " needs 16-bit operands with 16-byte aligned rows");
+  PADLESS_CHECK(plan.splits == 1 || (workspace != nullptr && is_aligned_16(workspace)),
+                Code::kInvalidArgument, "workspace",
                 "split-K needs a 16-byte aligned workspace of linear_workspace_bytes()");
   return Status::ok();
 }
@@ -131,7 +165,8 @@ Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace
 
 size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan) {
   if (plan.splits <= 1) return 0;
-  return sizeof(float) * static_cast<size_t>(plan.splits) * static_cast<size_t>(args.in.rows * args.weight.rows);
+  return sizeof(float) * static_cast<size_t>(plan.splits) *
+         static_cast<size_t>(args.in.rows * args.weight.rows);
 }
 
 Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream) {
@@ -140,7 +175,8 @@ Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cud
   return with_storage(args.in.dtype, [&]<class T>() -> Status {
     if (plan.tile < 0) return enqueue_simt<T>(args, stream);
     if constexpr (sizeof(T) == 2) {
-      return enqueue_tensor<T>(args, plan, workspace, stream, std::make_integer_sequence<int, kTileShapeCount>{});
+      return enqueue_tensor<T>(args, plan, workspace, stream,
+                               std::make_integer_sequence<int, kTileShapeCount>{});
     } else {
       return {Code::kInternal, "a tensor core plan for f32"};
     }

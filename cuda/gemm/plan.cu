@@ -15,19 +15,22 @@ constexpr double kGlobalBytesPerCycle = 24;   // one SM's part of the L2 and DRA
 constexpr double kTileOverhead = 2000;        // launch, first loads, epilogue
 constexpr double kReduceLaunch = 4000;        // the second kernel of split-K
 
-double estimate(const TileShape& tile, int64_t m, int64_t n, int64_t k, int splits, const DeviceProperties& device) {
+double estimate(const TileShape& tile, int64_t m, int64_t n, int64_t k, int splits,
+                const DeviceProperties& device) {
   const double by_shared = static_cast<double>(device.shared_bytes_per_sm / (tile.shared_bytes() + 1024));
   const double resident = std::max(1.0, std::min<double>(tile.blocks_per_sm, by_shared));
   const double k_part = static_cast<double>(divide_up(divide_up(k, splits), tile.block_k) * tile.block_k);
   const double multiplies = static_cast<double>(tile.block_m) * tile.block_n * k_part;
-  const double warp_m = static_cast<double>(tile.block_m) / tile.warps_m, warp_n = static_cast<double>(tile.block_n) / tile.warps_n;
+  const double warp_m = static_cast<double>(tile.block_m) / tile.warps_m,
+               warp_n = static_cast<double>(tile.block_n) / tile.warps_n;
   const double shared_bytes = multiplies * 2 * (1 / warp_m + 1 / warp_n);
   const double global_bytes = 2.0 * (tile.block_m + tile.block_n) * k_part;
   const double tile_cycles = std::max({multiplies / kMultipliesPerCycle, shared_bytes / kSharedBytesPerCycle,
                                        global_bytes / kGlobalBytesPerCycle});
   const auto tiles = static_cast<double>(divide_up(m, tile.block_m) * divide_up(n, tile.block_n) * splits);
   const double sms = std::max(1, device.sm_count);
-  const double waves = std::ceil(tiles / (sms * resident)), per_wave = std::min(resident, std::ceil(tiles / sms));
+  const double waves = std::ceil(tiles / (sms * resident)),
+               per_wave = std::min(resident, std::ceil(tiles / sms));
   double cycles = waves * (tile_cycles * per_wave + kTileOverhead);
   if (splits > 1) {
     cycles += kReduceLaunch + 8.0 * splits * static_cast<double>(m * n) / (kGlobalBytesPerCycle * sms);
@@ -40,7 +43,8 @@ double estimate(const TileShape& tile, int64_t m, int64_t n, int64_t k, int spli
 GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
   const int64_t m = args.in.rows, n = args.weight.rows, k = args.in.cols;
   GemmPlan best;
-  if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) || k == 0) return best;
+  if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) || k == 0)
+    return best;
   double least = std::numeric_limits<double>::infinity();
   for (int tile = 0; tile < kTileShapeCount; tile++) {
     const TileShape& shape = kTileShapes[tile];

@@ -1,7 +1,7 @@
 // The GEMM for what tensor cores do not take: f32 operands, and rows that are not 16-byte aligned.
 //
-// A block computes 64 x 64 elements of the product in f32, a thread eight columns of two rows. K is read in steps of
-// 16, element by element, so that any address and stride will do.
+// A block computes 64 x 64 elements of the product in f32, a thread eight columns of two rows. K is read in
+// steps of 16, element by element, so that any address and stride will do.
 #pragma once
 
 #include "cuda/gemm/epilogue.cuh"
@@ -26,8 +26,8 @@ struct SimtGemmStorage {
 };
 
 template <class T>
-DEVICE void copy_transposed(float (&tile)[kSimtK][kSimtBlock + 1], const T* source, int64_t stride, int first_row,
-                            int rows, int first_k, int k) {
+DEVICE void copy_transposed(float (&tile)[kSimtK][kSimtBlock + 1], const T* source, int64_t stride,
+                            int first_row, int rows, int first_k, int k) {
   for (int i = static_cast<int>(threadIdx.x); i < kSimtBlock * kSimtK; i += kSimtThreads) {
     const int row = i / kSimtK, col = i % kSimtK;
     const bool inside = first_row + row < rows && first_k + col < k;
@@ -65,7 +65,8 @@ __global__ void __launch_bounds__(kSimtThreads) simt_gemm_kernel(const SimtGemmP
     __syncthreads();
   }
   const bool inside = first_col + col < p.n;
-  if (inside && first_row + row < rows) finish(first, second, p.epilogue, first_row + row, first_col + col, p.n);
+  if (inside && first_row + row < rows)
+    finish(first, second, p.epilogue, first_row + row, first_col + col, p.n);
   if (!glu && inside && first_row + second_row < rows) {
     finish(second, second, p.epilogue, first_row + second_row, first_col + col, p.n);
   }

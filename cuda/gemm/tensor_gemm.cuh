@@ -1,12 +1,13 @@
 // product[M, N] = in[M, K] weight[N, K]^T on tensor cores, for bf16 and fp16 with f32 accumulation.
 //
-// A block computes a kBlockM x kBlockN tile in steps of kBlockK along K. A ring of kStages tiles in shared memory is
-// filled by cp.async; while a step is multiplied, the next kStages - 1 are on their way. Rows, columns and k beyond
-// the matrices arrive as zeros. The accumulators leave through f32 strips of 16 rows in shared memory, private to a
-// warp, so that the epilogue reads and writes global memory in contiguous 16-byte vectors.
+// A block computes a kBlockM x kBlockN tile in steps of kBlockK along K. A ring of kStages tiles in shared
+// memory is filled by cp.async; while a step is multiplied, the next kStages - 1 are on their way. Rows,
+// columns and k beyond the matrices arrive as zeros. The accumulators leave through f32 strips of 16 rows in
+// shared memory, private to a warp, so that the epilogue reads and writes global memory in contiguous 16-byte
+// vectors.
 //
-// Every element is accumulated over k in ascending order, 16 at a time, in every tile shape: without split-K a row's
-// bits depend on the row and the weight alone.
+// Every element is accumulated over k in ascending order, 16 at a time, in every tile shape: without split-K
+// a row's bits depend on the row and the weight alone.
 #pragma once
 
 #include "cuda/gemm/epilogue.cuh"
@@ -25,13 +26,13 @@ struct GemmTile {
 
 template <class T>
 struct GemmParams {
-  const T* in;             // [rows, k]
-  const T* weight;         // [n, k]
+  const T* in;      // [rows, k]
+  const T* weight;  // [n, k]
   int64_t in_stride, weight_stride;
   RowCount rows;
   int n, k;
-  int k_per_split;         // a multiple of kBlockK; k without split-K
-  float* partial;          // [splits, rows.capacity, n]: where split products go instead of the epilogue; or null
+  int k_per_split;  // a multiple of kBlockK; k without split-K
+  float* partial;   // [splits, rows.capacity, n]: where split products go instead of the epilogue; or null
   Epilogue<T> epilogue;
 };
 
@@ -49,7 +50,8 @@ union GemmStorage {
   Strip strips[Tile::kWarpsM * Tile::kWarpsN];
 };
 
-// Neighbouring blocks take a group of kGroup row tiles before the next column tile: their operands meet in L2.
+// Neighbouring blocks take a group of kGroup row tiles before the next column tile: their operands meet in
+// L2.
 struct BlockTile {
   int m, n;
 };
@@ -74,7 +76,8 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const int warp_row = warp / Tile::kWarpsN * Tile::kWarpM, warp_col = warp % Tile::kWarpsN * Tile::kWarpN;
   const int split = static_cast<int>(blockIdx.y), k_begin = split * p.k_per_split;
-  const int k_end = min(p.k, k_begin + p.k_per_split), steps = (k_end - k_begin + Tile::kBlockK - 1) / Tile::kBlockK;
+  const int k_end = min(p.k, k_begin + p.k_per_split),
+            steps = (k_end - k_begin + Tile::kBlockK - 1) / Tile::kBlockK;
   const T* in = p.in + first_row * p.in_stride + k_begin;
   const T* weight = p.weight + first_col * p.weight_stride + k_begin;
 
@@ -83,7 +86,8 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
       auto& stage = shared.stages[step % Tile::kStages];
       const int k = step * Tile::kBlockK, left = k_end - k_begin - k;
       copy_tile_async<Tile::kThreads>(stage.in, in + k, p.in_stride, rows - first_row, left, thread);
-      copy_tile_async<Tile::kThreads>(stage.weight, weight + k, p.weight_stride, p.n - first_col, left, thread);
+      copy_tile_async<Tile::kThreads>(stage.weight, weight + k, p.weight_stride, p.n - first_col, left,
+                                      thread);
     }
     ptx::cp_async_commit_group();  // empty past the end, so that the count of groups stays the count of steps
   };
@@ -117,7 +121,8 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
       UNROLL
       for (int m = 0; m < kTilesM; m++) {
         UNROLL
-        for (int n = 0; n < kTilesN; n++) ptx::mma_m16n8k16<T>(accumulator[m][n], a[m], b[n], accumulator[m][n]);
+        for (int n = 0; n < kTilesN; n++)
+          ptx::mma_m16n8k16<T>(accumulator[m][n], a[m], b[n], accumulator[m][n]);
       }
     }
   }
@@ -130,8 +135,10 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
     UNROLL
     for (int n = 0; n < kTilesN; n++) {
       const int row = lane / 4, col = n * 8 + lane % 4 * 2;
-      *reinterpret_cast<float2*>(&strip.rows[row][col]) = make_float2(accumulator[m][n][0], accumulator[m][n][1]);
-      *reinterpret_cast<float2*>(&strip.rows[row + 8][col]) = make_float2(accumulator[m][n][2], accumulator[m][n][3]);
+      *reinterpret_cast<float2*>(&strip.rows[row][col]) =
+          make_float2(accumulator[m][n][0], accumulator[m][n][1]);
+      *reinterpret_cast<float2*>(&strip.rows[row + 8][col]) =
+          make_float2(accumulator[m][n][2], accumulator[m][n][3]);
     }
     __syncwarp();
     const int width = p.epilogue.glu && p.partial == nullptr ? 2 * kVectorElements : kVectorElements;
@@ -145,8 +152,10 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
       unpack(product, load_aligned(&strip.rows[i / per_row][strip_col]));
       if (p.partial != nullptr) {
         float* out = p.partial + (static_cast<int64_t>(split) * p.rows.capacity + row) * p.n + col;
-        if (p.n % kVectorElements == 0) store_aligned(out, pack<float>(product));
-        else store_elements(out, product, p.n - col);
+        if (p.n % kVectorElements == 0)
+          store_aligned(out, pack<float>(product));
+        else
+          store_elements(out, product, p.n - col);
         continue;
       }
       if (p.epilogue.glu) unpack(up, load_aligned(&strip.rows[i / per_row][strip_col + kVectorElements]));

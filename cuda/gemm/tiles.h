@@ -14,11 +14,8 @@ struct TileShape {
 
 // Large shapes reuse operands, small ones fill the machine. GPUs with 99 KiB a block cannot take the first.
 inline constexpr TileShape kTileShapes[] = {
-    {128, 256, 64, 3, 2, 4, 1},
-    {128, 128, 64, 3, 2, 4, 2},
-    {64, 128, 64, 3, 2, 4, 2},
-    {64, 64, 64, 4, 2, 2, 4},
-    {16, 128, 64, 4, 1, 4, 4},
+    {128, 256, 64, 3, 2, 4, 1}, {128, 128, 64, 3, 2, 4, 2}, {64, 128, 64, 3, 2, 4, 2},
+    {64, 64, 64, 4, 2, 2, 4},   {16, 128, 64, 4, 1, 4, 4},
 };
 inline constexpr int kTileShapeCount = sizeof(kTileShapes) / sizeof(kTileShapes[0]);
 

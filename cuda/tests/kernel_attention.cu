@@ -16,9 +16,10 @@ struct AttentionCase {
   int64_t spare_rows = 0, out_gap = 0;
   int nan_sequence = -1;
   std::string name() const {
-    std::string text = concat("attention d", head_dim, " heads ", heads, "/", kv_heads, " causal ", span.causal, " window ",
-                              span.window_left, ",", span.window_right, alibi ? " alibi" : "", relative ? " relative" : "",
-                              " strategy ", static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
+    std::string text =
+        concat("attention d", head_dim, " heads ", heads, "/", kv_heads, " causal ", span.causal, " window ",
+               span.window_left, ",", span.window_right, alibi ? " alibi" : "", relative ? " relative" : "",
+               " strategy ", static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
     for (int32_t length : lengths) text += concat(" ", length);
     return text;
   }
@@ -36,16 +37,22 @@ template <class T>
 class Problem {
  public:
   explicit Problem(const AttentionCase& c)
-      : c_(c), sums_{0}, tokens_(std::accumulate(c.lengths.begin(), c.lengths.end(), int64_t{0})),
-        width_(c.heads * c.head_dim), kv_width_(c.kv_heads * c.head_dim),
-        qkv_(tokens_, width_ + 2 * kv_width_, 0, 0, c.spare_rows), random_(static_cast<uint64_t>(tokens_ + c.head_dim)),
+      : c_(c),
+        sums_{0},
+        tokens_(std::accumulate(c.lengths.begin(), c.lengths.end(), int64_t{0})),
+        width_(c.heads * c.head_dim),
+        kv_width_(c.kv_heads * c.head_dim),
+        qkv_(tokens_, width_ + 2 * kv_width_, 0, 0, c.spare_rows),
+        random_(static_cast<uint64_t>(tokens_ + c.head_dim)),
         slopes_(random_.vector<float>(static_cast<size_t>(c.heads), 0.01f, 0.5f)),
         relative_(random_.vector<float>(static_cast<size_t>(c.heads * (2 * kRadius + 1)))),
-        device_slopes_(slopes_), device_relative_(relative_) {
+        device_slopes_(slopes_),
+        device_relative_(relative_) {
     for (int32_t length : c.lengths) sums_.push_back(sums_.back() + length);
     qkv_.fill(random_, -2, 2);
     if (c.nan_sequence >= 0) {
-      for (int64_t t = sums_[static_cast<size_t>(c.nan_sequence)]; t < sums_[static_cast<size_t>(c.nan_sequence) + 1]; t++) {
+      for (int64_t t = sums_[static_cast<size_t>(c.nan_sequence)];
+           t < sums_[static_cast<size_t>(c.nan_sequence) + 1]; t++) {
         for (int64_t i = 0; i < qkv_.cols(); i++) qkv_.at(t, i) = TestMatrix<T>::nan();
       }
       qkv_.upload();
@@ -80,7 +87,9 @@ class Problem {
     if (c_.alibi) args.bias.alibi_slopes = device_slopes_.data();
     if (c_.relative) args.bias.relative = device_relative_.data(), args.bias.relative_radius = kRadius;
     for (int repeat = 0; repeat < 2; repeat++) {  // the second finds the counter as the first has left it
-      check_ok(varlen_attention(args, plan.value(), {tiles.data(), counter.data(), &streams.value()}, nullptr), name);
+      check_ok(
+          varlen_attention(args, plan.value(), {tiles.data(), counter.data(), &streams.value()}, nullptr),
+          name);
     }
     out.download();
     check(out.gaps_untouched(tokens_), name + ": nothing written outside");
@@ -107,15 +116,18 @@ class Problem {
  private:
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(c_.head_dim)); }
 
-  void compare_row(const Outcome<T>& outcome, ErrorRule<T>& rule, ErrorRule<float>& lse_rule, size_t b, int64_t head, int64_t i) {
+  void compare_row(const Outcome<T>& outcome, ErrorRule<T>& rule, ErrorRule<float>& lse_rule, size_t b,
+                   int64_t head, int64_t i) {
     const int64_t begin = sums_[b], kv_head = head / (c_.heads / c_.kv_heads), d = c_.head_dim;
     std::vector<double> scores;
     double maximum = -INFINITY, sum = 0;
     for (int64_t j = 0; j < c_.lengths[b]; j++) {
-      const bool seen = !(c_.span.causal && j > i) && !(c_.span.window_left >= 0 && i - j > c_.span.window_left) &&
+      const bool seen = !(c_.span.causal && j > i) &&
+                        !(c_.span.window_left >= 0 && i - j > c_.span.window_left) &&
                         !(c_.span.window_right >= 0 && j - i > c_.span.window_right);
       double score = 0;
-      for (int64_t x = 0; x < d; x++) score += qkv_.value(begin + i, head * d + x) * qkv_.value(begin + j, width_ + kv_head * d + x);
+      for (int64_t x = 0; x < d; x++)
+        score += qkv_.value(begin + i, head * d + x) * qkv_.value(begin + j, width_ + kv_head * d + x);
       score *= scale();
       if (c_.alibi) score -= slopes_[static_cast<size_t>(head)] * static_cast<double>(std::abs(i - j));
       if (c_.relative) {
@@ -127,9 +139,11 @@ class Problem {
     }
     for (double& score : scores) sum += score = std::exp(score - maximum);
     for (int64_t x = 0; x < d; x++) {
-      double exact = 0, same_precision = 0;  // the latter rounds the probabilities, as the tensor cores' operand
+      double exact = 0,
+             same_precision = 0;  // the latter rounds the probabilities, as the tensor cores' operand
       for (size_t j = 0; j < scores.size(); j++) {
-        const double value = qkv_.value(begin + static_cast<int64_t>(j), width_ + kv_width_ + kv_head * d + x);
+        const double value =
+            qkv_.value(begin + static_cast<int64_t>(j), width_ + kv_width_ + kv_head * d + x);
         exact += scores[j] / sum * value;
         same_precision += rounded<T>(scores[j] / sum) * value;
       }
@@ -157,43 +171,66 @@ Outcome<T> run_case(const AttentionCase& c) {
   return outcome;
 }
 
-const AttentionPlanOptions kGrouped{.strategy = AttentionStrategy::kGrouped}, kPersistent{.strategy = AttentionStrategy::kPersistent};
+const AttentionPlanOptions kGrouped{.strategy = AttentionStrategy::kGrouped},
+    kPersistent{.strategy = AttentionStrategy::kPersistent};
 
 template <class T>
 void test_head_dims() {
   for (int64_t head_dim : kAttentionHeadDims) {
     run_case<T>({.lengths = {65, 0, 1, 17, 130}, .head_dim = head_dim, .heads = 1, .kv_heads = 1});
-    run_case<T>({.lengths = {33, 64, 65, 128, 140}, .head_dim = head_dim, .heads = 1, .kv_heads = 1, .options = kGrouped});
+    run_case<T>({.lengths = {33, 64, 65, 128, 140},
+                 .head_dim = head_dim,
+                 .heads = 1,
+                 .kv_heads = 1,
+                 .options = kGrouped});
   }
 }
 
 void test_lengths() {
-  for (const AttentionPlanOptions& options : {AttentionPlanOptions{.strategy = AttentionStrategy::kSingle}, kGrouped, kPersistent}) {
-    run_case<bf16>({.lengths = {1, 15, 16, 17, 63, 64, 65, 127, 128, 129}, .head_dim = 32, .options = options});
+  for (const AttentionPlanOptions& options :
+       {AttentionPlanOptions{.strategy = AttentionStrategy::kSingle}, kGrouped, kPersistent}) {
+    run_case<bf16>(
+        {.lengths = {1, 15, 16, 17, 63, 64, 65, 127, 128, 129}, .head_dim = 32, .options = options});
     run_case<bf16>({.lengths = {}, .options = options});
     run_case<bf16>({.lengths = {0, 0}, .options = options});
     run_case<bf16>({.lengths = {0, 257, 0, 3}, .heads = 1, .kv_heads = 1, .options = options});
   }
   run_case<bf16>({.lengths = {20, 70}, .options = {.strategy = AttentionStrategy::kAuto}});
-  run_case<bf16>({.lengths = {20, 70}, .options = {.strategy = AttentionStrategy::kGrouped, .bucket_edges = {}, .streams = 1}});
+  run_case<bf16>({.lengths = {20, 70},
+                  .options = {.strategy = AttentionStrategy::kGrouped, .bucket_edges = {}, .streams = 1}});
 }
 
 void test_spans_and_biases() {
-  for (const AttentionPlanOptions& options : {AttentionPlanOptions{.strategy = AttentionStrategy::kSingle}, kGrouped}) {
-    for (const AttentionSpan& span : {AttentionSpan{.causal = true}, AttentionSpan{.window_left = 8, .window_right = 8},
-                                      AttentionSpan{.window_left = 0, .window_right = 0},
-                                      AttentionSpan{.causal = true, .window_left = 70}, AttentionSpan{.window_right = 3}}) {
-      run_case<bf16>({.lengths = {50, 128, 201}, .head_dim = 32, .heads = 1, .kv_heads = 1, .span = span, .options = options});
+  for (const AttentionPlanOptions& options :
+       {AttentionPlanOptions{.strategy = AttentionStrategy::kSingle}, kGrouped}) {
+    for (const AttentionSpan& span :
+         {AttentionSpan{.causal = true}, AttentionSpan{.window_left = 8, .window_right = 8},
+          AttentionSpan{.window_left = 0, .window_right = 0},
+          AttentionSpan{.causal = true, .window_left = 70}, AttentionSpan{.window_right = 3}}) {
+      run_case<bf16>({.lengths = {50, 128, 201},
+                      .head_dim = 32,
+                      .heads = 1,
+                      .kv_heads = 1,
+                      .span = span,
+                      .options = options});
     }
     run_case<bf16>({.lengths = {50, 110}, .heads = 4, .kv_heads = 2, .alibi = true, .options = options});
     run_case<fp16>({.lengths = {50, 110}, .heads = 3, .kv_heads = 1, .relative = true, .options = options});
-    run_case<fp16>({.lengths = {70}, .heads = 2, .kv_heads = 1, .span = {.causal = true}, .alibi = true, .relative = true, .options = options});
+    run_case<fp16>({.lengths = {70},
+                    .heads = 2,
+                    .kv_heads = 1,
+                    .span = {.causal = true},
+                    .alibi = true,
+                    .relative = true,
+                    .options = options});
   }
 }
 
-// One NaN sequence must not poison its neighbours, nor rows of a capacity above T, nor may a tile's store reach them.
+// One NaN sequence must not poison its neighbours, nor rows of a capacity above T, nor may a tile's store
+// reach them.
 void test_isolation() {
-  for (const AttentionPlanOptions& options : {AttentionPlanOptions{.strategy = AttentionStrategy::kSingle}, kGrouped, kPersistent}) {
+  for (const AttentionPlanOptions& options :
+       {AttentionPlanOptions{.strategy = AttentionStrategy::kSingle}, kGrouped, kPersistent}) {
     run_case<bf16>({.lengths = {37, 20, 70}, .options = options, .nan_sequence = 1});
     run_case<bf16>({.lengths = {37, 70}, .options = options, .spare_rows = 80});
   }
@@ -205,7 +242,8 @@ void test_bitwise() {
   const AttentionCase batch{.lengths = {90, 40, 66}};
   const auto first = run_case<bf16>(batch), second = run_case<bf16>(batch);
   const auto equal = [](const auto& a, const auto& b) {
-    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0);
+    return a.size() == b.size() &&
+           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0);
   };
   check(equal(first.out, second.out) && equal(first.lse, second.lse), "the same batch twice");
   AttentionCase persistent = batch;
@@ -216,7 +254,8 @@ void test_bitwise() {
 void test_bad_input() {
   const std::vector<int32_t> good{0, 4}, falling{0, 4, 3}, late{1, 4};
   const DeviceProperties device{};
-  const auto expect = [&](Code code, const char* what, const std::vector<int32_t>& sums, AttentionShape shape, AttentionPlanOptions options = {}) {
+  const auto expect = [&](Code code, const char* what, const std::vector<int32_t>& sums, AttentionShape shape,
+                          AttentionPlanOptions options = {}) {
     check_code(plan_attention(sums, shape, {}, device, options).status(), code, what);
   };
   expect(Code::kOk, "good", good, {2, 1, 64});
@@ -230,7 +269,8 @@ void test_bad_input() {
   VarlenAttentionArgs args;
   args.shape = {1, 1, 64};
   args.q = args.k = args.v = args.out = q.view();
-  check_code(varlen_attention(args, plan_attention(good, args.shape, {}, device).take(), {}, nullptr), Code::kInvalidArgument, "no tiles");
+  check_code(varlen_attention(args, plan_attention(good, args.shape, {}, device).take(), {}, nullptr),
+             Code::kInvalidArgument, "no tiles");
   args.k.dtype = DType::kF16;
   check_code(varlen_attention(args, {}, {}, nullptr), Code::kInvalidArgument, "dtype of k");
   args.k = args.q;

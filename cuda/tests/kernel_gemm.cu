@@ -15,21 +15,29 @@ struct LinearCase {
   int64_t gap = 0, lead = 0;
   int32_t rows = -1;  // on the device; -1: not given
   std::string name() const {
-    return concat("[", m, ", ", n, ", ", k, "] tile ", tile, " splits ", splits, " activation ", static_cast<int>(activation),
-                  glu ? " glu" : "", bias ? " bias" : "", residual ? " residual" : "", out_f32 ? " f32 out" : "", " gap ",
-                  gap, " lead ", lead, " rows ", rows);
+    return concat("[", m, ", ", n, ", ", k, "] tile ", tile, " splits ", splits, " activation ",
+                  static_cast<int>(activation), glu ? " glu" : "", bias ? " bias" : "",
+                  residual ? " residual" : "", out_f32 ? " f32 out" : "", " gap ", gap, " lead ", lead,
+                  " rows ", rows);
   }
 };
 
 double activate(Activation activation, double x) {
   switch (activation) {
-    case Activation::kGeluErf: return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-    case Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kRelu: return std::max(x, 0.0);
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    case Activation::kTanh: return std::tanh(x);
-    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
-    case Activation::kNone: break;
+    case Activation::kGeluErf:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::kNone:
+      break;
   }
   return x;
 }
@@ -96,9 +104,11 @@ void test_tiles() {
   for (int tile = -1; tile < kTileShapeCount; tile++) {
     run_case<T, T>({.m = 70, .n = 136, .k = 72, .tile = tile, .residual = true});
     run_case<T, T>({.m = 1, .n = 8, .k = 8, .tile = tile});
-    run_case<T, T>({.m = 33, .n = 30, .k = 200, .tile = tile, .activation = Activation::kGeluErf, .residual = true});
+    run_case<T, T>(
+        {.m = 33, .n = 30, .k = 200, .tile = tile, .activation = Activation::kGeluErf, .residual = true});
     run_case<T, T>({.m = 17, .n = 20, .k = 80, .tile = tile, .activation = Activation::kSilu, .glu = true});
-    run_case<T, T>({.m = 19, .n = 64, .k = 130, .tile = tile, .gap = 6});  // a row stride of a multiple of eight, K not
+    run_case<T, T>(
+        {.m = 19, .n = 64, .k = 130, .tile = tile, .gap = 6});  // a row stride of a multiple of eight, K not
     run_case<T, T>({.m = 40, .n = 24, .k = 64, .tile = tile, .rows = 21});
     run_case<T, T>({.m = 40, .n = 24, .k = 64, .tile = tile, .rows = 0});
     run_case<T, float>({.m = 9, .n = 40, .k = 64, .tile = tile, .out_f32 = true});
@@ -106,18 +116,31 @@ void test_tiles() {
 }
 
 void test_epilogues() {
-  for (Activation activation : {Activation::kGeluErf, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu,
-                                Activation::kTanh, Activation::kSigmoid}) {
+  for (Activation activation : {Activation::kGeluErf, Activation::kGeluTanh, Activation::kRelu,
+                                Activation::kSilu, Activation::kTanh, Activation::kSigmoid}) {
     run_case<bf16, bf16>({.m = 20, .n = 72, .k = 64, .tile = 3, .activation = activation, .bias = false});
-    run_case<fp16, fp16>({.m = 20, .n = 72, .k = 64, .tile = 4, .activation = activation, .glu = true, .residual = true});
+    run_case<fp16, fp16>(
+        {.m = 20, .n = 72, .k = 64, .tile = 4, .activation = activation, .glu = true, .residual = true});
     run_case<float, float>({.m = 5, .n = 13, .k = 21, .tile = -1, .activation = activation});
   }
 }
 
 void test_splits() {
   for (int splits : {2, 3, 8}) {
-    run_case<bf16, bf16>({.m = 35, .n = 72, .k = 640, .tile = 3, .splits = splits, .activation = Activation::kGeluErf, .residual = true});
-    run_case<fp16, fp16>({.m = 18, .n = 24, .k = 520, .tile = 4, .splits = splits, .activation = Activation::kSilu, .glu = true});
+    run_case<bf16, bf16>({.m = 35,
+                          .n = 72,
+                          .k = 640,
+                          .tile = 3,
+                          .splits = splits,
+                          .activation = Activation::kGeluErf,
+                          .residual = true});
+    run_case<fp16, fp16>({.m = 18,
+                          .n = 24,
+                          .k = 520,
+                          .tile = 4,
+                          .splits = splits,
+                          .activation = Activation::kSilu,
+                          .glu = true});
     run_case<bf16, bf16>({.m = 18, .n = 23, .k = 520, .tile = 4, .splits = splits});
     run_case<bf16, bf16>({.m = 40, .n = 24, .k = 320, .tile = 3, .splits = splits, .rows = 7});
   }
@@ -127,7 +150,8 @@ void test_splits() {
 void test_alignment() {
   run_case<bf16, bf16>({.m = 13, .n = 21, .k = 37, .tile = -1, .residual = true});
   run_case<bf16, bf16>({.m = 13, .n = 24, .k = 40, .tile = -1, .lead = 1});
-  run_case<fp16, fp16>({.m = 66, .n = 70, .k = 33, .tile = -1, .activation = Activation::kSilu, .glu = true, .gap = 3});
+  run_case<fp16, fp16>(
+      {.m = 66, .n = 70, .k = 33, .tile = -1, .activation = Activation::kSilu, .glu = true, .gap = 3});
   run_case<float, float>({.m = 65, .n = 68, .k = 50, .tile = -1, .residual = true});
 }
 
@@ -161,15 +185,18 @@ void test_batch_invariance() {
 
 void test_plans() {
   TestMatrix<bf16> in(1, 1), weight(1, 1);
-  const DeviceProperties h100{132, 90, 227 * 1024, 228 * 1024, 65536}, ada{128, 89, 99 * 1024, 100 * 1024, 65536};
-  const auto plan = [&](int64_t m, int64_t n, int64_t k, const DeviceProperties& device, GemmPlanOptions options = {}) {
+  const DeviceProperties h100{132, 90, 227 * 1024, 228 * 1024, 65536},
+      ada{128, 89, 99 * 1024, 100 * 1024, 65536};
+  const auto plan = [&](int64_t m, int64_t n, int64_t k, const DeviceProperties& device,
+                        GemmPlanOptions options = {}) {
     LinearArgs args;
     args.in = {in.view().data, DType::kBF16, m, k, k};
     args.weight = {weight.view().data, DType::kBF16, n, k, k};
     args.out = {in.view().data, DType::kBF16, m, n, n};
     return plan_gemm(args, device, options);
   };
-  check(plan(16384, 3072, 768, h100).tile == 0 && plan(16384, 3072, 768, h100).splits == 1, "large: the largest tile");
+  check(plan(16384, 3072, 768, h100).tile == 0 && plan(16384, 3072, 768, h100).splits == 1,
+        "large: the largest tile");
   check(plan(16384, 3072, 768, ada).tile != 0, "99 KiB of shared memory: not the largest tile");
   check(plan(8, 768, 3072, h100).splits > 1, "few tokens: split-K");
   check(plan(8, 768, 3072, h100, {.split_k = false}).splits == 1, "no split-K where it is not allowed");
@@ -195,8 +222,10 @@ void test_bad_input() {
   expect(Code::kInvalidArgument, "glu weight", {1, 1}, [](auto& a) { a.glu = true; });
   expect(Code::kInvalidArgument, "no such tile", {99, 1}, [](auto&) {});
   expect(Code::kInvalidArgument, "no workspace", {1, 2}, [](auto&) {});
-  expect(Code::kInvalidArgument, "misaligned", {1, 1}, [](auto& a) { a.in.stride = 65, a.in.rows = a.out.rows = 3; });
-  expect(Code::kUnsupported, "integers", {-1, 1}, [](auto& a) { a.in.dtype = a.weight.dtype = a.out.dtype = DType::kI32; });
+  expect(Code::kInvalidArgument, "misaligned", {1, 1},
+         [](auto& a) { a.in.stride = 65, a.in.rows = a.out.rows = 3; });
+  expect(Code::kUnsupported, "integers", {-1, 1},
+         [](auto& a) { a.in.dtype = a.weight.dtype = a.out.dtype = DType::kI32; });
 }
 
 }  // namespace

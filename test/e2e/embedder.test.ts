@@ -86,7 +86,7 @@ describe('embed', () => {
     ['a prompt that is not there', 'a', { promptName: 'query' }, 'E_INVALID_ARGUMENT', 'promptName'],
     ['a signal that has fired', 'a', { signal: AbortSignal.abort() }, 'E_ABORTED', 'signal'],
   ])('%s', async (_name, texts, options, code, field) => {
-    await expect(embedder.embed(texts as string, options)).rejects.toMatchObject({
+    await expect(embedder.embed(texts as string, options as object)).rejects.toMatchObject({
       name: 'PadlessError',
       code,
       field,

@@ -66,7 +66,9 @@ void test_norms() {
             const Matrix matrices[] = {matrix_of(in, rows, cols), matrix_of(out, rows, cols)};
             const Status status = run_rows_cpu(context, program, matrices, rows);
             const double error = relative_error(in_place ? in : out, expected);
-            const double limit = kind == NormKind::kLayer ? 2e-5 : 1e-6;
+            // Two values near 30 may differ by less than the rounding of their mean, 2e-6; eps bounds what
+            // that does to the quotient by 2e-6 / sqrt(1e-5).
+            const double limit = kind == NormKind::kRms ? 1e-6 : cols == 2 ? 1e-3 : 2e-5;
             check(status.is_ok() && error < limit,
                   concat(isa_name(context.isa), " norm ", rows, "x", cols, " kind ", static_cast<int>(kind),
                          ": error ", error, " ", status.message()));

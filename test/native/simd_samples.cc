@@ -32,8 +32,16 @@ float most(const float* x) { return simd::reduce_max(simd::load(x)); }
 }  // namespace
 
 extern const test::SimdSamples simd_samples;
-const test::SimdSamples simd_samples = {
-    apply<simd::exp>,  apply<simd::erf>,      apply<simd::tanh>,      apply<simd::sigmoid>,
-    apply<simd::silu>, apply<simd::gelu_erf>, apply<simd::gelu_tanh>, copy, sum, most, Vec::kLanes};
+const test::SimdSamples simd_samples = {apply<simd::exp>,
+                                        apply<simd::erf>,
+                                        apply<simd::tanh>,
+                                        apply<simd::sigmoid>,
+                                        apply<simd::silu>,
+                                        apply<simd::gelu_erf>,
+                                        apply<simd::gelu_tanh>,
+                                        copy,
+                                        sum,
+                                        most,
+                                        Vec::kLanes};
 
 }  // namespace padless::PADLESS_ISA

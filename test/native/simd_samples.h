@@ -10,8 +10,8 @@ struct SimdSamples {
   Function exp, erf, tanh, sigmoid, silu, gelu_erf, gelu_tanh;
   /** y = x through load and store of the first `lanes` lanes at a time, for each lanes in turn. */
   void (*copy)(const float* x, float* y, int64_t count);
-  float (*sum)(const float* x);    // of one vector
-  float (*most)(const float* x);   // of one vector
+  float (*sum)(const float* x);   // of one vector
+  float (*most)(const float* x);  // of one vector
   int lanes;
 };
 

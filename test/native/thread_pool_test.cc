@@ -23,8 +23,9 @@ void test_every_index_once() {
       ++calls[static_cast<size_t>(index)];
     });
     for (int i = 0; i < threads; ++i) {
-      check(calls[static_cast<size_t>(i)] == 1, concat("round ", round, ": index ", i, " of ", threads, " ran ",
-                                                       calls[static_cast<size_t>(i)].load(), " times"));
+      check(calls[static_cast<size_t>(i)] == 1,
+            concat("round ", round, ": index ", i, " of ", threads, " ran ",
+                   calls[static_cast<size_t>(i)].load(), " times"));
     }
   }
   int calls = 0;
@@ -38,7 +39,8 @@ void test_callers_take_turns() {
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&] {
       for (int round = 0; round < 200; ++round) {
-        ThreadPool::shared().run(2, [&](int, int) { check(++inside <= 2, "two regions at a time"), --inside; });
+        ThreadPool::shared().run(2,
+                                 [&](int, int) { check(++inside <= 2, "two regions at a time"), --inside; });
       }
     });
   }
@@ -77,8 +79,8 @@ void test_idle_pool_sleeps() {
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-  const double used =
-      static_cast<double>(after.tv_sec - before.tv_sec) * 1e3 + static_cast<double>(after.tv_nsec - before.tv_nsec) * 1e-6;
+  const double used = static_cast<double>(after.tv_sec - before.tv_sec) * 1e3 +
+                      static_cast<double>(after.tv_nsec - before.tv_nsec) * 1e-6;
   check(used < 20, concat("an idle pool used ", used, " ms of CPU in 200 ms"));
 }
 
