@@ -32,11 +32,18 @@ function hasCmake() {
   return spawnSync('cmake', ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
+/** Headers that Node brought along save node-gyp a download. */
+function localHeaders() {
+  const prefix = join(dirname(process.execPath), '..');
+  return existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
+}
+
 function buildNative() {
   const builder = process.env.PADLESS_BUILD ?? (hasCmake() ? 'cmake' : 'gyp');
   const jobs = String(availableParallelism());
   if (builder === 'cmake') run('the native build', bin('cmake-js'), ['build', '--parallel', jobs]);
-  else if (builder === 'gyp') run('the native build', bin('node-gyp'), ['rebuild', '--jobs', jobs]);
+  else if (builder === 'gyp')
+    run('the native build', bin('node-gyp'), ['rebuild', '--jobs', jobs, ...localHeaders()]);
   else {
     console.error(`padless: PADLESS_BUILD must be "cmake" or "gyp", not "${builder}".`);
     process.exit(1);
