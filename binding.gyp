@@ -2,11 +2,11 @@
   # CPU only, for machines without cmake; CMakeLists.txt is the main build. Both read sources.json.
   "variables": {
     "isa_enabled%": "<!(node -p \"process.arch === 'x64' ? 1 : 0\")",
-    "common_flags": ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-Wall", "-Wextra"]
+    "common_flags": ["-std=c++20", "-fexceptions", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-Wall", "-Wextra"]
   },
   "target_defaults": {
     "include_dirs": ["."],
-    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-rtti", "-fno-exceptions"],
     "cflags_cc": ["<@(common_flags)"],
     "xcode_settings": { "CLANG_CXX_LANGUAGE_STANDARD": "c++20", "OTHER_CPLUSPLUSFLAGS": ["<@(common_flags)"] }
   },
