@@ -20,7 +20,7 @@ export interface PaddedOptions {
 export interface PackedArrays {
   /** [T] */
   ids: Integers;
-  /** [B + 1]: starts at 0, never decreases, ends at T. */
+  /** Starts at 0, never decreases, ends at T; [B + 1]. */
   cuSeqlens: Integers;
   /** [T], counted from 0 in every sequence by default. */
   positions?: Integers | undefined;
