@@ -12,7 +12,7 @@ export {
 } from './encoder';
 export type { PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
 export type { Activation, EncoderSpec } from './models/spec';
-export type { ModelDirectory } from './models/directory';
+export type { JsonObject, ModelDirectory, WeightFiles } from './models/directory';
 export type { ModelExpectation } from './tokenizer/settings';
 export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';
 export type { TokenizedChunk } from './tokenizer/protocol';
@@ -53,4 +53,4 @@ export {
   type PoolOptions,
   type RmsNormOptions,
 } from './ops';
-export { LinearWeight, type LinearWeightOptions } from './weight';
+export { LinearWeight, type Compute, type LinearWeightOptions } from './weight';
