@@ -15,7 +15,8 @@ const INDEX = 'model.safetensors.index.json';
 const FOREIGN_WEIGHTS =
   /^(?!training_args|optimizer|scheduler|rng_state).*\.(?:bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|onnx|gguf)$/;
 
-type JsonObject = Record<string, unknown>;
+/** A parsed JSON object. */
+export type JsonObject = Record<string, unknown>;
 
 /** Where the tensors of a checkpoint are. */
 export interface WeightFiles {
