@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Builds what a clone needs: the CPU addon (cmake-js where cmake exists, otherwise node-gyp) and dist/.
-//   node scripts/build.mjs [--native | --ts]     PADLESS_BUILD=cmake|gyp forces one; PADLESS_CUDA=all|off, see CMakeLists.txt
+//   node scripts/build.mjs [--native | --ts]     PADLESS_BUILD=cmake|gyp forces one
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync, chmodSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

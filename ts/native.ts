@@ -5,7 +5,7 @@ import bindings from 'bindings';
 import { PadlessError } from './errors';
 
 /**
- * The addon, typed by hand after lib/binding; test/unit/native.test.ts compares the two. Nothing else loads it or
+ * The addon, typed by hand after lib/binding. Nothing else loads it or
  * knows its types. Native calls throw plain Errors with a code: wrap them in `native()` of errors.ts.
  */
 export interface Addon extends DeviceAddon, OpsAddon, SafetensorsAddon, EncoderAddon {}
