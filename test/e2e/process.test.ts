@@ -27,6 +27,18 @@ test('the process exits by itself, disposed or not', () => {
   }
 });
 
+test('a second load of the same directory shares the weights', () => {
+  const [one, two] = JSON.parse(
+    run(`const first = await Encoder.load(checkpoint);
+      const one = device('cpu').memoryInfo().allocated;
+      const second = await Encoder.load(checkpoint);
+      console.log(JSON.stringify([one, device('cpu').memoryInfo().allocated]));
+      first.dispose(); second.dispose();`),
+  ) as [number, number];
+  expect(one).toBeGreaterThan(400_000);
+  expect(two).toBe(one);
+});
+
 test('workers load, run and exit; one is terminated in the middle of its work', () => {
   expect(
     run(`const { Worker } = require('node:worker_threads');
