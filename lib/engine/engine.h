@@ -51,6 +51,7 @@ class PreparedBatch {
 
 struct EmbedArgs {
   const DeviceTensor* word = nullptr;        // [vocab, H]
+  float word_scale = 1;                      // of the word rows: sqrt(H) for Gemma
   const DeviceTensor* position = nullptr;    // [max_positions, H], or null
   int64_t position_offset = 0;               // row of position 0: pad + 1 for RoBERTa, 0 for BERT
   const DeviceTensor* token_type = nullptr;  // [types, H], or null
@@ -59,6 +60,25 @@ struct EmbedArgs {
   NormKind norm = NormKind::kLayer;
   float eps = 1e-12f;
   Matrix out;  // [T, H]
+};
+
+/**
+ * What is added to the scores, by the distance of query and key within their sequence; at most one of the
+ * three kinds. `reach` clamps the distance where a table is indexed by it.
+ */
+struct AttentionBias {
+  /** ALiBi (arXiv:2108.12409), symmetric: -slope[h] * |query - key|, not scaled. f32 [heads]. */
+  const DeviceTensor* alibi_slopes = nullptr;
+  /** Relative buckets (T5, MPNet), expanded: relative[h][clamp(key - query) + reach], not scaled.
+   * f32 [heads, 2 * reach + 1]. */
+  const DeviceTensor* relative = nullptr;
+  /** Disentangled (DeBERTa, arXiv:2006.03654, equation 4): with row = relative_rows[clamp(query - key) +
+   * reach], scale * (q . position_keys[row, h] + k . position_queries[row, h]); either may be null. [rows,
+   * heads * head_dim] in the activations' dtype; relative_rows i32 [2 * reach + 1], never falling. */
+  const DeviceTensor* position_keys = nullptr;
+  const DeviceTensor* position_queries = nullptr;
+  const DeviceTensor* relative_rows = nullptr;
+  int64_t reach = 0;
 };
 
 struct AttentionArgs {
@@ -70,6 +90,7 @@ struct AttentionArgs {
   Matrix lse;       // f32 [heads, T], natural log of the softmax denominator; data == nullptr: not wanted
   float scale = 0;  // of q k^T, 1 / sqrt(head_dim) unless the model says otherwise
   AttentionSpan span;
+  AttentionBias bias;
 };
 
 enum class PoolMode { kCls, kMean, kMax, kLastToken, kWeightedMean, kMeanSqrtLength };
@@ -110,7 +131,8 @@ class Engine {
    * cannot. */
   virtual Result<DType> activation_dtype(ComputeType compute) const = 0;
   virtual Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) = 0;
-  /** A copy in the device's memory as `dtype`: embedding tables keep their file's, norms are f32. */
+  /** A copy in the device's memory as `dtype`: embedding tables keep their file's, norms are f32. An i32
+   * tensor stays i32. */
   virtual Result<std::shared_ptr<const DeviceTensor>> upload(const HostTensor& tensor, DType dtype) = 0;
 
   /** `batch` must outlive the result. cu_seqlens have been checked. */

@@ -38,8 +38,8 @@ struct LinearStep {
 };
 
 /**
- * Over the columns of a row of x = in + residual, statistics in fp32, two-pass:
- * layer: (x - mean) / sqrt(var + eps) * gamma + beta;  rms: x / sqrt(mean(x^2) + eps) * gamma.
+ * Over the columns of a row of x = in + residual, statistics in fp32, two-pass; `add` is added to the result:
+ * layer: (x - mean) / sqrt(var + eps) * gamma + beta + add;  rms: x / sqrt(mean(x^2) + eps) * gamma + add.
  */
 struct NormStep {
   NormKind kind = NormKind::kLayer;
@@ -49,6 +49,32 @@ struct NormStep {
   Slot in = kNoSlot;
   Slot out = kNoSlot;       // may be the same slot as `in`
   Slot residual = kNoSlot;  // not the same slot as `out`
+  Slot add = kNoSlot;       // may be the same slot as `out`
+};
+
+/** RMS norm of each head of a row, in place: Qwen3's and Gemma's q_norm and k_norm. */
+struct HeadNormStep {
+  std::shared_ptr<const DeviceTensor> gamma;  // f32 [head_dim]
+  float eps = 1e-6f;
+  Slot data = kNoSlot;
+  int64_t first_column = 0;  // of the first head; the heads follow each other
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+};
+
+/**
+ * Rotates each head of a row in place (RoFormer, arXiv:2104.09864): with r = rotary_dim / 2, columns i and i
+ * + r of a head (interleaved: 2i and 2i + 1) turn by the angle whose cosine and sine are columns i and r + i
+ * of `table`; columns from rotary_dim on stay.
+ */
+struct RopeStep {
+  Slot data = kNoSlot;
+  Slot table = kNoSlot;      // f32 [rows, rotary_dim]: cosines, then sines, of the row's position
+  int64_t first_column = 0;  // of the first head; the heads follow each other
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;  // even, at most head_dim
+  bool interleaved = false;
 };
 
 /** out = in / max(||in||_2, eps): torch.nn.functional.normalize, eps 1e-12. */
@@ -57,7 +83,7 @@ struct L2NormalizeStep {
   Slot out = kNoSlot;  // may be the same slot as `in`
 };
 
-using RowStep = std::variant<LinearStep, NormStep, L2NormalizeStep>;
+using RowStep = std::variant<LinearStep, NormStep, L2NormalizeStep, HeadNormStep, RopeStep>;
 
 struct RowProgram {
   std::vector<RowSlot> slots;

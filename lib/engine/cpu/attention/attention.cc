@@ -51,6 +51,8 @@ Status check(const AttentionPlan& plan, const PackedBatch& batch, const Attentio
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out"));
   if (args.lse.data != nullptr)
     PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
+  PADLESS_CHECK(!args.bias.alibi_slopes && !args.bias.relative && !args.bias.relative_rows,
+                Code::kUnsupported, "bias", "the CPU engine does not run biased attention");
   PADLESS_CHECK(std::isfinite(args.scale), Code::kInvalidArgument, "scale", "scale is not a finite number");
   PADLESS_CHECK(args.span.window_left >= -1, Code::kInvalidArgument, "windowLeft", "windowLeft is ",
                 args.span.window_left, "; it is a number of keys, or -1 for no limit");

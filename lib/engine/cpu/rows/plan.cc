@@ -121,6 +121,7 @@ class Planner {
       if (step.residual == step.out) return invalid("a norm cannot write to its own residual");
       planned.residual = step.residual;
     }
+    if (step.add != kNoSlot) return unsupported("a norm with an addend");
     if (!step.gamma) return invalid("a norm without gamma");
     PADLESS_RETURN_IF_ERROR(read_vector(*step.gamma, "gamma", planned.columns, planned.gamma));
     if (step.beta) PADLESS_RETURN_IF_ERROR(read_vector(*step.beta, "beta", planned.columns, planned.beta));
@@ -135,6 +136,13 @@ class Planner {
     PADLESS_RETURN_IF_ERROR(set_norm_slots(step.in, step.out, planned));
     plan_.steps.push_back(planned);
     return Status::ok();
+  }
+
+  Status add_step(const HeadNormStep&) const { return unsupported("a head norm"); }
+  Status add_step(const RopeStep&) const { return unsupported("rope"); }
+
+  Status unsupported(const char* what) const {
+    return Status(Code::kUnsupported, concat("the CPU engine does not run ", what), "program");
   }
 
   Status set_norm_slots(Slot in, Slot out, PlannedNorm& planned) const {
