@@ -1,5 +1,6 @@
 import type { Device } from './device';
 import { PadlessError, native, nativeAsync } from './errors';
+import { Owner } from './handle';
 import { addon, type NativeEvent, type NativeStream } from './native';
 import type { Check } from './options';
 
@@ -13,14 +14,13 @@ import type { Check } from './options';
  * const y = l2Normalize(x, { stream });
  * await stream.synchronize();
  */
-export class Stream {
+export class Stream extends Owner<NativeStream> {
   readonly device: Device;
-  #handle: NativeStream | undefined;
 
   /** @internal Use {@link Device.createStream}. */
   constructor(device: Device, handle: NativeStream) {
+    super(handle, 'stream');
     this.device = device;
-    this.#handle = handle;
   }
 
   /**
@@ -42,37 +42,20 @@ export class Stream {
     native(() => this.native.wait(eventOf('Stream.wait', event).native));
   }
 
-  get disposed(): boolean {
-    return this.#handle === undefined;
-  }
-
   /** Takes no more work. What is queued still runs; nobody waits for it. Failures nobody asked for are dropped. */
-  dispose(): void {
-    this.#handle?.dispose();
-    this.#handle = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** @internal */
-  get native(): NativeStream {
-    if (!this.#handle)
-      throw new PadlessError('E_DISPOSED', 'The stream has been disposed.', { field: 'stream' });
-    return this.#handle;
+  override dispose(): void {
+    super.dispose();
   }
 }
 
 /** A point in a stream that other streams wait for, and that times are taken at. */
-export class Event {
+export class Event extends Owner<NativeEvent> {
   readonly device: Device;
-  #handle: NativeEvent | undefined;
 
   /** @internal Use {@link Device.createEvent}. */
   constructor(device: Device, handle: NativeEvent) {
+    super(handle, 'event');
     this.device = device;
-    this.#handle = handle;
   }
 
   /** Whether the stream has reached the point last recorded; true if none was. */
@@ -87,22 +70,6 @@ export class Event {
    */
   millisecondsSince(start: Event): number {
     return native(() => this.native.millisecondsSince(eventOf('Event.millisecondsSince', start).native));
-  }
-
-  dispose(): void {
-    this.#handle?.dispose();
-    this.#handle = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** @internal */
-  get native(): NativeEvent {
-    if (!this.#handle)
-      throw new PadlessError('E_DISPOSED', 'The event has been disposed.', { field: 'event' });
-    return this.#handle;
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Device, device as openDevice, deviceOption } from './device';
 import { PadlessError, native, nativeAsync } from './errors';
+import { Owner } from './handle';
 import { addon, type NativeTensor } from './native';
 import { checkOptions, oneOf } from './options';
 import { type Stream, streamOption } from './stream';
@@ -144,19 +145,18 @@ const backstop = new FinalizationRegistry<NativeTensor>((handle) => handle.dispo
  * using y = l2Normalize(x);
  * const rows = await y.read();
  */
-export class Tensor<D extends DType = DType> {
+export class Tensor<D extends DType = DType> extends Owner<NativeTensor> {
   readonly dtype: D;
   readonly shape: readonly number[];
   /** The stream of the op that makes it. */
   readonly stream: Stream;
-  #handle: NativeTensor | undefined;
 
   /** @internal Use {@link Tensor.from}, {@link Tensor.zeros} or an op. */
   constructor(stream: Stream, dtype: D, shape: readonly number[], handle: NativeTensor) {
+    super(handle, 'tensor');
     this.stream = stream;
     this.dtype = dtype;
     this.shape = Object.freeze([...shape]);
-    this.#handle = handle;
     backstop.register(this, handle, this);
   }
 
@@ -266,26 +266,9 @@ export class Tensor<D extends DType = DType> {
     );
   }
 
-  get disposed(): boolean {
-    return this.#handle === undefined;
-  }
-
   /** Gives the memory back, once queued work has done with it. */
-  dispose(): void {
-    if (!this.#handle) return;
+  override dispose(): void {
     backstop.unregister(this);
-    this.#handle.dispose();
-    this.#handle = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** @internal */
-  get native(): NativeTensor {
-    if (!this.#handle)
-      throw new PadlessError('E_DISPOSED', 'The tensor has been disposed.', { field: 'tensor' });
-    return this.#handle;
+    super.dispose();
   }
 }

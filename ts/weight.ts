@@ -1,5 +1,6 @@
 import type { Device } from './device';
 import { PadlessError, native } from './errors';
+import { Owner } from './handle';
 import { addon, type NativeWeight } from './native';
 import { checkOptions, oneOf } from './options';
 import { type Stream, streamOption } from './stream';
@@ -31,17 +32,16 @@ function floatTensor(value: unknown, field: string): Tensor {
 }
 
 /** A linear layer in the layout of a device's kernels: packed once, for any number of products. */
-export class LinearWeight {
+export class LinearWeight extends Owner<NativeWeight> {
   readonly inFeatures: number;
   readonly outFeatures: number;
   readonly device: Device;
-  #handle: NativeWeight | undefined;
 
   private constructor(device: Device, outFeatures: number, inFeatures: number, handle: NativeWeight) {
+    super(handle, 'weight');
     this.device = device;
     this.outFeatures = outFeatures;
     this.inFeatures = inFeatures;
-    this.#handle = handle;
   }
 
   /**
@@ -90,25 +90,5 @@ export class LinearWeight {
       ),
     );
     return new LinearWeight(device, outFeatures, inFeatures, handle);
-  }
-
-  get disposed(): boolean {
-    return this.#handle === undefined;
-  }
-
-  dispose(): void {
-    this.#handle?.dispose();
-    this.#handle = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** @internal */
-  get native(): NativeWeight {
-    if (!this.#handle)
-      throw new PadlessError('E_DISPOSED', 'The weight has been disposed.', { field: 'weight' });
-    return this.#handle;
   }
 }

@@ -13,6 +13,21 @@ let scratch: string;
 beforeAll(() => (scratch = mkdtempSync(join(tmpdir(), 'padless-embedder-'))));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
+/** Writes `bytes` over the first values of a tensor of a safetensors file. */
+function overwriteTensor(path: string, tensor: string, bytes: readonly number[]): void {
+  const file = readFileSync(path);
+  const headerLength = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.toString('utf8', 8, 8 + headerLength)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  Buffer.from(bytes).copy(file, 8 + headerLength + header[tensor]!.data_offsets[0]);
+  writeFileSync(path, file);
+}
+
+const queryWeight = 'encoder.layer.1.attention.self.query.weight';
+const float32NaN = [0, 0, 0xc0, 0x7f];
+
 /** A copy of the BERT fixture, to spoil. */
 function copyOfBert(name: string): string {
   const folder = join(scratch, name);
@@ -162,6 +177,13 @@ describe('load', () => {
       { pooling: 'mean' },
       'E_BAD_TOKENIZER',
       'tokenizer.json',
+    ],
+    [
+      'a weight that is not a number',
+      (folder) => overwriteTensor(join(folder, 'model.safetensors'), queryWeight, float32NaN),
+      { pooling: 'mean' },
+      'E_BAD_WEIGHTS',
+      queryWeight,
     ],
     [
       "another model's padding",
