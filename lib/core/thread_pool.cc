@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -107,7 +108,11 @@ void ThreadPool::State::start_workers(int count) {
   if (workers == 0) pin_library();
   const uint64_t seen = ticket.load(std::memory_order_relaxed);
   for (; workers < count; ++workers) {
-    std::thread([this, index = workers + 1, seen] { worker(index, seen); }).detach();
+    try {
+      std::thread([this, index = workers + 1, seen] { worker(index, seen); }).detach();
+    } catch (const std::system_error&) {
+      return;  // the system has no thread to give: the region runs on fewer
+    }
   }
 }
 
@@ -164,16 +169,17 @@ void ThreadPool::run(int threads, const std::function<void(int index, int count)
   State& state = *state_;
   std::lock_guard<std::mutex> turn(state.region);
   state.start_workers(threads - 1);
-  state.begin(threads, work);
+  threads = std::min(threads, state.workers + 1);
+  if (threads > 1) state.begin(threads, work);
   inside_region = true;
   work(0, threads);
   inside_region = false;
-  state.await_workers();
+  if (threads > 1) state.await_workers();
 }
 
-void SpinBarrier::wait() {
+void SpinBarrier::wait(int count) {
   const int phase = phase_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count_ - 1) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     phase_.store(phase + 1, std::memory_order_release);
     return;

@@ -14,9 +14,10 @@ class ThreadPool {
   static ThreadPool& shared();
 
   /**
-   * Calls work(index, count) once for each index in [0, count), count = max(1, threads), the caller itself
-   * being index 0, and returns when all calls have. Regions of several callers take turns; a region started
-   * from inside a region runs on its caller alone, with count = 1.
+   * Calls work(index, count) once for each index in [0, count), the caller itself being index 0, and returns
+   * when all calls have; count is max(1, threads), or less where the system has no more threads to give.
+   * Regions of several callers take turns; a region started from inside a region runs on its caller alone,
+   * with count = 1.
    */
   void run(int threads, const std::function<void(int index, int count)>& work);
 
@@ -30,14 +31,13 @@ class ThreadPool {
   State* state_;
 };
 
-/** All `count` threads of a region meet here; spins, then yields. Reusable. */
+/** All threads of a region meet here; spins, then yields. Reusable. */
 class SpinBarrier {
  public:
-  explicit SpinBarrier(int count) : count_(count) {}
-  void wait();
+  /** `count` is that of the region, the same for all of its threads. */
+  void wait(int count);
 
  private:
-  const int count_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<int> phase_{0};
 };

@@ -1,12 +1,14 @@
 // The thread pool: every index once, turns between callers, nesting, sleep, fork and exit.
 #include "lib/core/thread_pool.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <thread>
 
 #include "test/native/cpu_test.h"
@@ -60,14 +62,14 @@ void test_nested_region_runs_alone() {
 
 void test_barrier() {
   constexpr int kThreads = 3;
-  SpinBarrier barrier(kThreads);
+  SpinBarrier barrier;
   std::atomic<int> arrived{0};
   ThreadPool::shared().run(kThreads, [&](int, int) {
     for (int round = 1; round <= 300; ++round) {
       ++arrived;
-      barrier.wait();
+      barrier.wait(kThreads);
       check(arrived >= round * kThreads, "nobody passes before all have come");
-      barrier.wait();
+      barrier.wait(kThreads);
     }
   });
 }
@@ -100,6 +102,33 @@ void test_fork() {
   ThreadPool::shared().run(3, [](int, int) {});
 }
 
+/** Without room for another stack the region runs on the threads that there are. */
+void test_no_thread_to_give() {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    long pages = 0;
+    if (std::FILE* statm = std::fopen("/proc/self/statm", "r")) {
+      if (std::fscanf(statm, "%ld", &pages) != 1) pages = 0;
+      std::fclose(statm);
+    }
+    const rlim_t now = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+    const rlimit room = {now + (rlim_t{4} << 20), RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &room);
+    std::atomic<int> calls{0};
+    std::atomic<int> width{0};
+    ThreadPool::shared().run(64, [&](int, int count) {
+      ++calls;
+      width = count;
+    });
+    std::_Exit(calls == width && width < 64 ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+        concat("the child without memory ended with ", status));
+}
+
 }  // namespace
 }  // namespace padless::test
 
@@ -113,5 +142,6 @@ int main(int argc, char** argv) {
   test::test_barrier();
   test::test_idle_pool_sleeps();
   test::test_fork();
+  test::test_no_thread_to_give();
   return test::finish();
 }

@@ -114,10 +114,10 @@ Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
       thread_workspace(layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(threads));
   PADLESS_CHECK(base, Code::kOutOfMemory, "rows", "no memory for a block of ", plan.rows, " rows");
   const RowBlock block(plan, 0, plan.rows, layout.memory(base));
-  SpinBarrier barrier(threads);
+  SpinBarrier barrier;
   ThreadPool::shared().run(threads, [&](int index, int count) {
     const auto meet = [&] {
-      if (count > 1) barrier.wait();  // a region within another has one thread only
+      if (count > 1) barrier.wait(count);  // a region within another has one thread only
     };
     char* accumulators =
         base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
