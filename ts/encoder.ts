@@ -7,7 +7,7 @@ import { ModelDirectory } from './models/directory';
 import { familyOf, mapWeights } from './models/families';
 import { parsePipeline, type PipelineSpec, type PoolingMode } from './models/pipeline';
 import { reader } from './models/reader';
-import { maxLength, type EncoderSpec } from './models/spec';
+import { maxLength, type EncoderSpec, type RowPart } from './models/spec';
 import {
   addon,
   type NativeEncoder,
@@ -83,14 +83,21 @@ export const loadOptions = {
   onProgress: callback,
 };
 
+/** Where a tensor's values are. */
+export interface TensorLocation {
+  file: string;
+  name: string;
+  part?: RowPart;
+}
+
 /** Everything a directory says about its model, checked, before any weight is read. */
 export interface ModelDescription {
   directory: ModelDirectory;
   config: Record<string, unknown>;
   spec: EncoderSpec;
   pipeline: PipelineSpec | undefined;
-  /** padless's tensor names, with the file and the name inside it. */
-  tensors: Map<string, { file: string; name: string }>;
+  /** padless's tensor names, with the file, the name inside it and which of its rows. */
+  tensors: Map<string, TensorLocation>;
 }
 
 /**
@@ -105,7 +112,8 @@ export async function describeModel(path: string): Promise<ModelDescription> {
   const configFile = join(folder, 'config.json');
   const config = await directory.json(configFile);
   const family = familyOf(config);
-  const spec = family.spec(reader(config, configFile));
+  const fields = reader(config, configFile);
+  const spec = family.spec(fields);
   const width = pipeline?.embeddingDimension ?? spec.hiddenSize;
   if (width !== spec.hiddenSize) {
     throw new PadlessError(
@@ -115,18 +123,19 @@ export async function describeModel(path: string): Promise<ModelDescription> {
     );
   }
   const weights = await directory.weights(folder);
-  const names = mapWeights(family, weights.map.keys());
-  const tensors = new Map<string, { file: string; name: string }>();
-  for (const [target, name] of names) {
+  const table = typeof family.weights === 'function' ? family.weights(spec, fields) : family.weights;
+  const tensors = new Map<string, TensorLocation>();
+  for (const [target, location] of mapWeights(family, table, weights.map.keys())) {
+    const { name } = location;
     const layer = /^layers\.(\d+)\./.exec(target)?.[1];
-    if (layer !== undefined && Number(layer) >= spec.layers) {
+    if (layer !== undefined && !spec.layers.some(({ weights: used }) => used === Number(layer))) {
       throw new PadlessError(
         'E_BAD_WEIGHTS',
-        `The checkpoint has a tensor "${name}", but config.json says that there are ${spec.layers} layers.`,
+        `The checkpoint has a tensor "${name}", but config.json says that there are ${spec.layers.length} layers.`,
         { field: name },
       );
     }
-    tensors.set(target, { file: weights.map.get(name)!, name });
+    tensors.set(target, { file: weights.map.get(name)!, ...location });
   }
   spec.pooler = tensors.has('pooler.weight') && tensors.has('pooler.bias');
   let index = 0;
@@ -246,8 +255,8 @@ export class Encoder {
         onProgress?.({ stage: 'read', done: files.size, total: paths.length });
       }
       const tensors: Record<string, NativeTensorSource> = {};
-      for (const [target, { file, name }] of description.tensors) {
-        tensors[target] = { file: files.get(file)!, tensor: name };
+      for (const [target, { file, name, part }] of description.tensors) {
+        tensors[target] = { file: files.get(file)!, tensor: name, ...(part && { part }) };
       }
       const spec = nativeSpec(description, dtype);
       const key = await sharingKey(description, spec, device);

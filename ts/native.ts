@@ -158,10 +158,11 @@ export interface NativeTicket extends NativeHandle {
   progress(): [done: number, total: number];
 }
 
-/** Where a tensor is: an open file and the name inside it. */
+/** Where a tensor is: an open file, the name inside it, and which of its rows. */
 export interface NativeTensorSource {
   file: NativeSafetensors;
   tensor: string;
+  part?: { index: number; parts: number; groups: number };
 }
 
 export interface NativeRunRequest {

@@ -61,7 +61,7 @@ std::shared_ptr<Run> read_run(Reader& reader, Napi::Value batch, Napi::Value opt
   return run;
 }
 
-/** {name: {file, tensor}} with file a safetensors handle. */
+/** {name: {file, tensor, part?: {index, parts, groups}}} with file a safetensors handle. */
 std::shared_ptr<FileWeights> read_weights(Reader& reader, Napi::Value value) {
   auto weights = std::make_shared<FileWeights>();
   const Napi::Object object = reader.object(value, "tensors");
@@ -71,8 +71,15 @@ std::shared_ptr<FileWeights> read_weights(Reader& reader, Napi::Value value) {
     const Napi::Object location = reader.object(object.Get(name), "tensors");
     auto file = reader.handle<SafetensorsHandle>(location.Get("file"), "file");
     const std::string tensor = reader.string(location.Get("tensor"), "tensor");
+    RowPart part;
+    if (location.Get("part").IsObject()) {
+      const Napi::Object rows = location.Get("part").As<Napi::Object>();
+      part.index = reader.integer(rows.Get("index"), "part.index");
+      part.parts = reader.integer(rows.Get("parts"), "part.parts", 1);
+      part.groups = reader.integer(rows.Get("groups"), "part.groups", 1);
+    }
     if (!reader.is_ok()) break;
-    if (Status status = weights->add(name, std::move(file), tensor); !status.is_ok())
+    if (Status status = weights->add(name, std::move(file), tensor, part); !status.is_ok())
       reader.fail(std::move(status));
   }
   return weights;

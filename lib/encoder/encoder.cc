@@ -26,7 +26,7 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   activations_ = activations.value();
 
   // Word, position and type tables, four products a layer.
-  const int64_t total = 3 + 4 * spec_.num_layers;
+  const int64_t total = 3 + 4 * spec_.num_layers();
   int64_t done = 0;
   const auto step = [&]() -> Status {
     PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The load was aborted by its signal.");
@@ -36,8 +36,8 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   WeightBinder binder(*engine_, weights, spec_.compute, step);
 
   const int64_t hidden = spec_.hidden_size;
-  const int64_t query = spec_.attention.heads * spec_.attention.head_dim;
-  const int64_t key = spec_.attention.kv_heads * spec_.attention.head_dim;
+  const int64_t query = spec_.query_width();
+  const int64_t key = spec_.key_width();
   const auto assign = [](auto& target, auto result) -> Status {
     if (!result.is_ok()) return result.status();
     target = result.take();
@@ -60,7 +60,7 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   }
   PADLESS_RETURN_IF_ERROR(norm("embeddings.norm", embedding_gamma_, embedding_beta_));
 
-  for (int64_t i = 0; i < spec_.num_layers; ++i) {
+  for (int64_t i = 0; i < spec_.num_layers(); ++i) {
     const std::string prefix = "layers." + std::to_string(i) + ".";
     const std::string attention = prefix + "attention.";
     Layer& layer = layers_.emplace_back();
@@ -70,9 +70,9 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
     PADLESS_RETURN_IF_ERROR(assign(layer.output, binder.linear({attention + "output"}, query, {hidden})));
     PADLESS_RETURN_IF_ERROR(norm(attention + "norm", layer.attention_gamma, layer.attention_beta));
     PADLESS_RETURN_IF_ERROR(
-        assign(layer.up, binder.linear({prefix + "mlp.up"}, hidden, {spec_.intermediate_size})));
+        assign(layer.up, binder.linear({prefix + "mlp.up"}, hidden, {spec_.mlp.intermediate_size})));
     PADLESS_RETURN_IF_ERROR(
-        assign(layer.down, binder.linear({prefix + "mlp.down"}, spec_.intermediate_size, {hidden})));
+        assign(layer.down, binder.linear({prefix + "mlp.down"}, spec_.mlp.intermediate_size, {hidden})));
     PADLESS_RETURN_IF_ERROR(norm(prefix + "mlp.norm", layer.mlp_gamma, layer.mlp_beta));
   }
   return build_programs(binder);

@@ -14,26 +14,26 @@ namespace padless {
  */
 Status Encoder::build_programs(WeightBinder& binder) {
   const int64_t hidden = spec_.hidden_size;
-  const int64_t query = spec_.attention.heads * spec_.attention.head_dim;
-  const int64_t qkv = query + 2 * spec_.attention.kv_heads * spec_.attention.head_dim;
+  const int64_t query = spec_.query_width();
+  const int64_t qkv = query + 2 * spec_.key_width();
   const auto norm = [&](RowProgram& program, Slot in, Slot out, const auto& gamma, const auto& beta) {
     program.steps.push_back(NormStep{spec_.norm.kind, gamma, beta, spec_.norm.eps, in, out});
   };
-  for (int64_t i = 0; i <= spec_.num_layers; ++i) {
+  for (int64_t i = 0; i <= spec_.num_layers(); ++i) {
     RowProgram& program = programs_.emplace_back();
     const Slot x = program.bound(kHidden, hidden);
     if (i > 0) {
       const Layer& layer = layers_[i - 1];
       const Slot context = program.bound(kContext, query);
       const Slot y = program.temporary(hidden);
-      const Slot inner = program.temporary(spec_.intermediate_size);
+      const Slot inner = program.temporary(spec_.mlp.intermediate_size);
       program.steps.push_back(LinearStep{layer.output, context, y, x});
       norm(program, y, y, layer.attention_gamma, layer.attention_beta);
-      program.steps.push_back(LinearStep{layer.up, y, inner, kNoSlot, spec_.activation});
+      program.steps.push_back(LinearStep{layer.up, y, inner, kNoSlot, spec_.mlp.activation});
       program.steps.push_back(LinearStep{layer.down, inner, x, y});
       norm(program, x, x, layer.mlp_gamma, layer.mlp_beta);
     }
-    if (i < spec_.num_layers) {
+    if (i < spec_.num_layers()) {
       program.steps.push_back(LinearStep{layers_[i].qkv, x, program.bound(kQkv, qkv)});
     }
   }
@@ -73,8 +73,8 @@ Result<std::unique_ptr<Encoder::Workspace>> Encoder::take_workspace(int64_t toke
     }
   }
   if (!space) space = std::make_unique<Workspace>();
-  const int64_t query = spec_.attention.heads * spec_.attention.head_dim;
-  const int64_t qkv = query + 2 * spec_.attention.kv_heads * spec_.attention.head_dim;
+  const int64_t query = spec_.query_width();
+  const int64_t qkv = query + 2 * spec_.key_width();
   const std::array<int64_t, kBindings> widths = {spec_.hidden_size, qkv, query};
   const bool grow = tokens > space->capacity;
   for (int i = 0; i < kBindings; ++i) {
@@ -100,8 +100,8 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, Workspace
                            const Cancelled& cancelled) {
   const int64_t tokens = batch.host().tokens();
   const Matrix& qkv = space.matrices[kQkv];
-  const int64_t query = spec_.attention.heads * spec_.attention.head_dim;
-  const int64_t key = spec_.attention.kv_heads * spec_.attention.head_dim;
+  const int64_t query = spec_.query_width();
+  const int64_t key = spec_.key_width();
   EmbedArgs embed;
   embed.word = word_.get();
   embed.position = position_.get();
@@ -121,7 +121,7 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, Workspace
   attention.k = qkv.columns(query, key);
   attention.v = qkv.columns(query + key, key);
   attention.out = space.matrices[kContext];
-  for (int64_t i = 0; i <= spec_.num_layers; ++i) {
+  for (int64_t i = 0; i <= spec_.num_layers(); ++i) {
     PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The operation was aborted by its signal.");
     if (i > 0) PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
     if (programs_[i].steps.empty()) continue;

@@ -11,9 +11,27 @@
 
 namespace padless {
 
+/** Where the norms of a layer's two blocks stand. */
+enum class NormPlacement {
+  kPost,      // after the residual sum: BERT
+  kPre,       // of a block's input
+  kSandwich,  // of a block's input, and of its result before the residual sum: Gemma 3
+};
+
 struct NormSpec {
   NormKind kind = NormKind::kLayer;
   float eps = 1e-12f;
+  NormPlacement placement = NormPlacement::kPost;
+  bool gain_minus_one = false;  // gains are stored as their difference from 1
+  bool final = false;           // the last layer's result is normed once more
+};
+
+struct EmbeddingSpec {
+  int64_t width = 0;        // columns of the tables
+  bool projection = false;  // a linear layer takes them to hidden_size; without it the two are equal
+  float word_scale = 1;     // of the word rows
+  bool norm = true;
+  int64_t added_rows = 0;  // of a table whose row 0 every token gets; 0: none
 };
 
 /**
@@ -24,6 +42,59 @@ struct PositionSpec {
   int64_t rows = 0;
   int64_t offset = 0;
   int64_t pad_id = -1;  // -1: ids do not matter
+};
+
+struct MlpSpec {
+  bool glu = false;  // activation(gate) * up instead of activation(up)
+  Activation activation = Activation::kGeluErf;
+  int64_t intermediate_size = 0;
+};
+
+/**
+ * Rotary positions: pair i of a head turns by position * frequencies[i]; cosine and sine are multiplied by
+ * `factor`. Sequences longer than `length` (if not 0) take `long_frequencies`, or where these are empty
+ * those of dynamic NTK scaling, for n tokens: theta' ^ (-2i / rotary_dim) with
+ * theta' = theta * (scale * n / length - (scale - 1)) ^ (rotary_dim / (rotary_dim - 2)).
+ */
+struct RopeSpec {
+  int64_t rotary_dim = 0;
+  bool interleaved = false;
+  std::vector<double> frequencies;  // [rotary_dim / 2], radians a position
+  double factor = 1;
+  int64_t length = 0;
+  std::vector<double> long_frequencies;  // [rotary_dim / 2], or empty
+  double theta = 0;
+  double scale = 1;
+};
+
+struct BiasSpec {
+  enum class Kind { kNone, kAlibi, kRelative, kDisentangled };
+  Kind kind = Kind::kNone;
+  std::vector<float> slopes;  // alibi: [heads]
+  int64_t table_rows = 0;     // relative: [table_rows, heads]; disentangled: [table_rows, hidden]
+  int64_t reach = 0;          // distances are clamped to it
+  /** The table's row by key - query + reach (relative) or query - key + reach (disentangled):
+   * [2 * reach + 1]. */
+  std::vector<int32_t> rows;
+  bool c2p = false;                 // content to position
+  bool p2c = false;                 // position to content
+  bool shared_projections = false;  // the layer's own key and query weights project the positions
+  bool norm = false;                // of the table, before the projections
+};
+
+/** A convolution along the embeddings of a sequence, zeros beyond its ends, added to the first layer's
+ * result: norm(layer_0 + activation(convolution(embeddings))). */
+struct ConvolutionSpec {
+  int64_t kernel = 0;  // odd; 0: none
+  int64_t groups = 1;
+  Activation activation = Activation::kTanh;
+};
+
+struct LayerSpec {
+  int64_t weights = 0;  // number of its tensors, "layers.N."; shared by layers of the same number
+  AttentionSpan span;
+  int rope = -1;               // index into EncoderSpec::ropes, or -1
+  bool attention_norm = true;  // false: a pre-norm layer's attention reads the residual stream as it is
 };
 
 /** A layer of the pooled head: dense [in -> out] with activation, or L2 normalisation. */
@@ -38,20 +109,28 @@ struct HeadStep {
 
 struct EncoderSpec {
   int64_t hidden_size = 0;
-  int64_t num_layers = 0;
   AttentionShape attention;
   float attention_scale = 0;
-  int64_t intermediate_size = 0;
-  Activation activation = Activation::kGeluErf;
   int64_t vocab_size = 0;
+  EmbeddingSpec embeddings;
   PositionSpec positions;
   int64_t token_types = 0;  // rows of the token-type table; 0: none
   NormSpec norm;
+  bool query_key_norm = false;  // RMS norm of each query and key head
+  MlpSpec mlp;
+  std::vector<RopeSpec> ropes;
+  BiasSpec bias;
+  ConvolutionSpec convolution;
+  std::vector<LayerSpec> layers;
   bool pooler = false;            // dense + tanh on the first token of a sequence
   std::vector<PoolMode> pooling;  // concatenated; empty: no sentence embedding
   std::vector<HeadStep> head;     // what follows the pooling
   ComputeType compute = ComputeType::kF32;
 
+  int64_t num_layers() const { return static_cast<int64_t>(layers.size()); }
+  /** Columns of the queries of all heads, and of their keys (as many of values). */
+  int64_t query_width() const { return attention.heads * attention.head_dim; }
+  int64_t key_width() const { return attention.kv_heads * attention.head_dim; }
   /** The longest sequence the position table has rows for; INT32_MAX where there is no table. */
   int64_t max_length() const;
 };

@@ -1,6 +1,6 @@
 import { describeModel, type ModelDescription } from '../encoder';
 import { devices, type DeviceInfo } from '../device';
-import { maxLength } from '../models/spec';
+import { specFacts } from '../models/describe';
 import { table } from './table';
 
 interface InspectFlags {
@@ -28,21 +28,11 @@ function deviceRow({ name, available, reason, description, isa, threads }: Devic
 
 /** The description without handles, in plain values. */
 function facts({ directory, config, spec, pipeline, tensors }: ModelDescription): Record<string, unknown> {
-  const { layers, heads, headDim, hiddenSize, intermediateSize, vocabSize, activation } = spec;
   return {
     directory: directory.path,
     modelType: config['model_type'],
     architectures: config['architectures'],
-    layers,
-    hiddenSize,
-    heads,
-    headDim,
-    intermediateSize,
-    vocabSize,
-    maxLength: maxLength(spec),
-    activation,
-    norm: spec.norm,
-    pooler: spec.pooler,
+    ...specFacts(spec),
     tensors: tensors.size,
     pipeline: pipeline ?? null,
   };

@@ -1,6 +1,6 @@
 import { PadlessError } from '../errors';
 import type { Reader } from './reader';
-import type { Activation, EncoderSpec, Family } from './spec';
+import { fullLayers, type Activation, type EncoderSpec, type Family } from './spec';
 
 /** `hidden_act` as transformers' ACT2FN names them; `gelu` is erf, `gelu_new` the tanh approximation. */
 const activations: Record<string, Activation> = {
@@ -47,16 +47,28 @@ export function bertSpec(field: Reader): Omit<EncoderSpec, 'positions'> {
   const headDim = hiddenSize / heads;
   return {
     hiddenSize,
-    layers: field.integer('num_hidden_layers', { min: 0, max: 1024 }),
     heads,
     kvHeads: heads,
     headDim,
     attentionScale: 1 / Math.sqrt(headDim),
-    intermediateSize: field.integer('intermediate_size', { min: 1 }),
-    activation: activations[field.oneOf('hidden_act', Object.keys(activations), 'gelu')]!,
     vocabSize: field.integer('vocab_size', { min: 1 }),
+    embeddings: { width: hiddenSize, projection: false, wordScale: 1, norm: true, addedRows: 0 },
     tokenTypes: field.integer('type_vocab_size', { min: 1 }, 2),
-    norm: { kind: 'layer', eps: field.number('layer_norm_eps', 1e-12) },
+    norm: {
+      kind: 'layer',
+      eps: field.number('layer_norm_eps', 1e-12),
+      placement: 'post',
+      gainMinusOne: false,
+      final: false,
+    },
+    queryKeyNorm: false,
+    mlp: {
+      kind: 'plain',
+      activation: activations[field.oneOf('hidden_act', Object.keys(activations), 'gelu')]!,
+      intermediateSize: field.integer('intermediate_size', { min: 1 }),
+    },
+    ropes: [],
+    layers: fullLayers(field.integer('num_hidden_layers', { min: 0, max: 1024 })),
     pooler: false,
   };
 }

@@ -1,7 +1,7 @@
 import { PadlessError } from '../errors';
 import { bert } from './bert';
 import { roberta } from './roberta';
-import type { Family } from './spec';
+import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
 
 const families: readonly Family[] = [bert, roberta];
 
@@ -33,19 +33,32 @@ function pattern(name: string): RegExp {
   return new RegExp(`^${escaped}$`);
 }
 
+/** A tensor of the checkpoint, or some of its rows. */
+export interface WeightLocation {
+  name: string;
+  part?: RowPart;
+}
+
+/** What the tensor `name` holds: padless's names, each with the rows that are meant. */
+function locations(target: WeightTarget, name: string): [string, WeightLocation][] {
+  if (typeof target === 'string') return [[target, { name }]];
+  return target.map(({ name: padless, ...part }) => [padless, { name, part }]);
+}
+
 /**
- * Maps a checkpoint's tensor names to padless's: `{ padless name: checkpoint name }`.
+ * Maps a checkpoint's tensor names to padless's: `{ padless name: where it is }`.
  *
  * Names outside the encoder (task heads) are left out. A name inside the encoder that the family does not know
  * is refused, since it may mean maths that would be missing: E_UNSUPPORTED names the tensor.
  */
-export function mapWeights(family: Family, names: Iterable<string>): Map<string, string> {
-  const patterns = Object.entries(family.weights).map(([name, target]) => ({
-    regexp: pattern(name),
-    target,
-  }));
-  const inside = new Set(Object.keys(family.weights).map((name) => name.split('.')[0]!));
-  const mapped = new Map<string, string>();
+export function mapWeights(
+  family: Family,
+  table: WeightTable,
+  names: Iterable<string>,
+): Map<string, WeightLocation> {
+  const patterns = Object.entries(table).map(([name, target]) => ({ regexp: pattern(name), target }));
+  const inside = new Set(Object.keys(table).map((name) => name.split('.')[0]!));
+  const mapped = new Map<string, WeightLocation>();
   for (const name of names) {
     const prefix = family.prefixes.find((candidate) => name.startsWith(candidate)) ?? '';
     const bare = name.slice(prefix.length);
@@ -54,18 +67,19 @@ export function mapWeights(family: Family, names: Iterable<string>): Map<string,
       .map(({ regexp, target }) => ({ found: regexp.exec(bare), target }))
       .find(({ found }) => found);
     if (match) {
-      const target = match.target.replace('{i}', match.found![1] ?? '');
-      const other = mapped.get(target);
-      if (other !== undefined) {
-        throw new PadlessError(
-          'E_BAD_WEIGHTS',
-          `The checkpoint holds one weight twice, as "${other}" and as "${name}".`,
-          {
-            field: name,
-          },
-        );
+      const number = match.found![1] ?? '';
+      for (const [target, location] of locations(match.target, name)) {
+        const numbered = target.replace('{i}', number);
+        const other = mapped.get(numbered);
+        if (other) {
+          throw new PadlessError(
+            'E_BAD_WEIGHTS',
+            `The checkpoint holds one weight twice, as "${other.name}" and as "${name}".`,
+            { field: name },
+          );
+        }
+        mapped.set(numbered, location);
       }
-      mapped.set(target, name);
     } else if (inside.has(bare.split('.')[0]!)) {
       throw new PadlessError(
         'E_UNSUPPORTED',
