@@ -70,7 +70,21 @@ T* elements(const Matrix& matrix) {
   return static_cast<T*>(matrix.data);
 }
 
+/** Heads that follow each other in a row. */
+inline Status check_heads(int64_t heads, int64_t head_dim) {
+  PADLESS_CHECK(heads > 0 && head_dim > 0 && heads <= std::numeric_limits<int32_t>::max() / head_dim,
+                Code::kInvalidArgument, "heads", heads, " heads of ", head_dim, " columns");
+  return Status::ok();
+}
+
 inline int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+
+/** More blocks than one launch takes. */
+inline Status check_grid(int64_t blocks, const char* name) {
+  PADLESS_CHECK(blocks <= std::numeric_limits<int32_t>::max(), Code::kUnsupported, name, name, " takes ",
+                blocks, " blocks; one launch has at most 2^31 - 1");
+  return Status::ok();
+}
 
 inline unsigned grid_of(int64_t blocks) { return static_cast<unsigned>(blocks); }
 

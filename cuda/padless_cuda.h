@@ -77,14 +77,22 @@ struct GatherRowsArgs {
 };
 Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 
+/** out = in, converted to out's dtype, rounded to nearest even. bf16, f16 or f32 on either side. */
+struct CastRowsArgs {
+  Matrix in, out;
+  const int32_t* rows_on_device = nullptr;
+};
+Status cast_rows(const CastRowsArgs& args, cudaStream_t stream);
+
 // ---- rows: at most kMaxNormColumns columns
 
 inline constexpr int64_t kMaxNormColumns = 16384;
 
-/** out[t] = norm(word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]); no norm
- * without gamma. */
+/** out[t] = norm(word_scale * word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]);
+ * no norm without gamma. */
 struct EmbedNormArgs {
   Matrix word;                           // [vocab, H], f32, bf16 or f16
+  float word_scale = 1;                  // sqrt(H) for Gemma
   Matrix position;                       // [positions, H], word's dtype; data == nullptr: none
   Matrix token_type;                     // [types, H], word's dtype; data == nullptr: none
   const int32_t* ids = nullptr;          // [T]; like positions and types, checked by the caller, clamped here
@@ -100,7 +108,7 @@ struct EmbedNormArgs {
 };
 Status embed_norm(const EmbedNormArgs& args, cudaStream_t stream);
 
-/** sum = in + bias + residual; out = norm(sum). Each row is read once and written once. Also f32. */
+/** sum = in + bias + residual; out = norm(sum) + add. Each row is read once and written once. Also f32. */
 struct ResidualNormArgs {
   Matrix in;                    // [T, H]
   Matrix residual;              // [T, H], in's dtype; data == nullptr: none
@@ -109,11 +117,43 @@ struct ResidualNormArgs {
   const float* gamma = nullptr;  // [H]
   const float* beta = nullptr;   // [H], or null
   float eps = 1e-12f;
-  Matrix out;  // [T, H], in's dtype; may be `in` or `residual`
+  Matrix add;  // [T, H], in's dtype: added to the normalised row; data == nullptr: none
+  Matrix out;  // [T, H], in's dtype; may be `in`, `residual` or `add`
   Matrix sum;  // [T, H], in's dtype: what a pre-norm layer carries on; data == nullptr: not wanted
   const int32_t* rows_on_device = nullptr;
 };
 Status residual_norm(const ResidualNormArgs& args, cudaStream_t stream);
+
+/** Largest head dim of head_norm. */
+inline constexpr int64_t kMaxHeadNormDim = 256;
+
+/** RMS norm of each head of a row, in place: x / sqrt(mean(x^2) + eps) * gamma (Qwen3's q_norm, k_norm). Also
+ * f32. */
+struct HeadNormArgs {
+  Matrix data;  // [T, heads * head_dim], such as columns of a [T, ...] q, k and v
+  int64_t heads = 0;
+  int64_t head_dim = 0;          // at most kMaxHeadNormDim
+  const float* gamma = nullptr;  // [head_dim]
+  float eps = 1e-6f;
+  const int32_t* rows_on_device = nullptr;
+};
+Status head_norm(const HeadNormArgs& args, cudaStream_t stream);
+
+/**
+ * Rotates each head of a row in place (RoFormer, arXiv:2104.09864): with r = rotary_dim / 2, columns i and
+ * i + r of a head (interleaved: 2i and 2i + 1) turn by the angle whose cosine and sine are columns i and r +
+ * i of the table; columns from rotary_dim on stay. Also f32.
+ */
+struct RopeArgs {
+  Matrix data;   // [T, heads * head_dim], such as columns of a [T, ...] q, k and v
+  Matrix table;  // f32 [T, rotary_dim]: row t is that of token t's position
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;  // even, at most head_dim
+  bool interleaved = false;
+  const int32_t* rows_on_device = nullptr;
+};
+Status rope(const RopeArgs& args, cudaStream_t stream);
 
 /** out = in / max(|in|_2, eps), as torch.nn.functional.normalize. Also f32. */
 struct L2NormalizeArgs {
@@ -175,12 +215,21 @@ Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cud
 
 inline constexpr int kAttentionHeadDims[] = {32, 64, 96, 128, 256};
 
-/** A score is scale * q.k - slope[head] * |i - j| + relative[head][clamp(j - i, -radius, radius) + radius].
+/**
+ * What is added to the scores; with d = clamp(i - j, -reach, reach) for query i and key j of a sequence:
+ *   ALiBi         -alibi_slopes[head] * |i - j|
+ *   relative      relative[head][reach - d]
+ *   disentangled  scale * (q . position_keys[row, head] + k . position_queries[row, head]) where row =
+ *                 relative_rows[d + reach] (DeBERTa, arXiv:2006.03654, equation 4); either may be absent
  */
-struct AttentionBias {
-  const float* alibi_slopes = nullptr;  // [heads], or null
-  const float* relative = nullptr;      // [heads, 2 * radius + 1], or null; buckets expanded to distances
-  int32_t relative_radius = 0;
+struct ScoreBias {
+  const float* alibi_slopes = nullptr;     // [heads], or null
+  const float* relative = nullptr;         // [heads, 2 * reach + 1], or null; buckets expanded to distances
+  Matrix position_keys, position_queries;  // [rows, heads * head_dim], q's dtype; data == nullptr: none
+  const int32_t* relative_rows = nullptr;  // [2 * reach + 1], clamped to the tables here
+  int32_t reach = 0;
+
+  bool disentangled() const { return position_keys.data != nullptr || position_queries.data != nullptr; }
 };
 
 struct VarlenAttentionArgs {
@@ -193,7 +242,7 @@ struct VarlenAttentionArgs {
   const int32_t* cu_seqlens = nullptr;  // [B + 1]
   float scale = 0;
   AttentionSpan span;
-  AttentionBias bias;
+  ScoreBias bias;
 };
 
 enum class AttentionStrategy {

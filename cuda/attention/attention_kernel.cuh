@@ -33,7 +33,7 @@ struct AttentionParams {
   int heads, queries_per_kv;  // query heads of a key head
   float scale_log2;           // scale * log2(e): the softmax is in base 2
   int left, right;            // key within [query - left, query + right]
-  AttentionBias bias;
+  ScoreBias bias;
   bool aligned_out;
 };
 
@@ -57,7 +57,7 @@ struct ScoreRule {
   int length, left, right;
   float slope;            // 0: none
   const float* relative;  // of this head, or null
-  int radius;
+  int reach;
 
   DEVICE bool plain(int first_query, int last_query, int first_key, int last_key) const {
     const bool all_seen =
@@ -67,7 +67,7 @@ struct ScoreRule {
   DEVICE float apply(float score, int query, int key) const {
     if (key >= length || query - key > left || key - query > right) return -INFINITY;
     if (slope != 0.0f) score -= slope * static_cast<float>(key > query ? key - query : query - key);
-    if (relative != nullptr) score += kLog2E * relative[min(max(key - query, -radius), radius) + radius];
+    if (relative != nullptr) score += kLog2E * relative[min(max(key - query, -reach), reach) + reach];
     return score;
   }
 };
@@ -96,8 +96,8 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
                        p.bias.alibi_slopes == nullptr ? 0.0f : kLog2E * p.bias.alibi_slopes[head],
                        p.bias.relative == nullptr
                            ? nullptr
-                           : p.bias.relative + static_cast<int64_t>(head) * (2 * p.bias.relative_radius + 1),
-                       p.bias.relative_radius};
+                           : p.bias.relative + static_cast<int64_t>(head) * (2 * p.bias.reach + 1),
+                       p.bias.reach};
   const T* k = p.k + begin * p.k_stride + kv_head * kHeadDim;
   const T* v = p.v + begin * p.v_stride + kv_head * kHeadDim;
   const auto fetch = [&](int index) {

@@ -33,8 +33,8 @@ Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan,
                 Code::kInvalidArgument, "q", "q, k and v must have 16-byte aligned rows");
   PADLESS_CHECK(args.lse == nullptr || args.lse_stride >= tokens, Code::kInvalidArgument, "lse_stride",
                 "lse_stride is ", args.lse_stride, ", less than the ", tokens, " tokens");
-  PADLESS_CHECK(args.bias.relative_radius >= 0, Code::kInvalidArgument, "relative_radius",
-                "relative_radius is ", args.bias.relative_radius);
+  PADLESS_CHECK(args.bias.reach >= 0, Code::kInvalidArgument, "reach", "reach is ", args.bias.reach);
+  PADLESS_CHECK(!args.bias.disentangled(), Code::kUnsupported, "bias", "disentangled attention");
   if (plan.tiles.empty()) return Status::ok();
   PADLESS_CHECK(args.cu_seqlens != nullptr && resources.tiles != nullptr, Code::kInvalidArgument,
                 "cu_seqlens", "cu_seqlens or the plan's tiles are missing on the device");

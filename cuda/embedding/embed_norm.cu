@@ -1,5 +1,5 @@
-// Embeddings fused with their norm:  out[t] = norm(word[ids[t]] + position[positions[t] + offset] +
-// type[types[t]]).
+// Embeddings fused with their norm:  out[t] = norm(word_scale * word[ids[t]] +
+// position[positions[t] + offset] + type[types[t]]).
 //
 // The sum stays in registers: each table row is read once and the output written once. Tables keep the dtype
 // of their file, which may differ from the output's. Indices are clamped to the tables: the caller has
@@ -27,6 +27,7 @@ struct Table {
 template <class T>
 struct Params {
   Table<T> word, position, token_type;
+  float word_scale;
   const int32_t* ids;          // [T]
   const int32_t* positions;    // [T], or null
   const int32_t* token_types;  // [T], or null: all 0
@@ -48,6 +49,11 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) embed_norm_kernel(const P
 
   Row<kWarps, kVectors> row;
   load_row(row, p.word.row(p.ids[token]), p.cols, p.whole);
+  UNROLL
+  for (int v = 0; v < kVectors; v++) {
+    UNROLL
+    for (int i = 0; i < kVectorElements; i++) row.values[v][i] *= p.word_scale;
+  }
   if (p.position.data != nullptr) {
     add_row(row, p.position.row(p.positions[token] + p.position_offset), p.cols, p.whole);
   }
@@ -85,6 +91,7 @@ Status enqueue(const EmbedNormArgs& args, cudaStream_t stream) {
   const Params<T> params{table_of<T>(args.word),
                          table_of<T>(args.position),
                          table_of<T>(args.token_type),
+                         args.word_scale,
                          args.ids,
                          args.positions,
                          args.token_types,

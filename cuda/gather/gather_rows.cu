@@ -1,5 +1,5 @@
-// Moves rows by an index:  pack_rows, unpack_rows and gather_rows are one kernel that reads the row
-// `index[i]` of `in` and writes row i of `out`, once each, in 16-byte vectors.
+// Moves rows:  pack_rows, unpack_rows, gather_rows and cast_rows are one kernel that reads the row `index[i]`
+// of `in`, or row i without an index, and writes row i of `out`, once each, in 16-byte vectors.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
@@ -14,7 +14,7 @@ template <class In, class Out>
 struct Params {
   const In* in;          // [in_rows, cols]
   Out* out;              // [rows.capacity, cols]
-  const int32_t* index;  // [rows.capacity]: clamped to in_rows, negative: see zeros
+  const int32_t* index;  // [rows.capacity]: clamped to in_rows, negative: see zeros; null: row i is i
   int64_t in_stride, out_stride;
   int32_t in_rows;
   RowCount rows;
@@ -28,7 +28,7 @@ template <class In, class Out>
 __global__ void __launch_bounds__(kThreads) gather_rows_kernel(const Params<In, Out> p) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsInBlock + threadIdx.x / 32;
   if (row >= p.rows.get()) return;
-  const int32_t index = p.index[row];
+  const int32_t index = p.index == nullptr ? static_cast<int32_t>(row) : p.index[row];
   const bool absent = p.in_rows == 0 || (p.zeros && index < 0);
   const In* source = p.in + static_cast<int64_t>(min(max(index, 0), p.in_rows - 1)) * p.in_stride;
   Out* destination = p.out + row * p.out_stride;
@@ -53,7 +53,6 @@ Status enqueue(const Matrix& in, const Matrix& out, const int32_t* index, const 
   PADLESS_RETURN_IF_ERROR(check_matrix(in, in.rows, in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(out, out.rows, in.cols, "out"));
   if (out.rows == 0 || in.cols == 0) return Status::ok();
-  PADLESS_CHECK(index != nullptr, Code::kInvalidArgument, "index", "the row index is missing");
   PADLESS_CHECK(in.rows > 0 || zeros || rows_on_device != nullptr, Code::kInvalidArgument, "in",
                 "rows of an empty matrix are asked for");
   const bool whole = in.cols % kVectorElements == 0 && has_aligned_rows(in) && has_aligned_rows(out);
@@ -76,20 +75,34 @@ Status enqueue(const Matrix& in, const Matrix& out, const int32_t* index, const 
   });
 }
 
+Status check_index(const int32_t* index, const Matrix& out) {
+  PADLESS_CHECK(index != nullptr || out.rows == 0, Code::kInvalidArgument, "index",
+                "the row index is missing");
+  return Status::ok();
+}
+
 }  // namespace
 
 Status pack_rows(const PackRowsArgs& args, cudaStream_t stream) {
+  PADLESS_RETURN_IF_ERROR(check_index(args.token_index, args.out));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
   return enqueue(args.in, args.out, args.token_index, args.rows_on_device, false, stream);
 }
 
 Status unpack_rows(const UnpackRowsArgs& args, cudaStream_t stream) {
+  PADLESS_RETURN_IF_ERROR(check_index(args.packed_row, args.out));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
   return enqueue(args.in, args.out, args.packed_row, nullptr, true, stream);
 }
 
 Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream) {
+  PADLESS_RETURN_IF_ERROR(check_index(args.indices, args.out));
   return enqueue(args.in, args.out, args.indices, nullptr, true, stream);
+}
+
+Status cast_rows(const CastRowsArgs& args, cudaStream_t stream) {
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.in.rows, args.in.cols, "out"));
+  return enqueue(args.in, args.out, nullptr, args.rows_on_device, false, stream);
 }
 
 }  // namespace padless::cuda

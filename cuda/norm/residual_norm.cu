@@ -1,8 +1,9 @@
-// Bias + residual + LayerNorm or RMSNorm over packed rows:  sum = in + bias + residual,  out = norm(sum).
+// Bias + residual + LayerNorm or RMSNorm over packed rows:  sum = in + bias + residual,
+// out = norm(sum) + add.
 //
 // A row stays in the registers of one warp (up to 1024 columns) or of one block, so it is read once and
-// written once: the byte floor. out may be in or residual: a row's thread has read its columns before it
-// writes them.
+// written once: the byte floor. out may be in, residual or add: a row's thread has read its columns before
+// it writes them.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
@@ -16,9 +17,10 @@ struct Params {
   const T* in;        // [rows, cols]
   const T* residual;  // [rows, cols], or null
   const float* bias;  // [cols], or null
+  const T* add;       // [rows, cols], or null
   T* out;             // [rows, cols]
   T* sum;             // [rows, cols], or null
-  int64_t in_stride, residual_stride, out_stride, sum_stride;
+  int64_t in_stride, residual_stride, add_stride, out_stride, sum_stride;
   RowCount rows;
   int cols;
   bool whole;  // all rows are 16-byte aligned and of a multiple of eight columns
@@ -38,6 +40,7 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) residual_norm_kernel(cons
   if (p.residual != nullptr) add_row(row, p.residual + index * p.residual_stride, p.cols, p.whole);
   if (p.sum != nullptr) store_row(p.sum + index * p.sum_stride, row, p.cols, p.whole);
   normalize_row(row, p.norm, p.cols, shared);
+  if (p.add != nullptr) add_row(row, p.add + index * p.add_stride, p.cols, p.whole);
   store_row(p.out + index * p.out_stride, row, p.cols, p.whole);
 }
 
@@ -45,17 +48,19 @@ template <class T>
 Status enqueue(const ResidualNormArgs& args, cudaStream_t stream) {
   const int64_t cols = args.in.cols;
   const bool whole = cols % kVectorElements == 0 && has_aligned_rows(args.in) &&
-                     has_aligned_rows(args.residual) && has_aligned_rows(args.out) &&
-                     has_aligned_rows(args.sum);
+                     has_aligned_rows(args.residual) && has_aligned_rows(args.add) &&
+                     has_aligned_rows(args.out) && has_aligned_rows(args.sum);
   const bool whole_vectors = cols % kVectorElements == 0 && is_aligned_16(args.bias) &&
                              is_aligned_16(args.gamma) && is_aligned_16(args.beta);
   const Params<T> params{elements<const T>(args.in),
                          elements<const T>(args.residual),
                          args.bias,
+                         elements<const T>(args.add),
                          elements<T>(args.out),
                          elements<T>(args.sum),
                          args.in.stride,
                          args.residual.stride,
+                         args.add.stride,
                          args.out.stride,
                          args.sum.stride,
                          {static_cast<int32_t>(args.in.rows), args.rows_on_device},
@@ -77,7 +82,8 @@ Status check(const ResidualNormArgs& args) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, rows, cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, rows, cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
-  for (const auto& [matrix, name] : {std::pair{&args.residual, "residual"}, std::pair{&args.sum, "sum"}}) {
+  for (const auto& [matrix, name] :
+       {std::pair{&args.residual, "residual"}, std::pair{&args.add, "add"}, std::pair{&args.sum, "sum"}}) {
     if (matrix->data == nullptr) continue;
     PADLESS_RETURN_IF_ERROR(check_matrix(*matrix, rows, cols, name));
     PADLESS_RETURN_IF_ERROR(check_dtype(*matrix, args.in.dtype, name));

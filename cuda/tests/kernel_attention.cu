@@ -25,7 +25,7 @@ struct AttentionCase {
   }
 };
 
-constexpr int kRadius = 5;
+constexpr int kReach = 5;
 
 template <class T>
 struct Outcome {
@@ -45,7 +45,7 @@ class Problem {
         qkv_(tokens_, width_ + 2 * kv_width_, 0, 0, c.spare_rows),
         random_(static_cast<uint64_t>(tokens_ + c.head_dim)),
         slopes_(random_.vector<float>(static_cast<size_t>(c.heads), 0.01f, 0.5f)),
-        relative_(random_.vector<float>(static_cast<size_t>(c.heads * (2 * kRadius + 1)))),
+        relative_(random_.vector<float>(static_cast<size_t>(c.heads * (2 * kReach + 1)))),
         device_slopes_(slopes_),
         device_relative_(relative_) {
     for (int32_t length : c.lengths) sums_.push_back(sums_.back() + length);
@@ -85,7 +85,7 @@ class Problem {
     args.scale = scale();
     args.span = c_.span;
     if (c_.alibi) args.bias.alibi_slopes = device_slopes_.data();
-    if (c_.relative) args.bias.relative = device_relative_.data(), args.bias.relative_radius = kRadius;
+    if (c_.relative) args.bias.relative = device_relative_.data(), args.bias.reach = kReach;
     for (int repeat = 0; repeat < 2; repeat++) {  // the second finds the counter as the first has left it
       check_ok(
           varlen_attention(args, plan.value(), {tiles.data(), counter.data(), &streams.value()}, nullptr),
@@ -131,8 +131,8 @@ class Problem {
       score *= scale();
       if (c_.alibi) score -= slopes_[static_cast<size_t>(head)] * static_cast<double>(std::abs(i - j));
       if (c_.relative) {
-        const int64_t distance = std::clamp<int64_t>(j - i, -kRadius, kRadius) + kRadius;
-        score += relative_[static_cast<size_t>(head * (2 * kRadius + 1) + distance)];
+        const int64_t distance = std::clamp<int64_t>(j - i, -kReach, kReach) + kReach;
+        score += relative_[static_cast<size_t>(head * (2 * kReach + 1) + distance)];
       }
       scores.push_back(seen ? score : -INFINITY);
       maximum = std::max(maximum, scores.back());

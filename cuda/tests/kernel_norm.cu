@@ -7,13 +7,13 @@ namespace {
 struct NormCase {
   int64_t rows, cols;
   NormKind kind = NormKind::kLayer;
-  bool residual = true, bias = true, beta = true, sum = false, in_place = false;
+  bool residual = true, bias = true, beta = true, sum = false, in_place = false, add = false;
   int64_t gap = 0, lead = 0;
   float offset = 0;  // of the values: a mean much larger than the deviation
   std::string name() const {
     return concat(kind == NormKind::kLayer ? "layer" : "rms", " [", rows, ", ", cols, "] residual ", residual,
-                  " bias ", bias, " beta ", beta, " sum ", sum, " in place ", in_place, " gap ", gap,
-                  " lead ", lead, " offset ", offset);
+                  " bias ", bias, " beta ", beta, " sum ", sum, " in place ", in_place, " add ", add, " gap ",
+                  gap, " lead ", lead, " offset ", offset);
   }
 };
 
@@ -42,9 +42,11 @@ template <class T>
 void test_norm(const NormCase& c) {
   Random random(static_cast<uint64_t>(c.rows * 31 + c.cols));
   TestMatrix<T> in(c.rows, c.cols, c.gap, c.lead), residual(c.rows, c.cols, c.gap, c.lead),
-      out(c.rows, c.cols, c.gap, c.lead), sum(c.rows, c.cols, c.gap, c.lead);
+      out(c.rows, c.cols, c.gap, c.lead), sum(c.rows, c.cols, c.gap, c.lead),
+      add(c.rows, c.cols, c.gap, c.lead);
   in.fill(random, c.offset - 1, c.offset + 1);
   residual.fill(random);
+  if (c.add) add.fill(random);
   const auto cols = static_cast<size_t>(c.cols);
   const auto gamma = random.vector<float>(cols, 0.5f, 1.5f), beta = random.vector<float>(cols),
              bias = random.vector<float>(cols);
@@ -57,10 +59,14 @@ void test_norm(const NormCase& c) {
   if (c.bias) args.bias = device_bias.data();
   args.gamma = device_gamma.data();
   if (c.beta) args.beta = device_beta.data();
-  TestMatrix<T>& destination = c.in_place ? residual : out;
-  std::vector<double> residual_values;
+  if (c.add) args.add = add.view();
+  TestMatrix<T>& destination = !c.in_place ? out : c.add ? add : residual;
+  std::vector<double> residual_values, add_values;  // before the call: it may overwrite them
   for (int64_t r = 0; r < c.rows; r++) {
-    for (int64_t i = 0; i < c.cols; i++) residual_values.push_back(residual.value(r, i));
+    for (int64_t i = 0; i < c.cols; i++) {
+      residual_values.push_back(residual.value(r, i));
+      add_values.push_back(c.add ? add.value(r, i) : 0.0);
+    }
   }
   args.out = destination.view();
   if (c.sum) args.sum = sum.view();
@@ -83,7 +89,9 @@ void test_norm(const NormCase& c) {
     normalize(exact, c, static_cast<double>(args.eps), gamma, beta);
     normalize(single, c, args.eps, gamma, beta);
     for (size_t i = 0; i < cols; i++) {
-      out_rule.add(destination.value(r, static_cast<int64_t>(i)), rounded<T>(single[i]), exact[i]);
+      const double added = add_values[static_cast<size_t>(r) * cols + i];
+      out_rule.add(destination.value(r, static_cast<int64_t>(i)), rounded<T>(single[i] + added),
+                   exact[i] + added);
     }
   }
   const std::string name = concat(type_name<T>(), " ", c.name());
@@ -104,6 +112,9 @@ void test_norms() {
   test_norm<T>({.rows = 6, .cols = 384, .bias = false, .sum = true, .in_place = true});
   test_norm<T>({.rows = 6, .cols = 384, .in_place = true});
   test_norm<T>({.rows = 3, .cols = 2048, .in_place = true});
+  test_norm<T>({.rows = 6, .cols = 384, .add = true});
+  test_norm<T>({.rows = 5, .cols = 301, .kind = NormKind::kRms, .sum = true, .in_place = true, .add = true});
+  test_norm<T>({.rows = 3, .cols = 2048, .residual = false, .in_place = true, .add = true, .gap = 3});
   test_norm<T>({.rows = 6, .cols = 384, .gap = 8});
   test_norm<T>({.rows = 6, .cols = 384, .sum = true, .gap = 3});  // misaligned rows
   test_norm<T>({.rows = 6, .cols = 384, .lead = 1});              // misaligned base
@@ -176,6 +187,7 @@ void test_bad_input() {
   expect(Code::kInvalidArgument, "narrow out", [&](auto& a) { a.out = narrow.view(); });
   expect(Code::kInvalidArgument, "dtype of out", [&](auto& a) { a.out = other.view(); });
   expect(Code::kInvalidArgument, "dtype of residual", [&](auto& a) { a.residual = other.view(); });
+  expect(Code::kInvalidArgument, "dtype of add", [&](auto& a) { a.add = other.view(); });
   expect(Code::kInvalidArgument, "no gamma", [&](auto& a) { a.gamma = nullptr; });
   expect(Code::kInvalidArgument, "no data", [&](auto& a) { a.in.data = nullptr; });
   expect(Code::kInvalidArgument, "stride", [&](auto& a) { a.in.stride = 60; });

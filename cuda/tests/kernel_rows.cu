@@ -1,4 +1,4 @@
-// embed_norm, pool_rows and gather_rows against fp64.
+// embed_norm, pool_rows, gather_rows and cast_rows against fp64.
 #include "cuda/tests/kernel_support.h"
 
 namespace padless::cuda::test {
@@ -9,6 +9,7 @@ struct EmbedCase {
   bool position = true, token_type = true, types_given = true, norm = true, beta = true;
   NormKind kind = NormKind::kLayer;
   int64_t offset = 2, gap = 0, lead = 0;
+  float word_scale = 1;
 };
 
 // What T-typed inputs give when computed in f32, and in fp64.
@@ -29,9 +30,10 @@ void norm_in(std::vector<Real>& x, const EmbedCase& c, const std::vector<float>&
 template <class Table, class Out>
 void test_embed(const EmbedCase& c) {
   constexpr int64_t kVocab = 37, kPositions = 19, kTypes = 2;
-  const std::string name = concat("embed ", type_name<Table>(), " -> ", type_name<Out>(), " [", c.tokens,
-                                  ", ", c.cols, "] position ", c.position, " type ", c.token_type,
-                                  c.types_given, " norm ", c.norm, " gap ", c.gap, " lead ", c.lead);
+  const std::string name =
+      concat("embed ", type_name<Table>(), " -> ", type_name<Out>(), " [", c.tokens, ", ", c.cols,
+             "] position ", c.position, " type ", c.token_type, c.types_given, " norm ", c.norm, " gap ",
+             c.gap, " lead ", c.lead, " scale ", c.word_scale);
   Random random(static_cast<uint64_t>(c.tokens * 7 + c.cols));
   TestMatrix<Table> word(kVocab, c.cols, c.gap, c.lead), position(kPositions, c.cols, c.gap),
       type(kTypes, c.cols);
@@ -51,6 +53,7 @@ void test_embed(const EmbedCase& c) {
   DeviceBuffer<float> device_gamma(gamma), device_beta(beta);
   EmbedNormArgs args;
   args.word = word.view();
+  args.word_scale = c.word_scale;
   if (c.position) args.position = position.view();
   if (c.token_type) args.token_type = type.view();
   args.ids = device_ids.data();
@@ -69,7 +72,7 @@ void test_embed(const EmbedCase& c) {
     const auto index = static_cast<size_t>(t);
     std::vector<double> exact(cols);
     for (int64_t i = 0; i < c.cols; i++) {
-      exact[static_cast<size_t>(i)] = word.value(ids[index], i) +
+      exact[static_cast<size_t>(i)] = c.word_scale * word.value(ids[index], i) +
                                       (c.position ? position.value(positions[index] + c.offset, i) : 0.0) +
                                       (c.token_type ? type.value(c.types_given ? types[index] : 0, i) : 0.0);
     }
@@ -96,6 +99,7 @@ void test_embeds() {
   test_embed<bf16, bf16>({.tokens = 7, .cols = 768, .position = false, .token_type = false, .offset = 0});
   test_embed<bf16, bf16>({.tokens = 7, .cols = 768, .types_given = false});
   test_embed<bf16, bf16>({.tokens = 7, .cols = 768, .beta = false, .kind = NormKind::kRms});
+  test_embed<bf16, bf16>({.tokens = 7, .cols = 640, .kind = NormKind::kRms, .word_scale = 25.25f});
   test_embed<bf16, bf16>({.tokens = 7, .cols = 384, .gap = 3});
   test_embed<bf16, bf16>({.tokens = 7, .cols = 384, .lead = 1});
   test_embed<bf16, bf16>({.tokens = 0, .cols = 384});
@@ -218,6 +222,27 @@ void test_gather(int64_t rows, int64_t cols, int64_t gap) {
   check(out.gaps_untouched(rows), name + ": gaps untouched");
 }
 
+// Rows past the true count are NaN and must not be written.
+template <class In, class Out>
+void test_cast(int64_t cols, int64_t gap) {
+  constexpr int32_t kRows = 7;
+  Random random(static_cast<uint64_t>(cols));
+  TestMatrix<In> in(kRows + 2, cols, gap);
+  TestMatrix<Out> out(kRows + 2, cols, gap);
+  in.fill(random, -300, 300);
+  DeviceBuffer<int32_t> count(std::vector<int32_t>{kRows});
+  const std::string name =
+      concat("cast ", type_name<In>(), " -> ", type_name<Out>(), " ", cols, " gap ", gap);
+  check_ok(cast_rows({in.view(), out.view(), count.data()}, nullptr), name);
+  out.download();
+  bool equal = true;
+  for (int64_t i = 0; i < kRows; i++) {
+    for (int64_t c = 0; c < cols; c++) equal &= out.value(i, c) == rounded<Out>(in.value(i, c));
+  }
+  check(equal, name);
+  check(out.gaps_untouched(kRows), name + ": rows past the count untouched");
+}
+
 void test_bad_input() {
   TestMatrix<bf16> in(4, 64), out(2, 64);
   TestMatrix<float> pooled_rows(2, 64);
@@ -227,6 +252,7 @@ void test_bad_input() {
   gather = {in.view(), out.view(), indices.data()};
   gather.out.cols = 32;
   check_code(gather_rows(gather, nullptr), Code::kInvalidArgument, "gather of other columns");
+  check_code(cast_rows({in.view(), out.view()}, nullptr), Code::kInvalidArgument, "cast to other rows");
   check_code(pool_rows({PoolMode::kMean, in.view(), out.view(), indices.data(), nullptr}, nullptr),
              Code::kInvalidArgument, "pooling into bf16");
   check_code(pool_rows({PoolMode::kMean, in.view(), pooled_rows.view(), nullptr, nullptr}, nullptr),
@@ -255,6 +281,11 @@ int main() {
     test::test_gather<float, fp16>(3, cols, 5);
   }
   test::test_gather<bf16, bf16>(0, 64, 0);
+  for (int64_t cols : {1, 8, 100, 384}) {
+    test::test_cast<float, bf16>(cols, 0);
+    test::test_cast<float, fp16>(cols, 8);
+    test::test_cast<bf16, float>(cols, 5);
+  }
   test::test_bad_input();
   return test::report("kernel_rows");
 }
