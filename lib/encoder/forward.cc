@@ -175,14 +175,7 @@ Status Encoder::sentence_embedding(Stream& stream, const PreparedBatch& batch, c
     normalize.steps.push_back(L2NormalizeStep{slot, slot});
     PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, normalize, std::span(&kept, 1), rows));
   }
-  if (width == embedding.stride) {
-    return engine_->copy_to_host(stream, out, kept.data, static_cast<size_t>(rows) * width * sizeof(float));
-  }
-  for (int64_t row = 0; row < rows; ++row) {
-    PADLESS_RETURN_IF_ERROR(
-        engine_->copy_to_host(stream, out + row * width, kept.row<float>(row), width * sizeof(float)));
-  }
-  return Status::ok();
+  return engine_->copy_rows_to_host(stream, out, kept);
 }
 
 Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
@@ -196,8 +189,7 @@ Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardR
   Status status = run_layers(stream, *prepared.value(), *space, cancelled);
   const Matrix& hidden = space->matrices[kHidden];
   if (status.is_ok() && result.last_hidden_state) {
-    status = engine_->copy_to_host(stream, result.last_hidden_state, hidden.data,
-                                   static_cast<size_t>(hidden.rows) * hidden.cols * sizeof(float));
+    status = engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden);
   }
   if (status.is_ok() && result.pooler_output) {
     status = pooler_output(stream, *prepared.value(), hidden, result.pooler_output);

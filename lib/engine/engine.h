@@ -123,6 +123,8 @@ class Engine {
   virtual size_t allocated_bytes() const = 0;
   virtual Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) = 0;
   virtual Status copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) = 0;
+  /** The rows of a float matrix as f32, one directly after the other: host [rows, cols]. */
+  virtual Status copy_rows_to_host(Stream& stream, float* host, const Matrix& matrix) = 0;
   /** On the stream's thread: returns when the device has done all work so far, for host code that reads
    * results. */
   virtual Status wait(Stream&) { return Status::ok(); }

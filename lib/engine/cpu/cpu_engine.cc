@@ -91,6 +91,10 @@ class CpuEngine final : public Engine {
     return copy(stream, host, device, bytes);
   }
 
+  Status copy_rows_to_host(Stream& stream, float* host, const Matrix& matrix) override {
+    return run(stream, [&] { return read_rows_cpu(context_, matrix, host); });
+  }
+
   Result<DType> activation_dtype(ComputeType compute) const override {
     PADLESS_CHECK(compute != ComputeType::kF16, Code::kUnsupported, "dtype",
                   "the CPU engine does not compute in f16; f32, bf16 and int8 are supported");

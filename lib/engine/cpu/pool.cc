@@ -119,4 +119,14 @@ Status gather_rows_cpu(const CpuContext& context, const Matrix& in, std::span<co
   return Status::ok();
 }
 
+Status read_rows_cpu(const CpuContext& context, const Matrix& matrix, float* out) {
+  PADLESS_RETURN_IF_ERROR(check_matrix(matrix, matrix.rows, matrix.cols, "in"));
+  PADLESS_CHECK(out != nullptr || matrix.rows == 0 || matrix.cols == 0, Code::kInvalidArgument, "out",
+                "out has no data");
+  parallel_rows(matrix.rows, matrix.cols, context.threads, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) copy_row(matrix, i, out + i * matrix.cols);
+  });
+  return Status::ok();
+}
+
 }  // namespace padless

@@ -22,4 +22,7 @@ Status pool_cpu(const CpuContext& context, const PackedBatch& batch, const PoolA
 Status gather_rows_cpu(const CpuContext& context, const Matrix& in, std::span<const int32_t> indices,
                        const Matrix& out);
 
+/** Engine::copy_rows_to_host. */
+Status read_rows_cpu(const CpuContext& context, const Matrix& matrix, float* out);
+
 }  // namespace padless

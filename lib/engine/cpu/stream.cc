@@ -2,11 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <deque>
-#include <future>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
 namespace padless {
 namespace {
@@ -111,81 +107,8 @@ class CpuEvent : public Event {
 
 }  // namespace
 
-struct CpuStream::Queue {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<std::function<void()>> tasks;
-  bool closed = false;     // no task will follow: the thread ends when the queue is empty
-  std::thread::id runner;  // who drains the queue now; a default id: nobody
-
-  /** Runs tasks; returns when the queue is empty and, if `until_closed`, the stream is gone. */
-  void drain(bool until_closed) {
-    std::unique_lock lock(mutex);
-    runner = std::this_thread::get_id();
-    while (true) {
-      if (until_closed) changed.wait(lock, [this] { return closed || !tasks.empty(); });
-      if (tasks.empty()) break;
-      {
-        const std::function<void()> task = std::move(tasks.front());
-        tasks.pop_front();
-        lock.unlock();
-        task();
-      }  // the captures die outside the lock: the stream itself may be among them
-      lock.lock();
-    }
-    runner = {};
-  }
-};
-
-CpuStream::CpuStream() : queue_(std::make_shared<Queue>()) {}
-
-CpuStream::~CpuStream() {
-  {
-    const std::lock_guard lock(queue_->mutex);
-    queue_->closed = true;
-  }
-  queue_->changed.notify_all();
-  if (!thread_.joinable()) return;
-  if (thread_.get_id() == std::this_thread::get_id()) {
-    thread_.detach();  // it holds the queue, and ends by itself when it is empty
-  } else {
-    thread_.join();
-  }
-}
-
-void CpuStream::enqueue(std::function<void()> task) {
-  bool drain_here = false;
-  {
-    const std::lock_guard lock(queue_->mutex);
-    queue_->tasks.push_back(std::move(task));
-    if (!thread_.joinable()) {
-      try {
-        thread_ = std::thread([queue = queue_] { queue->drain(true); });
-      } catch (const std::system_error&) {
-        // The system has no thread to give: late is better than never, so the caller works the queue off.
-        drain_here = queue_->runner == std::thread::id();
-      }
-    }
-  }
-  queue_->changed.notify_one();
-  if (drain_here) queue_->drain(false);
-}
-
 void CpuStream::on_complete(std::function<void(Status)> done) {
   enqueue([done = std::move(done)] { done(Status::ok()); });
-}
-
-bool CpuStream::on_own_thread() const {
-  const std::lock_guard lock(queue_->mutex);
-  return queue_->runner == std::this_thread::get_id();
-}
-
-Status CpuStream::run_in_order(const std::function<Status()>& op) {
-  if (on_own_thread()) return op();
-  const auto finished = std::make_shared<std::promise<Status>>();
-  std::future<Status> status = finished->get_future();
-  enqueue([finished, &op] { finished->set_value(op()); });
-  return status.get();
 }
 
 Result<CpuStream*> as_cpu_stream(Stream& stream) {

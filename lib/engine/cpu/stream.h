@@ -1,34 +1,29 @@
-// Streams and events of the CPU: a stream is a queue with a thread of its own, started with its first task.
+// Streams and events of the CPU: a stream is a task queue.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <thread>
+#include <utility>
 
 #include "lib/engine/stream.h"
+#include "lib/engine/task_queue.h"
 
 namespace padless {
 
 class CpuStream : public Stream {
  public:
-  CpuStream();
-  /** Finishes what is queued. The last reference may be dropped by a task of the stream itself. */
-  ~CpuStream() override;
-
-  void enqueue(std::function<void()> task) override;
+  void enqueue(std::function<void()> task) override { queue_.enqueue(std::move(task)); }
   void on_complete(std::function<void(Status)> done) override;
 
   /** Whether the caller is a task of this stream. */
-  bool on_own_thread() const;
+  bool on_own_thread() const { return queue_.on_own_thread(); }
 
   /** Runs `op` in the stream's order and returns its status: at once on the stream's thread, else by waiting.
    */
-  Status run_in_order(const std::function<Status()>& op);
+  Status run_in_order(const std::function<Status()>& op) { return queue_.run_in_order(op); }
 
  private:
-  struct Queue;
-  std::shared_ptr<Queue> queue_;
-  std::thread thread_;
+  TaskQueue queue_;
 };
 
 /** `stream` as a CPU stream; E_INVALID_ARGUMENT if it belongs to another kind of device. */
