@@ -17,7 +17,7 @@ from transformers.utils import logging
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from generator import chain_list, chains, difficult_strings, fixtures, tokenizer_training  # noqa: E402
+from generator import chain_list, chains, difficult_strings, fixtures, tokenizer_training, tokenizer_windows  # noqa: E402
 from generator.groups import MODEL_GROUPS, MODELS, load_tokenizers  # noqa: E402
 
 
@@ -33,6 +33,11 @@ def write_strings(only: str | None) -> None:
     print(f"tokenizer_strings.json: {count} records")
 
 
+def write_windows(only: str | None) -> None:
+    count = tokenizer_windows.write(load_tokenizers(), HERE / "tokenizer_windows.json")
+    print(f"tokenizer_windows.json: {count} records")
+
+
 def write_chains(only: str | None) -> None:
     for seed, chain in enumerate(chain_list.chains()):
         if only in (None, chain.name):
@@ -42,6 +47,7 @@ def write_chains(only: str | None) -> None:
 GROUPS = {
     **{name: partial(write_models, module) for name, module in MODEL_GROUPS.items()},
     "strings": write_strings,
+    "windows": write_windows,
     "chains": write_chains,
 }
 

@@ -70,6 +70,36 @@ describe('tokenBatches', () => {
     }
   });
 
+  test('details and the texts of windows stay with their tokens', async () => {
+    const lengths = [3, 0, 2, 4, 1, 1];
+    const total = 11;
+    const count = (first: number, n: number) => Array.from({ length: n }, (_, i) => first + i);
+    const whole: TokenizedChunk = {
+      ids: Int32Array.from(count(0, total)),
+      tokenTypes: undefined,
+      lengths: Int32Array.from(lengths),
+      details: {
+        offsets: Int32Array.from(count(100, 2 * total)),
+        words: Int32Array.from(count(200, total)),
+        segments: Int8Array.from(count(-5, total)),
+      },
+      texts: Int32Array.from(count(40, lengths.length)),
+    };
+    const batches = await collect(tokenBatches(from([whole, whole]), 5));
+    const joined = (field: (batch: TokenBatch) => Int32Array | Int8Array) =>
+      batches.flatMap((b) => [...field(b)]);
+    const twice = (values: number[]) => [...values, ...values];
+    expect(batches.length).toBeGreaterThan(4);
+    expect(joined(({ details }) => details!.offsets)).toEqual(twice(count(100, 2 * total)));
+    expect(joined(({ details }) => details!.words)).toEqual(twice(count(200, total)));
+    expect(joined(({ details }) => details!.segments)).toEqual(twice(count(-5, total)));
+    expect(joined(({ texts }) => texts!)).toEqual(twice(count(40, lengths.length)));
+    for (const { ids, details, texts, cuSeqlens } of batches) {
+      expect([details!.offsets.length / 2, details!.words.length]).toEqual([ids.length, ids.length]);
+      expect(texts!.length).toBe(cuSeqlens.length - 1);
+    }
+  });
+
   test('fills in token types where only some chunks have them', async () => {
     const chunks = [chunkOf([[1, 2]]), chunkOf([[3, 4, 5], [6]], [[0, 1, 1], [0]]), chunkOf([[7]])];
     const batches = await collect(tokenBatches(from(chunks), 5));

@@ -1,4 +1,4 @@
-import type { TokenizedChunk } from '../tokenizer/protocol';
+import type { TokenDetails, TokenizedChunk } from '../tokenizer/protocol';
 
 /** Sequences of one forward pass, back to back. */
 export interface TokenBatch {
@@ -8,26 +8,75 @@ export interface TokenBatch {
   tokenTypes: Int32Array | undefined;
   /** [B + 1], from 0 to T. */
   cuSeqlens: Int32Array;
+  /** Where the tokenizer was asked for them. */
+  details?: TokenDetails | undefined;
+  /** [B], where a stride was given: index of the text that each window is of. */
+  texts?: Int32Array | undefined;
 }
 
-interface Piece {
-  ids: Int32Array;
-  tokenTypes: Int32Array | undefined;
+type Piece = Omit<TokenBatch, 'cuSeqlens'>;
+
+function slice(chunk: TokenizedChunk, sequences: [number, number], [start, end]: [number, number]): Piece {
+  return {
+    ids: chunk.ids.subarray(start, end),
+    tokenTypes: chunk.tokenTypes?.subarray(start, end),
+    details: chunk.details && {
+      offsets: chunk.details.offsets.subarray(2 * start, 2 * end),
+      words: chunk.details.words.subarray(start, end),
+      segments: chunk.details.segments.subarray(start, end),
+    },
+    texts: chunk.texts?.subarray(...sequences),
+  };
 }
 
-function concatenate(pieces: Piece[], lengths: number[]): TokenBatch {
+type Integers = Int32Array | Int8Array;
+
+/** Copies the arrays that `field` names of each piece after one another; a piece without one leaves zeros. */
+function join<A extends Integers>(
+  target: A,
+  pieces: readonly Piece[],
+  field: (piece: Piece) => A | undefined,
+  elements: (piece: Piece) => number,
+): A {
+  let offset = 0;
+  for (const piece of pieces) {
+    const values = field(piece);
+    if (values) target.set(values, offset);
+    offset += elements(piece);
+  }
+  return target;
+}
+
+function concatenate(pieces: readonly Piece[], lengths: readonly number[]): TokenBatch {
   const cuSeqlens = new Int32Array(lengths.length + 1);
   lengths.forEach((length, i) => (cuSeqlens[i + 1] = cuSeqlens[i]! + length));
   const total = cuSeqlens[lengths.length]!;
-  const ids = new Int32Array(total);
-  const tokenTypes = pieces.some((piece) => piece.tokenTypes) ? new Int32Array(total) : undefined;
-  let offset = 0;
-  for (const piece of pieces) {
-    ids.set(piece.ids, offset);
-    if (piece.tokenTypes) tokenTypes!.set(piece.tokenTypes, offset);
-    offset += piece.ids.length;
-  }
-  return { ids, tokenTypes, cuSeqlens };
+  const tokens = ({ ids }: Piece) => ids.length;
+  return {
+    cuSeqlens,
+    ids: join(new Int32Array(total), pieces, (piece) => piece.ids, tokens),
+    tokenTypes: pieces.some((piece) => piece.tokenTypes)
+      ? join(new Int32Array(total), pieces, (piece) => piece.tokenTypes, tokens)
+      : undefined,
+    details: pieces[0]?.details && {
+      offsets: join(
+        new Int32Array(2 * total),
+        pieces,
+        (piece) => piece.details?.offsets,
+        (p) => 2 * tokens(p),
+      ),
+      words: join(new Int32Array(total), pieces, (piece) => piece.details?.words, tokens),
+      segments: join(new Int8Array(total), pieces, (piece) => piece.details?.segments, tokens),
+    },
+    texts:
+      pieces[0]?.texts &&
+      join(
+        new Int32Array(lengths.length),
+        pieces,
+        (piece) => piece.texts,
+        (piece) => piece.texts!.length,
+      ),
+  };
 }
 
 /**
@@ -41,17 +90,18 @@ export async function* tokenBatches(
   let pieces: Piece[] = [];
   let lengths: number[] = [];
   let tokens = 0;
-  for await (const { ids, tokenTypes, lengths: chunkLengths } of chunks) {
+  for await (const chunk of chunks) {
     let start = 0;
     let end = 0;
-    const cut = () => {
-      if (end > start)
-        pieces.push({ ids: ids.subarray(start, end), tokenTypes: tokenTypes?.subarray(start, end) });
+    let first = 0;
+    const cut = (sequence: number) => {
+      if (sequence > first) pieces.push(slice(chunk, [first, sequence], [start, end]));
       start = end;
+      first = sequence;
     };
-    for (const length of chunkLengths) {
+    for (const [sequence, length] of chunk.lengths.entries()) {
       if (lengths.length > 0 && tokens + length > batchTokens) {
-        cut();
+        cut(sequence);
         yield concatenate(pieces, lengths);
         pieces = [];
         lengths = [];
@@ -61,7 +111,7 @@ export async function* tokenBatches(
       tokens += length;
       end += length;
     }
-    cut();
+    cut(chunk.lengths.length);
   }
   if (lengths.length > 0) yield concatenate(pieces, lengths);
 }

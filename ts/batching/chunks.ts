@@ -8,12 +8,18 @@ const CHUNK_CHARACTERS = 64 * 1024;
 /** Requests that wait in the tokenizer thread while a batch is computed. */
 const AHEAD = 2;
 
-/** Consecutive ranges [start, end) of texts, each of at most a chunk's texts and characters, or of one text. */
-export function* chunkRanges(texts: readonly string[]): Generator<[start: number, end: number]> {
+/**
+ * Consecutive ranges [start, end) of texts (with their pairs), each of at most a chunk's texts and characters, or of
+ * one text.
+ */
+export function* chunkRanges(
+  texts: readonly string[],
+  pairs?: readonly string[],
+): Generator<[start: number, end: number]> {
   let start = 0;
   let characters = 0;
   for (let i = 0; i < texts.length; i++) {
-    const length = texts[i]!.length;
+    const length = texts[i]!.length + (pairs?.[i]!.length ?? 0);
     if (i > start && (i - start >= CHUNK_TEXTS || characters + length > CHUNK_CHARACTERS)) {
       yield [start, i];
       start = i;
@@ -24,15 +30,19 @@ export function* chunkRanges(texts: readonly string[]): Generator<[start: number
   if (start < texts.length) yield [start, texts.length];
 }
 
-/** Tokenizes `texts` in order, chunk by chunk, a little ahead of whoever consumes them. */
+/** Tokenizes `texts` (with `options.pairs`) in order, chunk by chunk, a little ahead of whoever consumes them. */
 export async function* tokenizeChunks(
   tokenizer: Tokenizer,
   texts: readonly string[],
   options: EncodeOptions,
 ): AsyncGenerator<TokenizedChunk> {
   const waiting: Promise<TokenizedChunk>[] = [];
-  for (const [start, end] of chunkRanges(texts)) {
-    const chunk = tokenizer.encode(texts.slice(start, end), { ...options, firstIndex: start });
+  for (const [start, end] of chunkRanges(texts, options.pairs)) {
+    const chunk = tokenizer.encode(texts.slice(start, end), {
+      ...options,
+      pairs: options.pairs?.slice(start, end),
+      firstIndex: start,
+    });
     // Awaited in turn; a failure in the meantime is not an unhandled one.
     chunk.catch(() => {});
     waiting.push(chunk);

@@ -19,7 +19,12 @@ export interface TokenizerReady {
   padId: number | undefined;
   /** Special tokens that the post-processor adds to one text. */
   specialTokens: number;
+  /** Those that it adds to a pair. */
+  pairSpecialTokens: number;
 }
+
+/** What is cut from a pair beyond the limit: the end of the longer text token by token, or of the second. */
+export type PairTruncation = 'longestFirst' | 'onlySecond';
 
 export interface EncodeRequest {
   kind: 'encode';
@@ -33,7 +38,11 @@ export interface EncodeRequest {
   limit: number;
   /** Cut what is beyond the limit; otherwise E_TOO_LONG. */
   truncate: boolean;
+  pairTruncation: PairTruncation;
+  /** Split what is beyond the limit into windows that overlap by so many tokens. */
+  stride: number | undefined;
   specialTokens: boolean;
+  details: boolean;
 }
 
 /** Asks for the tokens that a prompt takes at the head of a sequence: leading special tokens and its own. */
@@ -46,12 +55,30 @@ export interface PrefixLengthRequest {
 
 export type TokenizerRequest = EncodeRequest | PrefixLengthRequest;
 
+/** Where the tokens of sequences stand in their texts. */
+export interface TokenDetails {
+  /**
+   * [T, 2]: begin and end of each token in its text, in UTF-16 units, as a JavaScript string counts. [0, 0] for
+   * tokens that the post-processor adds and those of the prefix. Tokens that are parts of one character all have
+   * the whole of it.
+   */
+  offsets: Int32Array;
+  /** [T]: index of the token's word, as the pre-tokenizer splits its text; -1 where it belongs to none. */
+  words: Int32Array;
+  /** [T]: 0 for the text, 1 for its pair, -1 for special tokens that the post-processor adds. */
+  segments: Int8Array;
+}
+
 /** Sequences back to back: `ids` and `tokenTypes` [T], `lengths` [B]. */
 export interface TokenizedChunk {
   ids: Int32Array;
   /** Absent when all are 0. */
   tokenTypes: Int32Array | undefined;
   lengths: Int32Array;
+  /** Where they were asked for. */
+  details?: TokenDetails | undefined;
+  /** [B], where a stride was given: index of the text that each window is of. */
+  texts?: Int32Array | undefined;
 }
 
 export interface EncodedReply extends TokenizedChunk {
@@ -79,6 +106,8 @@ export interface TooLong {
   index: number;
   tokens: number;
   limit: number;
+  /** No part of the second text, or none longer than the stride, has room beside the first. */
+  noRoom: boolean;
 }
 
 export type TokenizerReply = TokenizerReady | EncodedReply | PrefixLengthReply | FailureReply;

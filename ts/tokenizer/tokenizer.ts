@@ -1,7 +1,7 @@
 import { PadlessError } from '../errors';
 import type { ModelDirectory } from '../models/directory';
 import { abortable } from '../signals';
-import type { TokenizedChunk, TokenizerReady } from './protocol';
+import type { PairTruncation, TokenizedChunk, TokenizerReady } from './protocol';
 import { checkVocabulary, parseTokenizerConfig, type ModelExpectation } from './settings';
 import { TooLongFailure, leaseThread, type ThreadLease } from './thread';
 
@@ -22,9 +22,21 @@ export interface EncodeOptions {
   pairs?: string[] | undefined;
   /** Put before each text. */
   prefix?: string | undefined;
+  /** Most tokens of a sequence, if less than the tokenizer's own. */
+  maxLength?: number | undefined;
   /** Cut sequences to the limit, keeping their special tokens (the default); otherwise E_TOO_LONG. */
   truncate?: boolean | undefined;
+  /** What is cut from a pair: `longestFirst` (the default) or `onlySecond`. */
+  pairTruncation?: PairTruncation | undefined;
+  /**
+   * Instead of a cut, windows: the text (of a pair the second) becomes several sequences within the limit, each
+   * repeating the last `stride` tokens of the one before. The prefix, special tokens and the first text of a pair
+   * are in all of them.
+   */
+  stride?: number | undefined;
   specialTokens?: boolean | undefined;
+  /** Offsets, words and segments of the tokens as well. */
+  details?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Index of the first text in the caller's list, for error messages. */
   firstIndex?: number | undefined;
@@ -83,22 +95,32 @@ export class Tokenizer {
     return this.#ready.vocabSize;
   }
 
-  /** Token ids of `texts`, sequences back to back. */
+  /**
+   * Token ids of `texts`, sequences back to back.
+   *
+   * @throws PadlessError E_TOO_LONG; E_INVALID_ARGUMENT for a limit or a stride that leaves no room for text.
+   */
   async encode(texts: string[], options: EncodeOptions = {}): Promise<TokenizedChunk> {
+    const limit = Math.min(options.maxLength ?? Infinity, this.maxLength);
+    this.#checkRoom(limit, options);
     const request = this.#lease.thread.encode({
       kind: 'encode',
       texts,
       pairs: options.pairs,
       prefix: options.prefix ?? '',
-      limit: this.maxLength,
+      limit,
       truncate: options.truncate ?? true,
+      pairTruncation: options.pairTruncation ?? 'longestFirst',
+      stride: options.stride,
       specialTokens: options.specialTokens ?? true,
+      details: options.details ?? false,
     });
+    const firstIndex = options.firstIndex ?? 0;
     try {
-      const { ids, tokenTypes, lengths } = await abortable(request, options.signal);
-      return { ids, tokenTypes, lengths };
+      const { ids, tokenTypes, lengths, details, texts: indices } = await abortable(request, options.signal);
+      return { ids, tokenTypes, lengths, details, texts: indices?.map((index) => index + firstIndex) };
     } catch (error) {
-      if (error instanceof TooLongFailure) throw tooLong(error, options.firstIndex ?? 0);
+      if (error instanceof TooLongFailure) throw tooLong(error, firstIndex);
       throw error;
     }
   }
@@ -107,6 +129,19 @@ export class Tokenizer {
   async prefixLength(prefix: string, signal?: AbortSignal): Promise<number> {
     const request = this.#lease.thread.prefixLength({ kind: 'prefixLength', prefix, limit: this.maxLength });
     return (await abortable(request, signal)).tokens;
+  }
+
+  #checkRoom(limit: number, { pairs, specialTokens = true, stride = 0 }: EncodeOptions): void {
+    const added = pairs ? this.#ready.pairSpecialTokens : this.#ready.specialTokens;
+    const room = limit - (specialTokens ? added : 0);
+    if (room > stride) return;
+    const [field, what] =
+      room > 0 ? ['stride', `a stride of ${stride}`] : ['maxLength', `${added} special tokens`];
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      `A limit of ${limit} tokens leaves no room for text beside ${what}.`,
+      { field },
+    );
   }
 
   /** Ends the thread when this was its last user. */
@@ -127,11 +162,15 @@ async function tokenizerFile(directory: ModelDirectory): Promise<string> {
   return directory.resolve('tokenizer.json');
 }
 
-function tooLong({ where: { index, tokens, limit } }: TooLongFailure, firstIndex: number): PadlessError {
+function tooLong(
+  { where: { index, tokens, limit, noRoom } }: TooLongFailure,
+  firstIndex: number,
+): PadlessError {
   const at = firstIndex + index;
-  return new PadlessError(
-    'E_TOO_LONG',
-    `Text ${at} has ${tokens} tokens and the limit is ${limit}; shorten it, or pass truncate: true to cut it.`,
-    { field: `texts[${at}]` },
-  );
+  const fix = noRoom
+    ? 'what cannot be cut of it leaves no room for the rest. Shorten it.'
+    : 'shorten it, or pass truncate: true to cut it.';
+  return new PadlessError('E_TOO_LONG', `Text ${at} has ${tokens} tokens and the limit is ${limit}; ${fix}`, {
+    field: `texts[${at}]`,
+  });
 }

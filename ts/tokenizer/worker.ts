@@ -11,6 +11,8 @@ import type {
   TokenizerSetup,
   TooLong,
 } from './protocol';
+import { bodyOf, concatenate, tokenDetails, wholeSequence, type Sequence } from './sequences';
+import { cut, windows } from './windows';
 
 const port = parentPort!;
 const setup = workerData as TokenizerSetup;
@@ -36,24 +38,6 @@ function setTruncation(tokenizer: Tokenizer, limit: number | undefined): void {
     });
 }
 
-/** Copies the ids of `encodings` into one array. */
-function concatenate(encodings: Encoding[]): Omit<EncodedReply, 'kind' | 'id'> {
-  const lengths = Int32Array.from(encodings, (encoding) => encoding.getLength());
-  const total = lengths.reduce((sum, length) => sum + length, 0);
-  const ids = new Int32Array(total);
-  const tokenTypes = new Int32Array(total);
-  let offset = 0;
-  let anyType = false;
-  for (const encoding of encodings) {
-    const types = encoding.getTypeIds();
-    ids.set(encoding.getIds(), offset);
-    tokenTypes.set(types, offset);
-    anyType ||= types.some((type) => type !== 0);
-    offset += types.length;
-  }
-  return { ids, lengths, tokenTypes: anyType ? tokenTypes : undefined };
-}
-
 class TooLongError extends Error {
   constructor(readonly where: TooLong) {
     super(`Text ${where.index} has ${where.tokens} tokens; the limit is ${where.limit}.`);
@@ -61,17 +45,39 @@ class TooLongError extends Error {
 }
 
 async function encode(tokenizer: Tokenizer, request: EncodeRequest): Promise<EncodedReply> {
-  const { prefix, pairs, limit } = request;
+  const { prefix, pairs, limit, stride } = request;
   const options = { addSpecialTokens: request.specialTokens };
   const texts = prefix ? request.texts.map((text) => prefix + text) : request.texts;
-  setTruncation(tokenizer, request.truncate ? limit : undefined);
+  const longestFirst = stride === undefined && !(pairs && request.pairTruncation === 'onlySecond');
+  setTruncation(tokenizer, request.truncate && longestFirst ? limit : undefined);
   // encodeBatch takes no pairs in this binding.
   const encodings = pairs
     ? await Promise.all(texts.map((text, i) => tokenizer.encode(text, pairs[i]!, options)))
     : await tokenizer.encodeBatch(texts, options);
-  const index = request.truncate ? -1 : encodings.findIndex((encoding) => encoding.getLength() > limit);
-  if (index >= 0) throw new TooLongError({ index, tokens: encodings[index]!.getLength(), limit });
-  return { kind: 'encoded', id: request.id, ...concatenate(encodings) };
+  const sequences = encodings.flatMap((encoding, i) => withinLimit(encoding, i, request));
+  const chunk = concatenate(sequences);
+  const source = (text: number) => ({ text: request.texts[text]!, pair: pairs?.[text], prefix });
+  return {
+    kind: 'encoded',
+    id: request.id,
+    ...chunk,
+    details: request.details ? tokenDetails(sequences, chunk.ids.length, source) : undefined,
+    texts: stride === undefined ? undefined : Int32Array.from(sequences, ({ text }) => text),
+  };
+}
+
+/** The sequences that become of one encoding: itself, what is left after a cut, or its windows. */
+function withinLimit(encoding: Encoding, index: number, request: EncodeRequest): Sequence[] {
+  const { limit, stride } = request;
+  const length = encoding.getLength();
+  if (length <= limit) return [wholeSequence(encoding, index)];
+  const where = { index, tokens: length, limit };
+  if (stride === undefined && !request.truncate) throw new TooLongError({ ...where, noRoom: false });
+  const overlong = { length, body: bodyOf(encoding, request.pairs !== undefined, request.prefix), limit };
+  const kept = cut(overlong, setup.truncationSide);
+  const results = stride === undefined ? kept && [kept] : windows(overlong, stride);
+  if (!results) throw new TooLongError({ ...where, noRoom: true });
+  return results.map((ranges) => ({ encoding, ranges, text: index }));
 }
 
 /** As sentence-transformers counts it: the prompt's own sequence less a last special token. */
@@ -94,19 +100,27 @@ async function reply(tokenizer: Tokenizer, request: TokenizerRequest): Promise<T
   }
 }
 
-function send(message: TokenizerReply): void {
-  const arrays = message.kind === 'encoded' ? [message.ids, message.lengths, message.tokenTypes] : [];
-  port.postMessage(
-    message,
-    arrays.flatMap((array) => (array ? [array.buffer as ArrayBuffer] : [])),
+function buffersOf({ ids, lengths, tokenTypes, texts, details }: EncodedReply): ArrayBuffer[] {
+  return [ids, lengths, tokenTypes, texts, ...Object.values(details ?? {})].flatMap((array) =>
+    array ? [array.buffer as ArrayBuffer] : [],
   );
+}
+
+function send(message: TokenizerReply): void {
+  port.postMessage(message, message.kind === 'encoded' ? buffersOf(message) : []);
 }
 
 async function main(): Promise<void> {
   const tokenizer = load();
   const empty = await tokenizer.encode('');
   const padId = setup.padToken === undefined ? undefined : (tokenizer.tokenToId(setup.padToken) ?? undefined);
-  send({ kind: 'ready', vocabSize: tokenizer.getVocabSize(true), padId, specialTokens: empty.getLength() });
+  send({
+    kind: 'ready',
+    vocabSize: tokenizer.getVocabSize(true),
+    padId,
+    specialTokens: empty.getLength(),
+    pairSpecialTokens: (await tokenizer.encode('', '')).getLength(),
+  });
   // Truncation is a setting of the tokenizer, so requests take turns; a batch runs on all cores by itself.
   let turn = Promise.resolve();
   port.on('message', (request: TokenizerRequest) => {

@@ -301,7 +301,7 @@ def _cases():
         yield {"text": pair, "pair": text, "maxLength": 16}
 
 
-def _utf16_offsets(text: str, offsets) -> list[list[int]]:
+def utf16_offsets(text: str, offsets) -> list[list[int]]:
     """Code point offsets as offsets in UTF-16 units, which is how JavaScript counts."""
     units = [0]
     for character in text:
@@ -326,7 +326,7 @@ def write(tokenizers: dict[str, Tokenizer], path: Path, with_offsets_below: int 
             if pair is not None and any(encoding.type_ids):
                 record["typeIds"][name] = encoding.type_ids
             if pair is None and len(encoding.ids) < with_offsets_below:
-                record["offsets"][name] = _utf16_offsets(text, encoding.offsets)
+                record["offsets"][name] = utf16_offsets(text, encoding.offsets)
         lines.append(json.dumps({key: value for key, value in record.items() if value != {}}, separators=(",", ":")))
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", "ascii")
     return len(lines)
