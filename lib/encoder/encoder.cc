@@ -16,7 +16,14 @@ Result<std::shared_ptr<Encoder>> Encoder::load(std::shared_ptr<Engine> engine, E
                                                const Cancelled& cancelled) {
   PADLESS_RETURN_IF_ERROR(validate(spec));
   std::shared_ptr<Encoder> encoder(new Encoder(std::move(engine), std::move(spec)));
-  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, progress, cancelled));
+  // A checkpoint may have more parts than were counted, such as heads; the last report is that of the end.
+  int64_t parts = 0;
+  const auto report = [&](int64_t done, int64_t total) {
+    parts = total;
+    if (progress) progress(std::min(done, total - 1), total);
+  };
+  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, report, cancelled));
+  if (progress) progress(parts, parts);
   return encoder;
 }
 
@@ -30,7 +37,7 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   int64_t done = 0;
   const auto step = [&]() -> Status {
     PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The load was aborted by its signal.");
-    if (progress) progress(++done, total);
+    progress(++done, total);
     return Status::ok();
   };
   WeightBinder binder(*engine_, weights, spec_.compute, step);

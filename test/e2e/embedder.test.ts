@@ -210,6 +210,28 @@ describe('load', () => {
     await two[Symbol.asyncDispose]();
   });
 
+  test('a file that has changed since is loaded anew', async () => {
+    const folder = copyOfBert('changed');
+    await using before = await Embedder.load(folder, { pooling: 'mean' });
+    const first = await before.embed('bread');
+    overwriteTensor(join(folder, 'model.safetensors'), queryWeight, [0, 0, 0, 0x42]);
+    await using after = await Embedder.load(folder, { pooling: 'mean' });
+    expect([...(await after.embed('bread')).data]).not.toEqual([...first.data]);
+    expect([...(await before.embed('bread')).data]).toEqual([...first.data]);
+  });
+
+  test('an abort when the last weight is in rejects', async () => {
+    const controller = new AbortController();
+    const loading = Embedder.load(copyOfBert('aborted-late'), {
+      pooling: 'mean',
+      signal: controller.signal,
+      onProgress: ({ stage, done, total }) => {
+        if (stage === 'weights' && done === total) controller.abort();
+      },
+    });
+    await expect(loading).rejects.toMatchObject({ code: 'E_ABORTED' });
+  });
+
   test('disposing with a call pending rejects that call', async () => {
     const embedder = await Embedder.load(bert, { pooling: 'mean' });
     const pending = embedder.embed(Array<string>(3000).fill('the river wanders'), { batchTokens: 64 });

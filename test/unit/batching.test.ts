@@ -39,6 +39,11 @@ describe('chunkRanges', () => {
     ['one empty text', [''], [1]],
     ['257 short texts', Array<string>(257).fill('a'), [256, 1]],
     ['a huge text on its own', ['a', 'b'.repeat(1e5), 'c'], [1, 1, 1]],
+    [
+      'texts after a chunk is full, counted from nothing',
+      Array<string>(5).fill('a'.repeat(30000)),
+      [2, 2, 1],
+    ],
     ['texts that fill a chunk exactly', ['a'.repeat(32768), 'b'.repeat(32768), 'c'], [2, 1]],
   ])('%s', (_name, texts, expected) => {
     expect(lengths(texts)).toEqual(expected);
@@ -68,6 +73,18 @@ describe('tokenBatches', () => {
         expect(batches[i - 1]!.ids.length + batches[i]!.cuSeqlens[1]!).toBeGreaterThan(budget);
       }
     }
+  });
+
+  test('token types stay with their tokens where a chunk is cut', async () => {
+    const chunk = chunkOf([[1, 2], [3, 4, 5], [6]], [[0, 1], [0, 1, 1], [1]]);
+    const batches = await collect(tokenBatches(from([chunk, chunkOf([[7], [8]])]), 4));
+    expect(
+      batches.map(({ ids, tokenTypes }) => ({ ids: [...ids], types: tokenTypes && [...tokenTypes] })),
+    ).toEqual([
+      { ids: [1, 2], types: [0, 1] },
+      { ids: [3, 4, 5, 6], types: [0, 1, 1, 1] },
+      { ids: [7, 8], types: undefined },
+    ]);
   });
 
   test('details and the texts of windows stay with their tokens', async () => {

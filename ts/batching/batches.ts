@@ -1,3 +1,4 @@
+import { PackedBatch } from '../packed';
 import type { TokenDetails, TokenizedChunk } from '../tokenizer/protocol';
 
 /** Sequences of one forward pass, back to back. */
@@ -114,4 +115,9 @@ export async function* tokenBatches(
     cut(chunk.lengths.length);
   }
   if (lengths.length > 0) yield concatenate(pieces, lengths);
+}
+
+/** What the encoder takes of a batch. */
+export function packed({ ids, tokenTypes, cuSeqlens }: TokenBatch): PackedBatch {
+  return PackedBatch.fromIds({ ids, tokenTypes, cuSeqlens });
 }

@@ -1,8 +1,7 @@
-import { tokenBatches } from '../batching/batches';
+import { packed, tokenBatches } from '../batching/batches';
 import { pipelined } from '../batching/pipeline';
 import { Encoder, type EncoderOutput } from '../encoder';
 import { writeSafetensors, type SafetensorsTensor } from '../io/safetensors';
-import { PackedBatch } from '../packed';
 import { withSignals } from '../signals';
 import { defaultBatchTokens } from '../batching/budget';
 import { computeOptions, type ComputeFlags } from './compute_flags';
@@ -69,7 +68,7 @@ async function compute(
     pipelined(tokenBatches(asChunks(ids), batchTokens), {
       depth: 2,
       start: (batch) =>
-        encoder.run(PackedBatch.fromIds(batch), {
+        encoder.run(packed(batch), {
           outputs,
           ...(dimensions !== undefined && { dimensions }),
           signal: linked,

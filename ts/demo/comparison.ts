@@ -1,7 +1,7 @@
-import { tokenBatches } from '../batching/batches';
+import { packed, tokenBatches } from '../batching/batches';
 import type { Encoder } from '../encoder';
 import { throwIfAborted } from '../errors';
-import { PackedBatch } from '../packed';
+import type { PackedBatch } from '../packed';
 
 /** One way to run the sequences. */
 export type Strategy = 'padded' | 'sorted' | 'packed';
@@ -49,7 +49,7 @@ async function batch(group: readonly Int32Array[]): Promise<PackedBatch> {
   async function* chunks() {
     for (const ids of group) yield { ids, tokenTypes: undefined, lengths: Int32Array.of(ids.length) };
   }
-  for await (const tokens of tokenBatches(chunks(), Infinity)) return PackedBatch.fromIds(tokens);
+  for await (const tokens of tokenBatches(chunks(), Infinity)) return packed(tokens);
   throw new RangeError('an empty group');
 }
 

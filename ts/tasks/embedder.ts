@@ -1,4 +1,4 @@
-import { tokenBatches, type TokenBatch } from '../batching/batches';
+import { packed, tokenBatches, type TokenBatch } from '../batching/batches';
 import { defaultBatchTokens } from '../batching/budget';
 import { tokenizeChunks } from '../batching/chunks';
 import { pipelined } from '../batching/pipeline';
@@ -7,7 +7,6 @@ import { PadlessError, throwIfAborted } from '../errors';
 import type { PoolingMode, Similarity } from '../models/pipeline';
 import { maxLength } from '../models/spec';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
-import { PackedBatch } from '../packed';
 import { withSignals } from '../signals';
 import { Tokenizer } from '../tokenizer/tokenizer';
 import type { Embeddings } from './embeddings';
@@ -246,7 +245,7 @@ export class Embedder {
   ): Promise<RowBlock> {
     const count = batch.cuSeqlens.length - 1;
     const dimensions = options.dimensions ?? this.#encoder.pipeline?.truncateDim;
-    const { sentenceEmbedding } = await this.#encoder.run(PackedBatch.fromIds(batch), {
+    const { sentenceEmbedding } = await this.#encoder.run(packed(batch), {
       outputs: ['sentenceEmbedding'],
       ...(this.#pooling && { pooling: this.#pooling }),
       ...(skip > 0 && { skip: Int32Array.from({ length: count }, () => skip) }),
