@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "lib/core/thread_pool.h"
@@ -66,23 +68,57 @@ RoofLoop choose_loop(const CpuIsa&, ComputeType) { return {}; }
 
 #endif
 
+/** Seconds from the first start to the last end of work(index) on `threads` threads that start together. */
+double seconds_together(int threads, const std::function<void(int)>& work) {
+  std::vector<Clock::time_point> begin(static_cast<size_t>(threads)), end(static_cast<size_t>(threads));
+  SpinBarrier together(threads);
+  ThreadPool::shared().run(threads, [&](int index, int) {
+    together.wait();
+    begin[static_cast<size_t>(index)] = Clock::now();
+    work(index);
+    end[static_cast<size_t>(index)] = Clock::now();
+  });
+  const std::chrono::duration<double> time =
+      *std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end());
+  return time.count();
+}
+
+constexpr size_t kSweepWords = size_t{128} << 17;  // 128 MiB
+
+/** The sum keeps the compiler from dropping the loads; four of them keep the adds out of the way. */
+uint64_t read_words(const uint64_t* words, size_t count) {
+  uint64_t sums[4] = {};
+  for (size_t i = 0; i + 4 <= count; i += 4) {
+    for (size_t lane = 0; lane < 4; ++lane) sums[lane] += words[i + lane];
+  }
+  return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
 }  // namespace
 
 double measure_roof(const CpuIsa& isa, ComputeType compute, int threads, double milliseconds) {
   const RoofLoop loop = choose_loop(isa, compute);
   if (!loop.run) return 0;
   const long rounds = static_cast<long>(milliseconds * 1e-3 * 3.5e9 / kChains);
-  std::vector<Clock::time_point> begin(static_cast<size_t>(threads)), end(static_cast<size_t>(threads));
-  SpinBarrier together(threads);
-  ThreadPool::shared().run(threads, [&](int index, int) {
-    together.wait();
-    begin[static_cast<size_t>(index)] = Clock::now();
-    loop.run(rounds);
-    end[static_cast<size_t>(index)] = Clock::now();
+  const double time = seconds_together(threads, [&](int) { loop.run(rounds); });
+  return loop.operations_a_round * static_cast<double>(rounds) * threads / time;
+}
+
+double measure_read_bandwidth(int threads, double milliseconds) {
+  static const std::vector<uint64_t> words(kSweepWords, 1);
+  const size_t part = kSweepWords / static_cast<size_t>(threads);
+  std::vector<uint64_t> sums(static_cast<size_t>(threads));
+  const auto sweep = [&](int index) {
+    sums[static_cast<size_t>(index)] += read_words(words.data() + part * static_cast<size_t>(index), part);
+  };
+  const double once = seconds_together(threads, sweep);
+  const int sweeps = std::max(1, static_cast<int>(milliseconds * 1e-3 / once));
+  const double time = seconds_together(threads, [&](int index) {
+    for (int i = 0; i < sweeps; ++i) sweep(index);
   });
-  const std::chrono::duration<double> time =
-      *std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end());
-  return loop.operations_a_round * static_cast<double>(rounds) * threads / time.count();
+  // Never false: the reads must have a use.
+  if (sums[0] == 0) return 0;
+  return static_cast<double>(part * sizeof(uint64_t)) * threads * sweeps / time;
 }
 
 }  // namespace padless::bench

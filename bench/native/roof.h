@@ -13,4 +13,10 @@ namespace padless::bench {
  */
 double measure_roof(const CpuIsa& isa, ComputeType compute, int threads, double milliseconds);
 
+/**
+ * Bytes a second that `threads` threads together read from memory: sweeps of a block far beyond the caches,
+ * each thread over its own part, for about `milliseconds`.
+ */
+double measure_read_bandwidth(int threads, double milliseconds);
+
 }  // namespace padless::bench

@@ -5,8 +5,19 @@ import { writeSafetensors, type SafetensorsTensor } from '../io/safetensors';
 import { throwIfAborted } from '../errors';
 import { Random } from './random';
 
+/** Sizes of a BERT. */
+export interface BertShape {
+  layers: number;
+  hidden: number;
+  heads: number;
+  intermediate: number;
+  positions: number;
+}
+
 /** The shape of all-MiniLM-L6-v2. */
-export const MINILM = { layers: 6, hidden: 384, heads: 12, intermediate: 1536, positions: 512 };
+export const MINILM: BertShape = { layers: 6, hidden: 384, heads: 12, intermediate: 1536, positions: 512 };
+/** The shape of bert-base-uncased. */
+export const BERT_BASE: BertShape = { layers: 12, hidden: 768, heads: 12, intermediate: 3072, positions: 512 };
 
 const WORD_STD = 0.05;
 /** Small beside the words, so that what a text says weighs more than where it says it. */
@@ -17,13 +28,16 @@ const DENSE_STD = 0.02;
 export interface RandomCheckpoint {
   vocabSize: number;
   seed: number;
+  /** MiniLM's by default. */
+  shape?: BertShape;
   signal?: AbortSignal;
 }
 
 /** Writes config.json, model.safetensors and a mean-pooling modules.json of a BERT with random weights. */
 export async function writeRandomCheckpoint(folder: string, options: RandomCheckpoint): Promise<void> {
+  const shape = options.shape ?? MINILM;
   await mkdir(join(folder, '1_Pooling'), { recursive: true });
-  await writeSafetensors(join(folder, 'model.safetensors'), await weights(options));
+  await writeSafetensors(join(folder, 'model.safetensors'), await weights(shape, options));
   const json = (name: string, value: unknown) =>
     writeFile(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
   await json('modules.json', [
@@ -32,19 +46,19 @@ export async function writeRandomCheckpoint(folder: string, options: RandomCheck
     { idx: 2, name: '2', path: '2_Normalize', type: 'sentence_transformers.models.Normalize' },
   ]);
   await json('1_Pooling/config.json', {
-    word_embedding_dimension: MINILM.hidden,
+    word_embedding_dimension: shape.hidden,
     pooling_mode_mean_tokens: true,
   });
   await json('config.json', {
     architectures: ['BertModel'],
     model_type: 'bert',
-    hidden_size: MINILM.hidden,
-    num_hidden_layers: MINILM.layers,
-    num_attention_heads: MINILM.heads,
-    intermediate_size: MINILM.intermediate,
+    hidden_size: shape.hidden,
+    num_hidden_layers: shape.layers,
+    num_attention_heads: shape.heads,
+    intermediate_size: shape.intermediate,
     hidden_act: 'gelu',
     layer_norm_eps: 1e-12,
-    max_position_embeddings: MINILM.positions,
+    max_position_embeddings: shape.positions,
     position_embedding_type: 'absolute',
     pad_token_id: 0,
     type_vocab_size: 2,
@@ -52,12 +66,10 @@ export async function writeRandomCheckpoint(folder: string, options: RandomCheck
   });
 }
 
-async function weights({
-  vocabSize,
-  seed,
-  signal,
-}: RandomCheckpoint): Promise<Record<string, SafetensorsTensor>> {
-  const { hidden, intermediate } = MINILM;
+async function weights(
+  { hidden, intermediate, layers, positions }: BertShape,
+  { vocabSize, seed, signal }: RandomCheckpoint,
+): Promise<Record<string, SafetensorsTensor>> {
   const random = new Random(seed);
   const tensors: Record<string, SafetensorsTensor> = {};
   const add = (name: string, shape: number[], value: () => number) => {
@@ -74,10 +86,10 @@ async function weights({
     add(`${name}.bias`, [outputs], () => 0);
   };
   add('embeddings.word_embeddings.weight', [vocabSize, hidden], normal(WORD_STD));
-  add('embeddings.position_embeddings.weight', [MINILM.positions, hidden], normal(POSITION_STD));
+  add('embeddings.position_embeddings.weight', [positions, hidden], normal(POSITION_STD));
   add('embeddings.token_type_embeddings.weight', [2, hidden], normal(POSITION_STD));
   norm('embeddings');
-  for (let i = 0; i < MINILM.layers; i++) {
+  for (let i = 0; i < layers; i++) {
     await nextTurn();
     throwIfAborted(signal);
     const layer = `encoder.layer.${i}`;

@@ -1,0 +1,87 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { RIVALS } from './contestants.mjs';
+import { SHAPES } from './models.mjs';
+import { lengthsOf } from './workloads.mjs';
+
+export const USAGE = `npm run bench:cpu -- [options]
+
+  --models minilm,base          shapes, random weights
+  --dtypes f32,bf16,int8
+  --workloads W1,W2,W3,W4       or COUNTxLENGTH; none: no workloads
+  --parts workloads,uniform,padded,batch,length,memory
+                                uniform: 512 tokens a sequence; padded: W2 as most people call onnxruntime-node;
+                                batch: 64 to 65,536 tokens; length: 4096 tokens in sequences of 16 to 512;
+                                memory: peak and time to the first result
+  --rivals NAME,...             all that are installed; none: padless alone
+  --finalists 2                 families of rivals that go on from the qualifying round
+  --rounds 5                    samples of each finalist
+  --seed 1                      of weights, lengths and ids
+  --threads N                   all CPUs
+  --patience 90                 seconds that the run may wait for the machine's full speed
+  --python python3              with torch, transformers, onnx, onnxruntime (bench/cpu/rivals/requirements.txt)
+  --modules DIR                 node_modules with onnxruntime-node, @huggingface/transformers
+  --data DIR                    models and workloads are made here
+  --output FILE                 JSON; the HTML report lies beside it
+  --resume                      keep the groups that FILE already has
+`;
+
+const PARTS = ['workloads', 'uniform', 'padded', 'batch', 'length', 'memory'];
+const DTYPES = ['f32', 'bf16', 'int8'];
+const RIVAL_NAMES = RIVALS.map(({ name }) => name);
+
+class UsageError extends Error {}
+
+function list(text, option, known) {
+  const values = text === 'none' ? [] : text.split(',').filter(Boolean);
+  const unknown = values.find((value) => !known(value));
+  if (unknown !== undefined) throw new UsageError(`--${option}: there is no "${unknown}"`);
+  return values;
+}
+
+function whole(text, option, least) {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least)
+    throw new UsageError(`--${option} must be an integer of at least ${least}`);
+  return value;
+}
+
+/** The options of the command line; throws UsageError. */
+export function readOptions(root) {
+  const text = (value) => ({ type: 'string', default: value });
+  const { values } = parseArgs({
+    options: {
+      models: text('minilm,base'),
+      dtypes: text(DTYPES.join(',')),
+      workloads: text('W1,W2,W3,W4'),
+      parts: text(PARTS.join(',')),
+      rivals: text(RIVAL_NAMES.join(',')),
+      finalists: text('2'),
+      rounds: text('5'),
+      seed: text('1'),
+      threads: text(String(availableParallelism())),
+      patience: text('90'),
+      python: text('python3'),
+      modules: text(join(root, 'bench/cpu/rivals/node_modules')),
+      data: text(join(root, '.cache/bench')),
+      output: { type: 'string' },
+      resume: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const seed = whole(values.seed, 'seed', 0);
+  return {
+    ...values,
+    models: list(values.models, 'models', (name) => Object.hasOwn(SHAPES, name)),
+    dtypes: list(values.dtypes, 'dtypes', (name) => DTYPES.includes(name)),
+    workloads: list(values.workloads, 'workloads', (name) => lengthsOf(name, seed) !== undefined),
+    parts: list(values.parts, 'parts', (name) => PARTS.includes(name)),
+    rivals: list(values.rivals, 'rivals', (name) => RIVAL_NAMES.includes(name)),
+    finalists: whole(values.finalists, 'finalists', 1),
+    rounds: whole(values.rounds, 'rounds', 1),
+    seed,
+    threads: whole(values.threads, 'threads', 1),
+    patience: whole(values.patience, 'patience', 0),
+  };
+}

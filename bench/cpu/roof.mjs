@@ -1,0 +1,94 @@
+// The machine's roof around every sample, and whether the machine was at full speed then.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { LineProcess, runQuietly } from './processes.mjs';
+
+const root = new URL('../..', import.meta.url).pathname;
+const BURST_MS = 8;
+const CALIBRATION_BURSTS = 12;
+/** A burst below this share of the best one seen: a slow moment, or a neighbour at work. */
+const FULL_SPEED = 0.88;
+/** Threads of a contestant may spin after its last answer. */
+const SETTLE_MS = 25;
+
+/** Builds roof_bench where it is not built yet or older than its sources: cmake knows. */
+async function buildRoof() {
+  const build = join(root, 'build', 'bench');
+  const configured = existsSync(join(build, 'CMakeCache.txt'))
+    ? { status: 0 }
+    : await runQuietly('cmake', ['-S', root, '-B', build, '-DPADLESS_NATIVE_TESTS=ON']);
+  const built =
+    configured.status === 0
+      ? await runQuietly('cmake', ['--build', build, '--target', 'roof_bench', '--parallel', '2'])
+      : configured;
+  if (built.status !== 0)
+    throw new Error(`roof_bench does not build: ${built.errors.trim().split('\n').at(-1)}`);
+  return join(build, 'bench', 'native', 'roof_bench');
+}
+
+export class Roof {
+  #process;
+  #best = { f32: 0, bf16: 0, int8: 0 };
+  /** Seconds that this run may still spend on waiting for full speed. */
+  #patience;
+
+  static async start(threads, patience) {
+    const roof = new Roof();
+    roof.#process = new LineProcess(await buildRoof(), [String(threads)]);
+    roof.#patience = patience;
+    for (const kind of Object.keys(roof.#best)) {
+      for (let i = 0; i < CALIBRATION_BURSTS; i++) await roof.burst(kind);
+    }
+    return roof;
+  }
+
+  /** Operations a second now; bytes a second of `read`. */
+  async burst(kind, milliseconds = BURST_MS) {
+    const rate = Number(await this.#process.ask(`${kind} ${milliseconds}`));
+    if (kind in this.#best) this.#best[kind] = Math.max(this.#best[kind], rate);
+    return rate;
+  }
+
+  /** The best burst of each kind so far. */
+  get best() {
+    return { ...this.#best };
+  }
+
+  #isFull(kind, rate) {
+    return rate >= FULL_SPEED * this.#best[kind];
+  }
+
+  /** The best of up to three bursts: the first may meet threads that still spin. */
+  async #settled(kind) {
+    let best = 0;
+    for (let i = 0; i < 3 && !this.#isFull(kind, best); i++) {
+      await sleep(SETTLE_MS);
+      best = Math.max(best, await this.burst(kind));
+    }
+    return best;
+  }
+
+  async #waitForFullSpeed(kind) {
+    const start = performance.now();
+    let rate = await this.#settled(kind);
+    while (!this.#isFull(kind, rate) && performance.now() - start < this.#patience * 1e3) {
+      await sleep(100);
+      rate = await this.#settled(kind);
+    }
+    this.#patience = Math.max(0, this.#patience - (performance.now() - start) / 1e3);
+    return rate;
+  }
+
+  /** `measure()` between two bursts. `full`: the machine was at full speed before and after. */
+  async around(kind, measure) {
+    const before = await this.#waitForFullSpeed(kind);
+    const ms = await measure();
+    const after = await this.#settled(kind);
+    return { ms, roof: (before + after) / 2, full: this.#isFull(kind, before) && this.#isFull(kind, after) };
+  }
+
+  async stop() {
+    await this.#process.close();
+  }
+}
