@@ -1,5 +1,6 @@
 export { PadlessError, type ErrorCode } from './errors';
 export { Embedder, type EmbedOptions, type EmbedderLoadOptions } from './tasks/embedder';
+export type { ChunkOptions } from './tasks/chunk_pooling';
 export { Embeddings } from './tasks/embeddings';
 export type { SimilarityMatrix } from './tasks/similarity';
 export {

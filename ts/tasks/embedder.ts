@@ -9,9 +9,10 @@ import { maxLength } from '../models/spec';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
 import { withSignals } from '../signals';
 import { Tokenizer } from '../tokenizer/tokenizer';
+import { ChunkPooler, chunksOption, type ChunkOptions, type ChunkRows, type Chunking } from './chunk_pooling';
 import type { Embeddings } from './embeddings';
 import { POOLING_MODES, checkTexts, poolingOption, promptFor } from './inputs';
-import { RowCollector, type RowBlock } from './row_collector';
+import { RowCollector } from './row_collector';
 import { similarityMatrix, type SimilarityMatrix } from './similarity';
 
 /** Options of {@link Embedder.load}. */
@@ -39,6 +40,11 @@ export interface EmbedOptions {
   batchTokens?: number;
   /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
   truncate?: boolean;
+  /**
+   * Neither: embed a text beyond the limit in chunks of at most the limit, each with the prompt and special tokens
+   * of its own, and pool their vectors. `true` for the defaults of {@link ChunkOptions}.
+   */
+  chunks?: boolean | ChunkOptions;
   /** Rejects the call with E_ABORTED and stops the work. */
   signal?: AbortSignal;
 }
@@ -50,8 +56,11 @@ const embedOptions = {
   dimensions: integer(1),
   batchTokens: integer(1),
   truncate: boolean,
+  chunks: chunksOption,
   signal: abortSignal,
 };
+
+type CheckedEmbedOptions = Omit<EmbedOptions, 'chunks'> & { chunks?: Chunking | false };
 
 /** Forward passes handed to the device at once: one runs, the next waits on its queue. */
 const BATCHES_IN_FLIGHT = 2;
@@ -150,11 +159,16 @@ export class Embedder {
    *
    * The event loop stays free: tokenizing and the forward passes run on threads of their own.
    *
-   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option, E_TOO_LONG with `truncate: false`,
-   * E_ABORTED, E_DISPOSED.
+   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option, E_TOO_LONG with `truncate: false` or
+   * where a prompt leaves no room for chunks, E_ABORTED, E_DISPOSED.
    */
   async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
     const checked = checkOptions('embed', options, embedOptions);
+    if (checked.chunks && checked.truncate !== undefined) {
+      throw new PadlessError('E_INVALID_ARGUMENT', 'Give either chunks or truncate, not both.', {
+        field: 'chunks',
+      });
+    }
     const texts = checkTexts(input);
     const prompt = promptFor(checked, this.#encoder.pipeline);
     throwIfAborted(checked.signal);
@@ -217,17 +231,21 @@ export class Embedder {
   async #embed(
     texts: readonly string[],
     prompt: string,
-    options: EmbedOptions,
+    options: CheckedEmbedOptions,
     signal: AbortSignal,
     abort: (reason: unknown) => void,
   ): Promise<Embeddings> {
     const chunks = tokenizeChunks(this.#tokenizer, texts, {
       prefix: prompt,
-      truncate: options.truncate ?? this.#truncate,
+      ...(options.chunks
+        ? { stride: options.chunks.stride }
+        : { truncate: options.truncate ?? this.#truncate }),
       signal,
     });
     const skip = await this.#promptTokens(prompt, signal);
-    const collected = new RowCollector(texts.length);
+    const collected = options.chunks
+      ? new ChunkPooler(texts.length, options.chunks.pooling, this.#normalizes(options))
+      : new RowCollector(texts.length);
     await pipelined(tokenBatches(chunks, options.batchTokens ?? defaultBatchTokens(this.#encoder.device)), {
       depth: BATCHES_IN_FLIGHT,
       start: (batch) => this.#encode(batch, skip, options, signal),
@@ -240,10 +258,11 @@ export class Embedder {
   async #encode(
     batch: TokenBatch,
     skip: number,
-    options: EmbedOptions,
+    options: CheckedEmbedOptions,
     signal: AbortSignal,
-  ): Promise<RowBlock> {
-    const count = batch.cuSeqlens.length - 1;
+  ): Promise<ChunkRows> {
+    const { cuSeqlens } = batch;
+    const count = cuSeqlens.length - 1;
     const dimensions = options.dimensions ?? this.#encoder.pipeline?.truncateDim;
     const { sentenceEmbedding } = await this.#encoder.run(packed(batch), {
       outputs: ['sentenceEmbedding'],
@@ -253,7 +272,15 @@ export class Embedder {
       normalize: options.normalize ?? false,
       signal,
     });
-    return { data: sentenceEmbedding!, count };
+    const tokens = Array.from({ length: count }, (_, i) => cuSeqlens[i + 1]! - cuSeqlens[i]!);
+    return { data: sentenceEmbedding!, count, texts: batch.texts ?? new Int32Array(0), tokens };
+  }
+
+  /** Whether vectors have length 1: by the option, or the checkpoint's last module unless a cut follows it. */
+  #normalizes({ normalize, dimensions }: CheckedEmbedOptions): boolean {
+    if (normalize) return true;
+    const pipeline = this.#pooling ? undefined : this.#encoder.pipeline;
+    return pipeline?.steps.at(-1)?.kind === 'normalize' && (dimensions ?? pipeline.truncateDim) === undefined;
   }
 
   /** Tokens that the pooling leaves out: those of the prompt, where the checkpoint says so. */
