@@ -15,9 +15,9 @@ namespace {
 /** One run's inputs, owned, and its outputs. */
 struct Run {
   HostBatch batch;
-  std::vector<int32_t> skip;
+  std::vector<int32_t> skip, logit_rows;
   ForwardRequest request;
-  HostBytes last_hidden_state, pooler_output, sentence_embedding;
+  HostBytes last_hidden_state, pooler_output, sentence_embedding, logits;
 
   Status allocate(const Encoder& encoder) {
     const PackedBatch view = batch.view();
@@ -32,13 +32,16 @@ struct Run {
     const int64_t hidden = encoder.spec().hidden_size;
     PADLESS_RETURN_IF_ERROR(reserve(request.last_hidden_state, view.tokens(), hidden, last_hidden_state));
     PADLESS_RETURN_IF_ERROR(reserve(request.pooler_output, view.sequences(), hidden, pooler_output));
-    return reserve(request.sentence_embedding, view.sequences(), encoder.embedding_width(request),
-                   sentence_embedding);
+    PADLESS_RETURN_IF_ERROR(reserve(request.sentence_embedding, view.sequences(),
+                                    encoder.embedding_width(request), sentence_embedding));
+    if (!request.logits) return Status::ok();
+    const LogitsHead& head = *encoder.logits_head();
+    return reserve(true, head.result_rows(view, request.logit_rows), head.spec().width(), logits);
   }
 
   ForwardResult result() {
     const auto floats = [](HostBytes& bytes) { return reinterpret_cast<float*>(bytes.data.get()); };
-    return {floats(last_hidden_state), floats(pooler_output), floats(sentence_embedding)};
+    return {floats(last_hidden_state), floats(pooler_output), floats(sentence_embedding), floats(logits)};
   }
 };
 
@@ -53,6 +56,12 @@ std::shared_ptr<Run> read_run(Reader& reader, Napi::Value batch, Napi::Value opt
   request.pooling = read_pooling(reader, object.Get("pooling"), "pooling");
   request.dimensions = reader.integer(object.Get("dimensions"), "dimensions");
   request.normalize = reader.boolean(object.Get("normalize"), "normalize");
+  request.logits = reader.boolean(object.Get("logits"), "logits");
+  if (!object.Get("logitRows").IsUndefined()) {
+    const std::span<const int32_t> rows = reader.int32s(object.Get("logitRows"), "logitRows");
+    run->logit_rows.assign(rows.begin(), rows.end());
+    request.logit_rows = run->logit_rows;
+  }
   if (!object.Get("skip").IsUndefined()) {
     const std::span<const int32_t> skip = reader.int32s(object.Get("skip"), "skip");
     run->skip.assign(skip.begin(), skip.end());
@@ -173,6 +182,7 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         set(run->request.last_hidden_state, "lastHiddenState", run->last_hidden_state);
         set(run->request.pooler_output, "poolerOutput", run->pooler_output);
         set(run->request.sentence_embedding, "sentenceEmbedding", run->sentence_embedding);
+        set(run->request.logits, "logits", run->logits);
         return result;
       });
 }

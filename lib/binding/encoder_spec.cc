@@ -1,7 +1,6 @@
 #include "lib/binding/encoder_spec.h"
 
 namespace padless::binding {
-namespace {
 
 Activation read_activation(Reader& reader, Napi::Value value, const char* field) {
   return reader.one_of<Activation>(value, field,
@@ -13,6 +12,18 @@ Activation read_activation(Reader& reader, Napi::Value value, const char* field)
                                     {"tanh", Activation::kTanh},
                                     {"sigmoid", Activation::kSigmoid}});
 }
+
+PoolMode read_pool_mode(Reader& reader, Napi::Value value, const char* field) {
+  return reader.one_of<PoolMode>(value, field,
+                                 {{"cls", PoolMode::kCls},
+                                  {"mean", PoolMode::kMean},
+                                  {"max", PoolMode::kMax},
+                                  {"lasttoken", PoolMode::kLastToken},
+                                  {"weightedmean", PoolMode::kWeightedMean},
+                                  {"mean_sqrt_len", PoolMode::kMeanSqrtLength}});
+}
+
+namespace {
 
 /** An array, each element an object that `read` takes. */
 template <class T>
@@ -160,13 +171,7 @@ std::vector<PoolMode> read_pooling(Reader& reader, Napi::Value value, const char
   }
   const Napi::Array array = value.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) {
-    modes.push_back(reader.one_of<PoolMode>(array.Get(i), field,
-                                            {{"cls", PoolMode::kCls},
-                                             {"mean", PoolMode::kMean},
-                                             {"max", PoolMode::kMax},
-                                             {"lasttoken", PoolMode::kLastToken},
-                                             {"weightedmean", PoolMode::kWeightedMean},
-                                             {"mean_sqrt_len", PoolMode::kMeanSqrtLength}}));
+    modes.push_back(read_pool_mode(reader, array.Get(i), field));
   }
   return modes;
 }
@@ -200,6 +205,9 @@ EncoderSpec read_spec(Reader& reader, Napi::Object object) {
   spec.pooling = read_pooling(reader, object.Get("pooling"), "pooling");
   if (object.Get("head").IsArray()) {
     spec.head = read_list<HeadStep>(reader, object.Get("head"), "head", read_head_step);
+  }
+  if (!object.Get("logits").IsUndefined()) {
+    spec.logits = read_logits(reader, reader.object(object.Get("logits"), "logits"));
   }
   spec.compute = reader.one_of<ComputeType>(object.Get("compute"), "dtype",
                                             {{"f32", ComputeType::kF32},

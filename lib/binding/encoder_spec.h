@@ -6,9 +6,16 @@
 
 namespace padless::binding {
 
-/** The native form of ts/models/spec.ts EncoderSpec with `pooling`, `head` and `compute` added. */
+/** The native form of ts/models/spec.ts EncoderSpec with `pooling`, `head`, `compute` and perhaps `logits`
+ * added. */
 EncoderSpec read_spec(Reader& reader, Napi::Object object);
 
 std::vector<PoolMode> read_pooling(Reader& reader, Napi::Value value, const char* field);
+
+/** The native form of ts/models/heads/task_head.ts TaskHead. */
+LogitsSpec read_logits(Reader& reader, Napi::Object object);
+
+Activation read_activation(Reader& reader, Napi::Value value, const char* field);
+PoolMode read_pool_mode(Reader& reader, Napi::Value value, const char* field);
 
 }  // namespace padless::binding

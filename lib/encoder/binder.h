@@ -4,6 +4,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ class WeightBinder {
   /** prefix.weight [out, in] and prefix.bias [out] of each prefix, stacked; a missing bias is none. */
   Result<std::shared_ptr<const LinearWeight>> linear(std::initializer_list<std::string> prefixes, int64_t in,
                                                      const std::vector<int64_t>& outs);
+  /** Rows `rows` of prefix.weight [out, in] and of prefix.bias [out], in that order. */
+  Result<std::shared_ptr<const LinearWeight>> linear_rows(const std::string& prefix, int64_t in, int64_t out,
+                                                          std::span<const int32_t> rows);
+  bool has(const std::string& name) const { return source_.has(name); }
 
  private:
   Result<HostTensor> checked(const std::string& name, std::vector<int64_t> shape);

@@ -33,7 +33,8 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   activations_ = activations.value();
 
   // Word, position and type tables, four products a layer.
-  const int64_t total = 3 + 4 * spec_.num_layers();
+  const int64_t head_steps = spec_.logits ? static_cast<int64_t>(spec_.logits->steps.size()) : 0;
+  const int64_t total = 3 + 4 * spec_.num_layers() + head_steps;
   int64_t done = 0;
   const auto step = [&]() -> Status {
     PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The load was aborted by its signal.");
@@ -82,6 +83,10 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
         assign(layer.down, binder.linear({prefix + "mlp.down"}, spec_.mlp.intermediate_size, {hidden})));
     PADLESS_RETURN_IF_ERROR(norm(prefix + "mlp.norm", layer.mlp_gamma, layer.mlp_beta));
   }
+  if (spec_.logits) {
+    WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
+    PADLESS_RETURN_IF_ERROR(assign(logits_, LogitsHead::load(*engine_, *spec_.logits, hidden, exact)));
+  }
   return build_programs(binder);
 }
 
@@ -107,7 +112,7 @@ size_t Encoder::weight_bytes() const {
       if (const auto* linear = std::get_if<LinearStep>(&step)) add(linear->weight);
     }
   }
-  return bytes;
+  return bytes + (logits_ ? logits_->weight_bytes() : 0);
 }
 
 namespace {
@@ -154,6 +159,11 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
   }
   PADLESS_CHECK(!request.pooler_output || spec_.pooler, Code::kUnsupported, "outputs",
                 "this checkpoint has no pooler");
+  if (request.logits) {
+    PADLESS_CHECK(logits_ != nullptr, Code::kUnsupported, "outputs",
+                  "this encoder was loaded without a task head");
+    PADLESS_RETURN_IF_ERROR(logits_->check(batch, request.logit_rows));
+  }
   if (!request.sentence_embedding) return Status::ok();
   PADLESS_CHECK(!request.pooling.empty() || !spec_.pooling.empty(), Code::kInvalidArgument, "pooling",
                 "this checkpoint says no pooling; name one");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/encoder/binder.h"
+#include "lib/encoder/logits.h"
 #include "lib/encoder/spec.h"
 #include "lib/encoder/weight_source.h"
 #include "lib/engine/engine.h"
@@ -26,6 +27,8 @@ struct ForwardRequest {
   std::span<const int32_t> skip;  // [B] leading tokens that pooling leaves out, or empty
   int64_t dimensions = 0;         // keep the first columns of the sentence embedding; 0: all
   bool normalize = false;         // L2, after the truncation
+  bool logits = false;
+  LogitRows logit_rows;  // of heads that have logits a token
 };
 
 /** Host memory of the caller; a null pointer where nothing was asked for. */
@@ -33,6 +36,7 @@ struct ForwardResult {
   float* last_hidden_state = nullptr;   // [T, H]
   float* pooler_output = nullptr;       // [B, H]
   float* sentence_embedding = nullptr;  // [B, dimensions]
+  float* logits = nullptr;              // [logit_rows, logits_head()->spec().width()]
 };
 
 class Encoder {
@@ -50,6 +54,8 @@ class Encoder {
   const EncoderSpec& spec() const { return spec_; }
   Engine& engine() const { return *engine_; }
   size_t weight_bytes() const;
+  /** Null for an encoder that was loaded without a task head. */
+  const LogitsHead* logits_head() const { return logits_.get(); }
 
   /** Ids within the vocabulary, positions within the table, types within theirs, the request's options sane.
    */
@@ -91,6 +97,7 @@ class Encoder {
   std::vector<RowProgram> programs_;  // [0]: before the first attention; [i + 1]: after attention i
   RowProgram pooler_;
   RowProgram head_;
+  std::unique_ptr<LogitsHead> logits_;
   std::mutex workspaces_mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;  // idle ones, reused by the next forward
 };

@@ -6,6 +6,14 @@
 #include "lib/encoder/workspace.h"
 
 namespace padless {
+namespace {
+
+Status check_running(const Cancelled& cancelled) {
+  PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The operation was aborted by its signal.");
+  return Status::ok();
+}
+
+}  // namespace
 
 /**
  * Post-norm layers (BERT, section 3 of arXiv:1810.04805 after arXiv:1706.03762):
@@ -122,7 +130,7 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, Workspace
   attention.v = qkv.columns(query + key, key);
   attention.out = space.matrices[kContext];
   for (int64_t i = 0; i <= spec_.num_layers(); ++i) {
-    PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The operation was aborted by its signal.");
+    PADLESS_RETURN_IF_ERROR(check_running(cancelled));
     if (i > 0) PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
     if (programs_[i].steps.empty()) continue;
     PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, programs_[i], space.matrices, tokens));
@@ -196,6 +204,10 @@ Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardR
   }
   if (status.is_ok() && result.sentence_embedding) {
     status = sentence_embedding(stream, *prepared.value(), hidden, request, result.sentence_embedding);
+  }
+  if (status.is_ok() && result.logits) {
+    status = logits_->run(stream, *prepared.value(), hidden, request.logit_rows, result.logits,
+                          [&] { return check_running(cancelled); });
   }
   keep_workspace(std::move(space));
   return status;

@@ -97,6 +97,7 @@ Status validate(const EncoderSpec& spec) {
                   "a dense layer takes ", step.in_features, " features where ", width, " arrive");
     width = step.out_features;
   }
+  if (spec.logits) return validate(*spec.logits, spec.hidden_size);
   return Status::ok();
 }
 

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/core/status.h"
+#include "lib/encoder/logits_spec.h"
 #include "lib/engine/engine.h"
 
 namespace padless {
@@ -122,9 +124,10 @@ struct EncoderSpec {
   BiasSpec bias;
   ConvolutionSpec convolution;
   std::vector<LayerSpec> layers;
-  bool pooler = false;            // dense + tanh on the first token of a sequence
-  std::vector<PoolMode> pooling;  // concatenated; empty: no sentence embedding
-  std::vector<HeadStep> head;     // what follows the pooling
+  bool pooler = false;               // dense + tanh on the first token of a sequence
+  std::vector<PoolMode> pooling;     // concatenated; empty: no sentence embedding
+  std::vector<HeadStep> head;        // what follows the pooling
+  std::optional<LogitsSpec> logits;  // the task head; none: there is none, or nobody will ask for it
   ComputeType compute = ComputeType::kF32;
 
   int64_t num_layers() const { return static_cast<int64_t>(layers.size()); }
