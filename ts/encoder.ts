@@ -1,13 +1,14 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 
 import { device as openDevice, type Device, type DeviceOptions } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
-import { ModelDirectory } from './models/directory';
-import { familyOf, mapWeights } from './models/families';
-import { parsePipeline, type PipelineSpec, type PoolingMode } from './models/pipeline';
-import { reader } from './models/reader';
-import { maxLength, type EncoderSpec, type RowPart } from './models/spec';
+import { describeModel, type ModelDescription } from './models/description';
+import type { ModelDirectory } from './models/directory';
+import type { TensorLocation } from './models/families';
+import { selectColumns, type HeadDescription } from './models/heads/describe_head';
+import type { TaskHead } from './models/heads/task_head';
+import type { PipelineSpec, PoolingMode } from './models/pipeline';
+import { maxLength, type EncoderSpec } from './models/spec';
 import {
   addon,
   type NativeEncoder,
@@ -41,8 +42,17 @@ export interface LoadOptions {
   onProgress?: (progress: LoadProgress) => void;
 }
 
+/** Options of {@link Encoder.load}. */
+export interface EncoderLoadOptions extends LoadOptions {
+  /**
+   * Whether the task head is loaded too, for the output `logits`: by default where the checkpoint has one that
+   * is understood. A list keeps only these columns of it, such as two words of a vocabulary.
+   */
+  logits?: boolean | readonly number[];
+}
+
 /** What a run can return. */
-export type EncoderOutput = 'lastHiddenState' | 'poolerOutput' | 'sentenceEmbedding';
+export type EncoderOutput = 'lastHiddenState' | 'poolerOutput' | 'sentenceEmbedding' | 'logits';
 
 /** Options of {@link Encoder.run}. */
 export interface RunOptions {
@@ -55,6 +65,8 @@ export interface RunOptions {
   dimensions?: number;
   /** L2-normalise the sentence embedding, after the truncation. */
   normalize?: boolean;
+  /** Tokens of the packed batch whose logits are wanted, of a head that has logits a token; all otherwise. */
+  logitRows?: Int32Array;
   signal?: AbortSignal;
 }
 
@@ -66,15 +78,17 @@ export interface EncoderResult {
   poolerOutput?: Float32Array;
   /** [B, dimensions] */
   sentenceEmbedding?: Float32Array;
+  /** [B, width], [T, width] or [logitRows, width]; width as {@link TaskHead} says. */
+  logits?: Float32Array;
 }
 
-/** The checks of {@link LoadOptions}, for tasks that add options of their own. */
 /** A device's name or options; device() checks the rest. */
 const deviceChoice: Check<string | DeviceOptions> = (value, fail) =>
   typeof value === 'string' || (typeof value === 'object' && value !== null)
     ? (value as string | DeviceOptions)
     : fail('a device name or its options');
 
+/** The checks of {@link LoadOptions}, for tasks that add options of their own. */
 export const loadOptions = {
   device: deviceChoice,
   dtype: oneOf(['f32', 'bf16', 'f16', 'int8']),
@@ -83,96 +97,38 @@ export const loadOptions = {
   onProgress: callback,
 };
 
-/** Where a tensor's values are. */
-export interface TensorLocation {
-  file: string;
-  name: string;
-  part?: RowPart;
-}
+const logitsOption: Check<boolean | readonly number[]> = (value, fail) =>
+  typeof value === 'boolean' || (Array.isArray(value) && value.every((column) => Number.isInteger(column)))
+    ? (value as boolean | readonly number[])
+    : fail('true, false, or a list of columns');
 
-/** Everything a directory says about its model, checked, before any weight is read. */
-export interface ModelDescription {
-  directory: ModelDirectory;
-  config: Record<string, unknown>;
-  spec: EncoderSpec;
-  pipeline: PipelineSpec | undefined;
-  /** padless's tensor names, with the file, the name inside it and which of its rows. */
-  tensors: Map<string, TensorLocation>;
-}
-
-/**
- * Reads config.json, the weights' names and the sentence-transformers pipeline of a model directory.
- *
- * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS or E_UNSUPPORTED, naming the file or field.
- */
-export async function describeModel(path: string): Promise<ModelDescription> {
-  const directory = await ModelDirectory.open(path);
-  const pipeline = await parsePipeline(directory);
-  const folder = pipeline?.encoderDirectory ?? '';
-  const configFile = join(folder, 'config.json');
-  const config = await directory.json(configFile);
-  const family = familyOf(config);
-  const fields = reader(config, configFile);
-  const spec = family.spec(fields);
-  const width = pipeline?.embeddingDimension ?? spec.hiddenSize;
-  if (width !== spec.hiddenSize) {
-    throw new PadlessError(
-      'E_BAD_CONFIG',
-      `The pooling expects vectors of ${width} numbers, but config.json says "hidden_size" ${spec.hiddenSize}.`,
-      { field: 'embedding_dimension' },
-    );
-  }
-  const weights = await directory.weights(folder);
-  const table = typeof family.weights === 'function' ? family.weights(spec, fields) : family.weights;
-  const tensors = new Map<string, TensorLocation>();
-  for (const [target, location] of mapWeights(family, table, weights.map.keys())) {
-    const { name } = location;
-    const layer = /^layers\.(\d+)\./.exec(target)?.[1];
-    if (layer !== undefined && !spec.layers.some(({ weights: used }) => used === Number(layer))) {
-      throw new PadlessError(
-        'E_BAD_WEIGHTS',
-        `The checkpoint has a tensor "${name}", but config.json says that there are ${spec.layers.length} layers.`,
-        { field: name },
-      );
-    }
-    tensors.set(target, { file: weights.map.get(name)!, ...location });
-  }
-  spec.pooler = tensors.has('pooler.weight') && tensors.has('pooler.bias');
-  let index = 0;
-  for (const step of pipeline?.steps ?? []) {
-    if (step.kind === 'dense') {
-      const dense = await directory.weights(step.directory);
-      for (const part of step.bias ? ['weight', 'bias'] : ['weight']) {
-        const file = dense.map.get(`linear.${part}`);
-        if (file === undefined) {
-          throw new PadlessError('E_BAD_WEIGHTS', `${step.directory} has no tensor "linear.${part}".`, {
-            field: `${step.directory}/linear.${part}`,
-          });
-        }
-        tensors.set(`head.${index}.${part}`, { file, name: `linear.${part}` });
-      }
-    }
-    index++;
-  }
-  return { directory, config, spec, pipeline, tensors };
+/** The head that a load is asked for, with the columns it is asked for. */
+function wantedHead(
+  { head }: ModelDescription,
+  logits: boolean | readonly number[] = true,
+): HeadDescription | undefined {
+  if (logits === false || !head || head instanceof PadlessError) return undefined;
+  return logits === true ? head : { ...head, head: selectColumns(head.head, logits) };
 }
 
 /** The native form of a spec: lib/binding/encoder_spec.cc reads it. */
-function nativeSpec(description: ModelDescription, compute: Compute): Record<string, unknown> {
-  const { spec, pipeline } = description;
+function nativeSpec(
+  { spec, pipeline }: ModelDescription,
+  logits: TaskHead | undefined,
+  compute: Compute,
+): Record<string, unknown> {
   const head = (pipeline?.steps ?? []).map((step, index) =>
     step.kind === 'dense' ? { ...step, weights: `head.${index}` } : step,
   );
-  return { ...spec, pooling: pipeline?.pooling ?? [], head, compute };
+  return { ...spec, pooling: pipeline?.pooling ?? [], head, compute, ...(logits && { logits }) };
 }
 
 /** Names the files by what would change if their content did, so that only equal loads share weights. */
 async function sharingKey(
-  description: ModelDescription,
+  files: readonly string[],
   spec: Record<string, unknown>,
   device: Device,
 ): Promise<string> {
-  const files = [...new Set([...description.tensors.values()].map(({ file }) => file))];
   const identities = await Promise.all(
     files.map(async (file) => {
       const { dev, ino, size, mtimeNs } = await stat(file, { bigint: true });
@@ -229,6 +185,10 @@ export class Encoder {
     /** The sentence-transformers chain, if the directory has one. */
     readonly pipeline: PipelineSpec | undefined,
     readonly directory: ModelDirectory,
+    /** The task head that was loaded, for the output `logits`. */
+    readonly head: TaskHead | undefined,
+    /** Why the checkpoint's head cannot be run, where it has one that is not understood. */
+    readonly headError: PadlessError | undefined,
   ) {
     this.#native = native;
   }
@@ -239,14 +199,19 @@ export class Encoder {
    * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS, E_UNSUPPORTED, E_DEVICE, E_OUT_OF_MEMORY,
    * E_ABORTED or E_INVALID_ARGUMENT (options).
    */
-  static async load(path: string, options?: LoadOptions): Promise<Encoder> {
-    const checked = checkOptions('Encoder.load', options, loadOptions);
+  static async load(path: string, options?: EncoderLoadOptions): Promise<Encoder> {
+    const checked = checkOptions('Encoder.load', options, {
+      ...loadOptions,
+      logits: logitsOption,
+    });
     const { signal, onProgress, dtype = 'f32', threads, device: choice = 'cpu' } = checked;
     throwIfAborted(signal);
     const request = typeof choice === 'string' ? { name: choice } : choice;
     const device = openDevice(threads === undefined ? request : { ...request, threads });
     const description = await describeModel(path);
-    const paths = [...new Set([...description.tensors.values()].map(({ file }) => file))];
+    const head = wantedHead(description, checked.logits);
+    const locations = new Map<string, TensorLocation>([...description.tensors, ...(head?.tensors ?? [])]);
+    const paths = [...new Set([...locations.values()].map(({ file }) => file))];
     const files = new Map<string, NativeSafetensors>();
     try {
       for (const file of paths) {
@@ -255,11 +220,11 @@ export class Encoder {
         onProgress?.({ stage: 'read', done: files.size, total: paths.length });
       }
       const tensors: Record<string, NativeTensorSource> = {};
-      for (const [target, { file, name, part }] of description.tensors) {
+      for (const [target, { file, name, part }] of locations) {
         tensors[target] = { file: files.get(file)!, tensor: name, ...(part && { part }) };
       }
-      const spec = nativeSpec(description, dtype);
-      const key = await sharingKey(description, spec, device);
+      const spec = nativeSpec(description, head?.head, dtype);
+      const key = await sharingKey(paths, spec, device);
       throwIfAborted(signal);
       const ticket = addon.createTicket();
       const native = await followed(
@@ -272,7 +237,16 @@ export class Encoder {
         throw abortError(signal);
       }
       const { config, pipeline, directory } = description;
-      return new Encoder(native, device, description.spec, config, pipeline, directory);
+      return new Encoder(
+        native,
+        device,
+        description.spec,
+        config,
+        pipeline,
+        directory,
+        head?.head,
+        description.head instanceof PadlessError ? description.head : undefined,
+      );
     } finally {
       for (const file of files.values()) file.close();
     }
@@ -296,8 +270,9 @@ export class Encoder {
    * positions beyond the table, E_UNSUPPORTED for an output this checkpoint lacks, E_ABORTED, E_DISPOSED.
    */
   async run(batch: PackedBatch, options: RunOptions): Promise<EncoderResult> {
-    const { outputs, pooling = [], skip, dimensions = 0, normalize = false, signal } = options;
+    const { outputs, pooling = [], skip, dimensions = 0, normalize = false, logitRows, signal } = options;
     const encoder = this.#live();
+    if (!this.head && outputs.includes('logits')) throw this.headError ?? noHead();
     throwIfAborted(signal);
     const request: NativeRunRequest = {
       lastHiddenState: outputs.includes('lastHiddenState'),
@@ -307,6 +282,8 @@ export class Encoder {
       dimensions,
       normalize,
       ...(skip && { skip }),
+      logits: outputs.includes('logits'),
+      ...(logitRows && { logitRows }),
     };
     const ticket = addon.createTicket();
     const buffers = await followed(
@@ -340,6 +317,14 @@ export class Encoder {
     if (!this.#native) throw new PadlessError('E_DISPOSED', 'The model has been disposed; load it again.');
     return this.#native;
   }
+}
+
+function noHead(): PadlessError {
+  return new PadlessError(
+    'E_UNSUPPORTED',
+    'There are no logits: the checkpoint has no task head ("architectures" in config.json), or it was loaded without.',
+    { field: 'outputs' },
+  );
 }
 
 /** A native call that may throw at once or reject later, as one promise. */

@@ -5,6 +5,7 @@ export { Embeddings } from './tasks/embeddings';
 export type { SimilarityMatrix } from './tasks/similarity';
 export {
   Encoder,
+  type EncoderLoadOptions,
   type EncoderOutput,
   type EncoderResult,
   type LoadOptions,
@@ -13,6 +14,7 @@ export {
 } from './encoder';
 export type { PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
 export type { Activation, EncoderSpec } from './models/spec';
+export type { HeadTask, ProblemType, TaskHead, TaskHeadStep } from './models/heads/task_head';
 export type { JsonObject, ModelDirectory, WeightFiles } from './models/directory';
 export type { ModelExpectation } from './tokenizer/settings';
 export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';

@@ -175,6 +175,9 @@ export interface NativeRunRequest {
   dimensions: number;
   normalize: boolean;
   skip?: Int32Array;
+  logits: boolean;
+  /** Absent: all. */
+  logitRows?: Int32Array;
 }
 
 export interface NativeEncoder extends NativeHandle {
@@ -182,7 +185,12 @@ export interface NativeEncoder extends NativeHandle {
     batch: NativeBatch,
     request: NativeRunRequest,
     ticket: NativeTicket,
-  ): Promise<{ lastHiddenState?: ArrayBuffer; poolerOutput?: ArrayBuffer; sentenceEmbedding?: ArrayBuffer }>;
+  ): Promise<{
+    lastHiddenState?: ArrayBuffer;
+    poolerOutput?: ArrayBuffer;
+    sentenceEmbedding?: ArrayBuffer;
+    logits?: ArrayBuffer;
+  }>;
   weightBytes(): number;
 }
 

@@ -5,6 +5,7 @@ import { modelTypes } from '../../ts/models/families';
 import {
   goldenNames,
   multiplyProbe,
+  packGolden,
   pickRows,
   readGolden,
   relativeError,
@@ -14,15 +15,6 @@ import { testDevices } from '../support/devices';
 
 const tolerance = 1e-5;
 
-function batchOf(golden: Golden, indices: readonly number[]): PackedBatch {
-  const sequences = indices.map((index) => golden.sequences[index]!);
-  const hasTypes = sequences.some((sequence) => sequence.tokenTypes);
-  return PackedBatch.fromSequences(
-    sequences.map((sequence) => sequence.ids),
-    hasTypes ? { tokenTypes: sequences.map((sequence) => sequence.tokenTypes!) } : {},
-  );
-}
-
 interface SequenceOutputs {
   hidden: Float32Array;
   pooled: Float32Array | undefined;
@@ -30,7 +22,7 @@ interface SequenceOutputs {
 
 async function run(encoder: Encoder, golden: Golden, indices: readonly number[]): Promise<SequenceOutputs[]> {
   const hasPooler = golden.outputs.includes('pooler_output');
-  const batch = batchOf(golden, indices);
+  const batch = packGolden(golden, indices);
   const result = await encoder.run(batch, {
     outputs: hasPooler ? ['lastHiddenState', 'poolerOutput'] : ['lastHiddenState'],
   });

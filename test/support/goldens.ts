@@ -1,6 +1,7 @@
 // The fixtures of test/goldens: see its README.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { PackedBatch } from '../../ts/packed';
 
 const models = join(__dirname, '../goldens/models');
 
@@ -62,6 +63,16 @@ export function goldenNames(modelTypes: readonly string[]): string[] {
       };
       return modelTypes.includes(config.model_type);
     });
+}
+
+/** Some sequences of a fixture as one batch. */
+export function packGolden(golden: Golden, indices: readonly number[]): PackedBatch {
+  const sequences = indices.map((index) => golden.sequences[index]!);
+  const hasTypes = sequences.some((sequence) => sequence.tokenTypes);
+  return PackedBatch.fromSequences(
+    sequences.map((sequence) => sequence.ids),
+    hasTypes ? { tokenTypes: sequences.map((sequence) => sequence.tokenTypes!) } : {},
+  );
 }
 
 /** |actual - expected| / |expected| in float64. */

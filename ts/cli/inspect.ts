@@ -1,5 +1,6 @@
-import { describeModel, type ModelDescription } from '../encoder';
 import { devices, type DeviceInfo } from '../device';
+import { describeModel, type ModelDescription } from '../models/description';
+import { headFacts } from '../models/heads/describe';
 import { specFacts } from '../models/describe';
 import { table } from './table';
 
@@ -27,12 +28,20 @@ function deviceRow({ name, available, reason, description, isa, threads }: Devic
 }
 
 /** The description without handles, in plain values. */
-function facts({ directory, config, spec, pipeline, tensors }: ModelDescription): Record<string, unknown> {
+function facts({
+  directory,
+  config,
+  spec,
+  pipeline,
+  tensors,
+  head,
+}: ModelDescription): Record<string, unknown> {
   return {
     directory: directory.path,
     modelType: config['model_type'],
     architectures: config['architectures'],
     ...specFacts(spec),
+    ...headFacts(head),
     tensors: tensors.size,
     pipeline: pipeline ?? null,
   };

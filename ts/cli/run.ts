@@ -19,12 +19,14 @@ const TENSOR_NAMES: Record<EncoderOutput, string> = {
   lastHiddenState: 'last_hidden_state',
   poolerOutput: 'pooler_output',
   sentenceEmbedding: 'sentence_embedding',
+  logits: 'logits',
 };
 
 /**
  * `padless run`: the contract that other implementations are compared through. Ids in, in a JSON file;
- * `cu_seqlens` (I32 [B + 1]), `last_hidden_state` (F32 [T, H]) and what heads the checkpoint has out, in a
- * safetensors file, sequences in the order of the input.
+ * `cu_seqlens` (I32 [B + 1]), `last_hidden_state` (F32 [T, H]) and what the checkpoint has of `pooler_output`,
+ * `sentence_embedding` and `logits` (as {@link TaskHead} says) out, in a safetensors file, sequences in the
+ * order of the input.
  */
 export async function run(flags: RunFlags, signal: AbortSignal): Promise<void> {
   await using encoder = await Encoder.load(flags.model, { ...computeOptions(flags), signal });
@@ -35,6 +37,7 @@ export async function run(flags: RunFlags, signal: AbortSignal): Promise<void> {
     maxLength: encoder.maxLength,
   });
   const outputs = outputsOf(encoder);
+  if (encoder.headError) process.stderr.write(`padless: no logits: ${encoder.headError.message}\n`);
   const collected = await compute(
     encoder,
     ids,
@@ -42,14 +45,15 @@ export async function run(flags: RunFlags, signal: AbortSignal): Promise<void> {
     flags.batchTokens ?? defaultBatchTokens(encoder.device),
     signal,
   );
-  await writeSafetensors(flags.output, tensors(ids, outputs, collected, spec.hiddenSize));
+  await writeSafetensors(flags.output, tensors(ids, outputs, collected, encoder));
 }
 
-function outputsOf({ spec, pipeline }: Encoder): EncoderOutput[] {
+function outputsOf({ spec, pipeline, head }: Encoder): EncoderOutput[] {
   return [
     'lastHiddenState',
     ...(spec.pooler ? (['poolerOutput'] as const) : []),
     ...(pipeline ? (['sentenceEmbedding'] as const) : []),
+    ...(head ? (['logits'] as const) : []),
   ];
 }
 
@@ -62,7 +66,7 @@ async function compute(
   batchTokens: number,
   signal: AbortSignal,
 ): Promise<Collected> {
-  const collected: Collected = { lastHiddenState: [], poolerOutput: [], sentenceEmbedding: [] };
+  const collected: Collected = { lastHiddenState: [], poolerOutput: [], sentenceEmbedding: [], logits: [] };
   const dimensions = encoder.pipeline?.truncateDim;
   await withSignals([signal], (linked, abort) =>
     pipelined(tokenBatches(asChunks(ids), batchTokens), {
@@ -86,7 +90,7 @@ function tensors(
   { sequences }: IdsFile,
   outputs: EncoderOutput[],
   collected: Collected,
-  hiddenSize: number,
+  { spec, head }: Encoder,
 ): Record<string, SafetensorsTensor> {
   const cuSeqlens = new Int32Array(sequences.length + 1);
   sequences.forEach((sequence, i) => (cuSeqlens[i + 1] = cuSeqlens[i]! + sequence.length));
@@ -94,13 +98,12 @@ function tensors(
     cu_seqlens: { dtype: 'I32', shape: [cuSeqlens.length], data: cuSeqlens },
   };
   for (const output of outputs) {
-    const data = Buffer.concat(
-      collected[output].map(({ buffer, byteOffset, byteLength }) =>
-        Buffer.from(buffer, byteOffset, byteLength),
-      ),
-    );
-    const rows = output === 'lastHiddenState' ? cuSeqlens.at(-1)! : sequences.length;
-    const columns = rows === 0 ? hiddenSize : data.byteLength / 4 / rows;
+    const data = collected[output];
+    const numbers = data.reduce((sum, { length }) => sum + length, 0);
+    const perToken = output === 'lastHiddenState' || (output === 'logits' && head!.perToken);
+    const rows = perToken ? cuSeqlens.at(-1)! : sequences.length;
+    const width = output === 'logits' ? head!.width : spec.hiddenSize;
+    const columns = rows === 0 ? width : numbers / rows;
     file[TENSOR_NAMES[output]] = { dtype: 'F32', shape: [rows, columns], data };
   }
   return file;

@@ -20,11 +20,14 @@ const formats = {
 /** Element types that are read and written here. */
 export type SafetensorsDtype = keyof typeof formats;
 
-/** One tensor, row-major. `data` is taken byte by byte, so any view of the right byte length will do. */
+/**
+ * One tensor, row-major. `data` is taken byte by byte, so any view of the right byte length will do, or several,
+ * one after another.
+ */
 export interface SafetensorsTensor {
   dtype: SafetensorsDtype;
   shape: readonly number[];
-  data: ArrayBufferView;
+  data: ArrayBufferView | readonly ArrayBufferView[];
 }
 
 /** The array type that `decodeSafetensors` gives for a dtype. */
@@ -78,14 +81,13 @@ function layout(
     if (!format)
       throw badTensor(name, `unknown dtype "${dtype}"; known are ${Object.keys(formats).join(', ')}.`);
     const bytes = elements(name, shape) * format.size;
-    if (data.byteLength !== bytes) {
-      throw badTensor(
-        name,
-        `${dtype} [${shape.join(', ')}] needs ${bytes} bytes, but data has ${data.byteLength}.`,
-      );
+    const views = ArrayBuffer.isView(data) ? [data] : data;
+    const given = views.reduce((sum, view) => sum + view.byteLength, 0);
+    if (given !== bytes) {
+      throw badTensor(name, `${dtype} [${shape.join(', ')}] needs ${bytes} bytes, but data has ${given}.`);
     }
     entries.push([name, { dtype, shape, data_offsets: [offset, offset + bytes] }]);
-    chunks.push(Buffer.from(data.buffer, data.byteOffset, bytes));
+    for (const view of views) chunks.push(Buffer.from(view.buffer, view.byteOffset, view.byteLength));
     offset += bytes;
   }
   const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));

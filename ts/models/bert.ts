@@ -1,17 +1,7 @@
 import { PadlessError } from '../errors';
+import { activationOf } from './activations';
 import type { Reader } from './reader';
-import { fullLayers, type Activation, type EncoderSpec, type Family } from './spec';
-
-/** `hidden_act` as transformers' ACT2FN names them; `gelu` is erf, `gelu_new` the tanh approximation. */
-const activations: Record<string, Activation> = {
-  gelu: 'gelu',
-  gelu_python: 'gelu',
-  gelu_new: 'gelu_tanh',
-  gelu_pytorch_tanh: 'gelu_tanh',
-  relu: 'relu',
-  silu: 'silu',
-  swish: 'silu',
-};
+import { fullLayers, type EncoderSpec, type Family } from './spec';
 
 /** Refuses what would make a BERT-shaped config compute something else. */
 function refuseOtherMaths(field: Reader): void {
@@ -64,7 +54,7 @@ export function bertSpec(field: Reader): Omit<EncoderSpec, 'positions'> {
     queryKeyNorm: false,
     mlp: {
       kind: 'plain',
-      activation: activations[field.oneOf('hidden_act', Object.keys(activations), 'gelu')]!,
+      activation: activationOf(field, 'hidden_act', 'gelu'),
       intermediateSize: field.integer('intermediate_size', { min: 1 }),
     },
     ropes: [],

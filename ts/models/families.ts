@@ -39,6 +39,11 @@ export interface WeightLocation {
   part?: RowPart;
 }
 
+/** Where a tensor's values are. */
+export interface TensorLocation extends WeightLocation {
+  file: string;
+}
+
 /** What the tensor `name` holds: padless's names, each with the rows that are meant. */
 function locations(target: WeightTarget, name: string): [string, WeightLocation][] {
   if (typeof target === 'string') return [[target, { name }]];

@@ -2,8 +2,9 @@ import { packed, tokenBatches, type TokenBatch } from '../batching/batches';
 import { defaultBatchTokens } from '../batching/budget';
 import { tokenizeChunks } from '../batching/chunks';
 import { pipelined } from '../batching/pipeline';
-import { Encoder, describeModel, loadOptions, type LoadOptions } from '../encoder';
+import { Encoder, loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
+import { describeModel } from '../models/description';
 import type { PoolingMode, Similarity } from '../models/pipeline';
 import { maxLength } from '../models/spec';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
@@ -123,7 +124,7 @@ export class Embedder {
     }
     const padId = config['pad_token_id'];
     const [encoder, tokenizer] = await Promise.allSettled([
-      Encoder.load(path, load as LoadOptions),
+      Encoder.load(path, { ...(load as LoadOptions), logits: false }),
       Tokenizer.load(folder, {
         maxLength: Math.min(maxLength(spec), pipeline?.maxSeqLength ?? Infinity),
         lowerCase: pipeline?.doLowerCase,

@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+
+import { PadlessError } from '../errors';
+import { ModelDirectory } from './directory';
+import { familyOf, mapWeights, type TensorLocation } from './families';
+import { describeHead, type Checkpoint, type HeadDescription } from './heads/describe_head';
+import { parsePipeline, type PipelineSpec } from './pipeline';
+import { reader } from './reader';
+import type { EncoderSpec } from './spec';
+
+/** Everything a directory says about its model, checked, before any weight is read. */
+export interface ModelDescription {
+  directory: ModelDirectory;
+  config: Record<string, unknown>;
+  spec: EncoderSpec;
+  pipeline: PipelineSpec | undefined;
+  /** padless's tensor names, with the file, the name inside it and which of its rows. */
+  tensors: Map<string, TensorLocation>;
+  /** The task head; undefined for a bare encoder, the reason where it cannot be run. */
+  head: HeadDescription | PadlessError | undefined;
+}
+
+/**
+ * Reads config.json, the weights' names and the sentence-transformers pipeline of a model directory.
+ *
+ * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS or E_UNSUPPORTED, naming the file or field.
+ */
+export async function describeModel(path: string): Promise<ModelDescription> {
+  const directory = await ModelDirectory.open(path);
+  const pipeline = await parsePipeline(directory);
+  const folder = pipeline?.encoderDirectory ?? '';
+  const configFile = join(folder, 'config.json');
+  const config = await directory.json(configFile);
+  const family = familyOf(config);
+  const fields = reader(config, configFile);
+  const spec = family.spec(fields);
+  const width = pipeline?.embeddingDimension ?? spec.hiddenSize;
+  if (width !== spec.hiddenSize) {
+    throw new PadlessError(
+      'E_BAD_CONFIG',
+      `The pooling expects vectors of ${width} numbers, but config.json says "hidden_size" ${spec.hiddenSize}.`,
+      { field: 'embedding_dimension' },
+    );
+  }
+  const weights = await directory.weights(folder);
+  const table = typeof family.weights === 'function' ? family.weights(spec, fields) : family.weights;
+  const tensors = new Map<string, TensorLocation>();
+  for (const [target, location] of mapWeights(family, table, weights.map.keys())) {
+    const { name } = location;
+    const layer = /^layers\.(\d+)\./.exec(target)?.[1];
+    if (layer !== undefined && !spec.layers.some(({ weights: used }) => used === Number(layer))) {
+      throw new PadlessError(
+        'E_BAD_WEIGHTS',
+        `The checkpoint has a tensor "${name}", but config.json says that there are ${spec.layers.length} layers.`,
+        { field: name },
+      );
+    }
+    tensors.set(target, { file: weights.map.get(name)!, ...location });
+  }
+  spec.pooler = tensors.has('pooler.weight') && tensors.has('pooler.bias');
+  let index = 0;
+  for (const step of pipeline?.steps ?? []) {
+    if (step.kind === 'dense') {
+      const dense = await directory.weights(step.directory);
+      for (const part of step.bias ? ['weight', 'bias'] : ['weight']) {
+        const file = dense.map.get(`linear.${part}`);
+        if (file === undefined) {
+          throw new PadlessError('E_BAD_WEIGHTS', `${step.directory} has no tensor "linear.${part}".`, {
+            field: `${step.directory}/linear.${part}`,
+          });
+        }
+        tensors.set(`head.${index}.${part}`, { file, name: `linear.${part}` });
+      }
+    }
+    index++;
+  }
+  const checkpoint = { config: fields, spec, encoder: tensors, files: weights.map };
+  return { directory, config, spec, pipeline, tensors, head: headOrReason(checkpoint) };
+}
+
+/** Without its head a checkpoint still embeds, so what is wrong with it matters to those who ask for logits. */
+function headOrReason(checkpoint: Checkpoint): HeadDescription | PadlessError | undefined {
+  try {
+    return describeHead(checkpoint);
+  } catch (error) {
+    if (error instanceof PadlessError) return error;
+    throw error;
+  }
+}
