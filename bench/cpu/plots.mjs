@@ -1,6 +1,8 @@
 // Plots as SVG text, without scripts or fonts of their own.
 
-const PALETTE = ['#1f6feb', '#8b949e', '#d29922', '#2da44e', '#a371f7', '#cf222e'];
+/** Pairs of a strong and a pale colour: padless and its rival. */
+const PAIRED = ['#1f6feb', '#a5c8ff', '#bf8700', '#f0d68f', '#1a7f37', '#a3dcb4'];
+const STRONG = PAIRED.filter((_, i) => i % 2 === 0);
 const INK = '#57606a';
 
 export const escapeText = (text) =>
@@ -36,14 +38,16 @@ function gridLines(top, left, right, bottom, largest, format) {
   }).join('');
 }
 
-function legend(names, left, y) {
+const keyWidth = (name) => 26 + 7 * name.length;
+
+function legend(names, colors, left, y) {
   let x = left;
   return names
     .map((name, i) => {
       const at = x;
-      x += 24 + 7 * name.length;
+      x += keyWidth(name);
       return (
-        `<rect x="${at}" y="${y - 9}" width="10" height="10" fill="${PALETTE[i % PALETTE.length]}"/>` +
+        `<rect x="${at}" y="${y - 9}" width="10" height="10" fill="${colors[i]}"/>` +
         label(at + 15, y, name, 'start')
       );
     })
@@ -57,7 +61,8 @@ function legend(names, left, y) {
 export function barChart({ title, series, groups, format, note, largest }) {
   const [left, top, bar, gap, height] = [70, 52, 34, 26, 300];
   const bottom = height - 34;
-  const width = Math.max(460, left + groups.length * (series.length * bar + gap) + 20);
+  const keys = series.reduce((sum, name) => sum + keyWidth(name), left);
+  const width = Math.max(keys, left + groups.length * (series.length * bar + gap) + 20);
   const limit =
     largest ?? roundUp(Math.max(...groups.flatMap(({ values }) => values.filter(Number.isFinite))));
   const bars = groups.map(({ label: name, values }, g) => {
@@ -67,7 +72,7 @@ export function barChart({ title, series, groups, format, note, largest }) {
       const h = ((bottom - top) * Math.min(value, limit)) / limit;
       const x = x0 + s * bar;
       return (
-        `<rect x="${x}" y="${bottom - h}" width="${bar - 4}" height="${h}" fill="${PALETTE[s % PALETTE.length]}">` +
+        `<rect x="${x}" y="${bottom - h}" width="${bar - 4}" height="${h}" fill="${PAIRED[s]}">` +
         `<title>${escapeText(note?.(g, s) ?? format(value))}</title></rect>` +
         label(x + bar / 2 - 2, bottom - h - 4, format(value), 'middle', 9)
       );
@@ -75,7 +80,7 @@ export function barChart({ title, series, groups, format, note, largest }) {
     return rects.join('') + label(x0 + (series.length * bar) / 2, bottom + 16, name);
   });
   const body = gridLines(top, left, width - 10, bottom, limit, format) + bars.join('');
-  return frame(width, height, title, legend(series, left, 38) + body);
+  return frame(width, height, title, legend(series, PAIRED, left, 38) + body);
 }
 
 /** Lines over a logarithmic x axis. `series`: [{name, points: [[x, y], ...]}]. */
@@ -88,7 +93,7 @@ export function lineChart({ title, series, xLabel, format }) {
   const px = (x) => left + 12 + ((right - left - 24) * Math.log(x / xs[0])) / span;
   const py = (y) => bottom - ((bottom - top) * y) / limit;
   const lines = series.map(({ points }, i) => {
-    const color = PALETTE[i % PALETTE.length];
+    const color = STRONG[i];
     const dots = points.map(
       ([x, y]) =>
         `<circle cx="${px(x)}" cy="${py(y)}" r="3" fill="${color}"><title>${format(y)}</title></circle>`,
@@ -103,6 +108,6 @@ export function lineChart({ title, series, xLabel, format }) {
     width,
     height,
     title,
-    legend(names, left, 38) + body + label((left + right) / 2, height - 8, xLabel),
+    legend(names, STRONG, left, 38) + body + label((left + right) / 2, height - 8, xLabel),
   );
 }

@@ -1,0 +1,146 @@
+#!/usr/bin/env node
+// Writes docs/performance.md from the files in bench/results: no number on that page is typed.
+//   node scripts/performance-doc.mjs [--check]                 --check: fail if the page is not what would be written
+//   node scripts/performance-doc.mjs --results DIR --output FILE
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+  MODEL_TITLES,
+  bestRival,
+  distinct,
+  groupsOf,
+  integer,
+  isNoisy,
+  machineLine,
+  padlessOf,
+  percent,
+  ratioToBest,
+  times,
+} from '../bench/cpu/view.mjs';
+
+const root = new URL('..', import.meta.url).pathname;
+const NOT_MEASURED = 'Not measured.';
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+/** The newest results of a kind, or undefined. */
+function newest(results, prefix) {
+  const names = existsSync(results)
+    ? readdirSync(results).filter((name) => name.startsWith(`${prefix}-`) && name.endsWith('.json'))
+    : [];
+  const files = names.map((name) => ({ name, data: JSON.parse(readFileSync(join(results, name), 'utf8')) }));
+  return files.sort((a, b) => (a.data.started < b.data.started ? 1 : -1))[0];
+}
+
+function comparison(groups) {
+  return table(
+    ['Workload', 'dtype', 'padless tokens/s', 'of the roof', 'best rival', 'its tokens/s', 'ratio'],
+    groups.map((group) => {
+      const [padless, rival] = [padlessOf(group), bestRival(group)];
+      return [
+        `${group.workload}: ${group.title}${isNoisy(group) ? ' (machine not at full speed)' : ''}`,
+        group.dtype,
+        integer(padless.tokensPerSecond),
+        percent(padless.fractionOfRoof),
+        ...(rival
+          ? [`${rival.name}, ${rival.mode}`, integer(rival.tokensPerSecond), times(ratioToBest(group))]
+          : ['none installed', '', '']),
+      ];
+    }),
+  );
+}
+
+/** Microseconds a token, a row a workload and a column a precision. */
+function scaling(groups, head, x) {
+  const dtypes = distinct(groups.map(({ dtype }) => dtype));
+  const names = distinct(groups.map(({ workload }) => workload));
+  return table(
+    [head, ...dtypes.map((dtype) => `${dtype}, us a token`)],
+    names.map((name) => {
+      const row = groups.filter(({ workload }) => workload === name);
+      const cell = (group) => (group ? (1e6 / padlessOf(group).tokensPerSecond).toFixed(1) : '');
+      return [x(row[0]), ...dtypes.map((dtype) => cell(row.find((group) => group.dtype === dtype)))];
+    }),
+  );
+}
+
+function memory(entries) {
+  return table(
+    ['Model', 'dtype', 'packed weights MiB', 'peak RSS MiB', 'load ms', 'first result ms'],
+    entries.map(({ model, dtype, weightsMiB, peakMiB, loadMs, firstResultMs }) => [
+      MODEL_TITLES[model],
+      dtype,
+      ...[weightsMiB, peakMiB, loadMs, firstResultMs].map(integer),
+    ]),
+  );
+}
+
+/** A section, or that it is not measured. */
+const section = (title, groups, render) =>
+  `### ${title}\n\n${groups.length > 0 ? render(groups) : NOT_MEASURED}`;
+
+function cpuSection(file) {
+  if (!file) return NOT_MEASURED;
+  const { data, name } = file;
+  const models = distinct(data.groups.map(({ model }) => model));
+  const versions = Object.entries(data.versions).map(([rival, version]) => `${rival} ${version}`);
+  const absent = Object.entries(data.absent).filter(([, reason]) => reason !== 'not asked for');
+  return [
+    `${machineLine(data)}. Commit ${data.commit.slice(0, 7)}${data.dirty ? ' with changes' : ''}, ` +
+      `${data.started.slice(0, 10)}, seed ${data.options.seed}; ${versions.join(', ')}. ` +
+      `From [${name}](../bench/results/${name}).`,
+    'Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals ' +
+      'took in turn. The roof is what registers alone reach on the same threads, measured around each sample; ' +
+      'only operations on real tokens count towards it.',
+    ...(absent.length > 0 ? [`Rivals that were missing: ${absent.map(([rival]) => rival).join(', ')}.`] : []),
+    ...models.map((model) => section(MODEL_TITLES[model], groupsOf(data, 'workloads', model), comparison)),
+    section('Nothing to unpad: 512 tokens a sequence', groupsOf(data, 'uniform'), comparison),
+    section('Against a padded batch', groupsOf(data, 'padded'), comparison),
+    section(
+      'Cost of a token by the size of the batch (MiniLM shape, sequences of 64)',
+      groupsOf(data, 'batch'),
+      (groups) => scaling(groups, 'Tokens', ({ tokens }) => integer(tokens)),
+    ),
+    section('Cost of a token by length (MiniLM shape, 4096 tokens)', groupsOf(data, 'length'), (groups) =>
+      scaling(groups, 'Length', ({ tokens, sequences }) => integer(tokens / sequences)),
+    ),
+    section('Memory and loading', data.memory, memory),
+  ].join('\n\n');
+}
+
+const cudaSection = (file) => (file ? `See [${file.name}](../bench/results/${file.name}).` : NOT_MEASURED);
+
+function page(results) {
+  return `# Performance
+
+Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/results\`; edit neither by hand.
+
+## CPU
+
+\`npm run bench:cpu\` measures this and writes a report with plots.
+
+${cpuSection(newest(results, 'cpu'))}
+
+## CUDA
+
+${cudaSection(newest(results, 'cuda'))}
+`;
+}
+
+const { values } = parseArgs({
+  options: {
+    check: { type: 'boolean', default: false },
+    results: { type: 'string', default: join(root, 'bench/results') },
+    output: { type: 'string', default: join(root, 'docs/performance.md') },
+  },
+});
+const text = page(values.results);
+if (!values.check) writeFileSync(values.output, text);
+else if (!existsSync(values.output) || readFileSync(values.output, 'utf8') !== text) {
+  console.error(`${values.output} is not what bench/results say: run node scripts/performance-doc.mjs`);
+  process.exitCode = 1;
+}
