@@ -122,6 +122,9 @@ Status embed_cpu(const CpuContext& context, const PackedBatch& batch, const Embe
     for (int64_t t = first; t < last; ++t) {
       float* out = args.out.row<float>(t);
       set_row(word, batch.ids[t], out);
+      if (args.word_scale != 1.f) {
+        for (int64_t i = 0; i < args.out.cols; ++i) out[i] *= args.word_scale;
+      }
       if (args.token_type != nullptr) {
         add_row(args.token_type->view(), batch.token_types.empty() ? 0 : batch.token_types[t], out);
       }

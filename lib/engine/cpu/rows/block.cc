@@ -29,7 +29,7 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
   if (!step.converts) return;
   const GemmKernel& kernel = step.weight->kernel();
   const int64_t columns = step.weight->in_features();
-  const int64_t stride = plan_.slots[static_cast<size_t>(step.in)].stride;
+  const int64_t stride = slot_stride(step.in);
   const float* source = slot_row(step.in, begin);
   char* operand = memory_.operand + begin * plan_.operand_stride;
   if (kernel.convert_rows) {
@@ -54,17 +54,17 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
     task.a_zero_point = memory_.operand_zero_point;
   } else {
     task.a = reinterpret_cast<const char*>(slot_row(step.in, 0));
-    task.a_stride = plan_.slots[static_cast<size_t>(step.in)].stride * 4;
+    task.a_stride = slot_stride(step.in) * 4;
   }
   task.rows = rows_;
   task.block_steps = block_steps;
   task.activation = step.activation;
   task.accumulators = accumulators;
-  task.out_stride = plan_.slots[static_cast<size_t>(step.out)].stride;
+  task.out_stride = slot_stride(step.out);
   float* out = slot_row(step.out, 0);
   const float* residual = nullptr;
   if (step.residual != kNoSlot) {
-    task.residual_stride = plan_.slots[static_cast<size_t>(step.residual)].stride;
+    task.residual_stride = slot_stride(step.residual);
     residual = slot_row(step.residual, 0);
   }
   for (int64_t panel = begin; panel < end; ++panel) {
@@ -81,21 +81,43 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
 
 void RowBlock::normalize(const PlannedNorm& step, int64_t begin, int64_t end) const {
   NormTask task;
-  task.in = slot_row(step.in, begin);
-  task.in_stride = plan_.slots[static_cast<size_t>(step.in)].stride;
-  task.out = slot_row(step.out, begin);
-  task.out_stride = plan_.slots[static_cast<size_t>(step.out)].stride;
+  task.in = slot_row(step.in, begin) + step.first_column;
+  task.in_stride = slot_stride(step.in);
+  task.out = slot_row(step.out, begin) + step.first_column;
+  task.out_stride = slot_stride(step.out);
   task.rows = end - begin;
   task.columns = step.columns;
   task.gamma = step.gamma;
   task.beta = step.beta;
   task.eps = step.eps;
+  if (step.add != kNoSlot) {
+    task.add = slot_row(step.add, begin);
+    task.add_stride = slot_stride(step.add);
+  }
   if (step.residual != kNoSlot) {
-    add_rows(task, slot_row(step.residual, begin), plan_.slots[static_cast<size_t>(step.residual)].stride);
+    add_rows(task, slot_row(step.residual, begin), slot_stride(step.residual));
     task.in = task.out;
     task.in_stride = task.out_stride;
   }
-  step.normalize(task);
+  for (int64_t group = 0; group < step.groups; ++group) {
+    step.normalize(task);
+    task.in += step.columns;
+    task.out += step.columns;
+  }
+}
+
+void RowBlock::rotate(const PlannedRope& step, int64_t begin, int64_t end) const {
+  RopeTask task;
+  task.data = slot_row(step.data, begin) + step.first_column;
+  task.stride = slot_stride(step.data);
+  task.table = slot_row(step.table, begin);
+  task.table_stride = slot_stride(step.table);
+  task.rows = end - begin;
+  task.heads = step.heads;
+  task.head_dim = step.head_dim;
+  task.rotary_dim = step.rotary_dim;
+  task.interleaved = step.interleaved;
+  step.rotate(task);
 }
 
 }  // namespace padless

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <variant>
 
 #include "lib/engine/cpu/rows/plan.h"
 
@@ -31,10 +32,18 @@ class RowBlock {
   void multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
                 std::span<const char> after, void* accumulators) const;
   void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
+  void rotate(const PlannedRope& step, int64_t begin, int64_t end) const;
+
+  /** A step that goes over rows [begin, end) one by one: a norm or a rotation. */
+  void run_row_step(const PlannedStep& step, int64_t begin, int64_t end) const {
+    if (const auto* norm = std::get_if<PlannedNorm>(&step)) normalize(*norm, begin, end);
+    if (const auto* rope = std::get_if<PlannedRope>(&step)) rotate(*rope, begin, end);
+  }
 
  private:
   /** Row `row` of the block. */
   float* slot_row(Slot slot, int64_t row) const;
+  int64_t slot_stride(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].stride; }
 
   const RowPlan& plan_;
   const int64_t first_;

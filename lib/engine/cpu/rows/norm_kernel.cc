@@ -45,8 +45,11 @@ float sum_of_squares(const float* x, int64_t columns, float mean) {
   });
 }
 
-/** out = (x - mean) * factor * gamma + beta. */
-void scale_row(const NormTask& task, const float* x, float* out, float mean, float factor) {
+/** out = (x - mean) * factor * gamma + beta + add. */
+void scale_row(const NormTask& task, int64_t row, float mean, float factor) {
+  const float* x = task.in + row * task.in_stride;
+  const float* add = task.add ? task.add + row * task.add_stride : nullptr;
+  float* out = task.out + row * task.out_stride;
   const Vec mean_vector = simd::broadcast(mean);
   const Vec factor_vector = simd::broadcast(factor);
   for (int64_t column = 0; column < task.columns; column += Vec::kLanes) {
@@ -54,6 +57,7 @@ void scale_row(const NormTask& task, const float* x, float* out, float mean, flo
     Vec value = (load_lanes(x + column, left) - mean_vector) * factor_vector;
     if (task.gamma) value = value * load_lanes(task.gamma + column, left);
     if (task.beta) value = value + load_lanes(task.beta + column, left);
+    if (add) value = value + load_lanes(add + column, left);
     store_lanes(out + column, value, left);
   }
 }
@@ -64,7 +68,7 @@ void layer_norm(const NormTask& task) {
     const float* x = task.in + row * task.in_stride;
     const float mean = sum_row(x, task.columns, [](Vec value) { return value; }) / count;
     const float variance = sum_of_squares(x, task.columns, mean) / count;
-    scale_row(task, x, task.out + row * task.out_stride, mean, 1.0f / __builtin_sqrtf(variance + task.eps));
+    scale_row(task, row, mean, 1.0f / __builtin_sqrtf(variance + task.eps));
   }
 }
 
@@ -73,7 +77,7 @@ void rms_norm(const NormTask& task) {
   for (int64_t row = 0; row < task.rows; ++row) {
     const float* x = task.in + row * task.in_stride;
     const float mean_square = sum_of_squares(x, task.columns, 0.0f) / count;
-    scale_row(task, x, task.out + row * task.out_stride, 0.0f,
+    scale_row(task, row, 0.0f,
               1.0f / __builtin_sqrtf(mean_square + task.eps));
   }
 }
@@ -82,7 +86,7 @@ void l2_normalize(const NormTask& task) {
   for (int64_t row = 0; row < task.rows; ++row) {
     const float* x = task.in + row * task.in_stride;
     const float length = __builtin_sqrtf(sum_of_squares(x, task.columns, 0.0f));
-    scale_row(task, x, task.out + row * task.out_stride, 0.0f,
+    scale_row(task, row, 0.0f,
               1.0f / (length > task.eps ? length : task.eps));
   }
 }

@@ -16,15 +16,17 @@ struct NormTask {
   int64_t columns = 0;
   const float* gamma = nullptr;  // [columns]
   const float* beta = nullptr;   // [columns], or null
+  const float* add = nullptr;    // [rows, columns], or null; may be `out`
+  int64_t add_stride = 0;
   float eps = 0;
 };
 
 struct NormKernels {
-  /** (x - mean) / sqrt(var + eps) * gamma + beta: Ba et al. 2016, statistics in two passes. */
+  /** (x - mean) / sqrt(var + eps) * gamma + beta + add: Ba et al. 2016, statistics in two passes. */
   void (*layer)(const NormTask& task);
-  /** x / sqrt(mean(x^2) + eps) * gamma + beta: Zhang and Sennrich 2019. */
+  /** x / sqrt(mean(x^2) + eps) * gamma + beta + add: Zhang and Sennrich 2019. */
   void (*rms)(const NormTask& task);
-  /** x / max(||x||_2, eps); no gamma, no beta. */
+  /** x / max(||x||_2, eps); no gamma, no beta, no add. */
   void (*l2)(const NormTask& task);
 };
 

@@ -121,7 +121,16 @@ class Planner {
       if (step.residual == step.out) return invalid("a norm cannot write to its own residual");
       planned.residual = step.residual;
     }
-    if (step.add != kNoSlot) return unsupported("a norm with an addend");
+    if (step.add != kNoSlot) {
+      if (columns(step.add) != planned.columns) {
+        return invalid("an addend of ", columns(step.add), " columns for ", planned.columns);
+      }
+      // The sum of in and residual goes through out.
+      if (step.add == step.out && step.residual != kNoSlot) {
+        return invalid("a norm with a residual cannot write to its own addend");
+      }
+      planned.add = step.add;
+    }
     if (!step.gamma) return invalid("a norm without gamma");
     PADLESS_RETURN_IF_ERROR(read_vector(*step.gamma, "gamma", planned.columns, planned.gamma));
     if (step.beta) PADLESS_RETURN_IF_ERROR(read_vector(*step.beta, "beta", planned.columns, planned.beta));
@@ -138,11 +147,43 @@ class Planner {
     return Status::ok();
   }
 
-  Status add_step(const HeadNormStep&) const { return unsupported("a head norm"); }
-  Status add_step(const RopeStep&) const { return unsupported("rope"); }
+  Status add_step(const HeadNormStep& step) {
+    PlannedNorm planned;
+    planned.normalize = norms_.rms;
+    planned.in = planned.out = step.data;
+    planned.first_column = step.first_column;
+    planned.groups = step.heads;
+    planned.columns = step.head_dim;
+    planned.eps = step.eps;
+    PADLESS_RETURN_IF_ERROR(check_heads(step));
+    if (!step.gamma) return invalid("a head norm without gamma");
+    PADLESS_RETURN_IF_ERROR(read_vector(*step.gamma, "gamma", step.head_dim, planned.gamma));
+    plan_.steps.push_back(planned);
+    return Status::ok();
+  }
 
-  Status unsupported(const char* what) const {
-    return Status(Code::kUnsupported, concat("the CPU engine does not run ", what), "program");
+  Status add_step(const RopeStep& step) {
+    PADLESS_RETURN_IF_ERROR(check_heads(step));
+    if (step.rotary_dim <= 0 || step.rotary_dim % 2 != 0 || step.rotary_dim > step.head_dim) {
+      return invalid("rope turns ", step.rotary_dim, " columns of heads of ", step.head_dim);
+    }
+    if (columns(step.table) != step.rotary_dim || step.table == step.data) {
+      return invalid("a rope table of ", columns(step.table), " columns for ", step.rotary_dim);
+    }
+    plan_.steps.push_back(PlannedRope{select_rope_kernel(context_.isa), step.data, step.table,
+                                      step.first_column, step.heads, step.head_dim, step.rotary_dim,
+                                      step.interleaved});
+    return Status::ok();
+  }
+
+  template <class Step>
+  Status check_heads(const Step& step) const {
+    if (step.first_column < 0 || step.heads < 0 || step.head_dim <= 0 ||
+        step.first_column + step.heads * step.head_dim > columns(step.data)) {
+      return invalid(step.heads, " heads of ", step.head_dim, " from column ", step.first_column, " of ",
+                     columns(step.data));
+    }
+    return Status::ok();
   }
 
   Status set_norm_slots(Slot in, Slot out, PlannedNorm& planned) const {

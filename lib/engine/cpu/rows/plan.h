@@ -10,6 +10,7 @@
 #include "lib/engine/cpu/context.h"
 #include "lib/engine/cpu/linear.h"
 #include "lib/engine/cpu/rows/norm_kernel.h"
+#include "lib/engine/cpu/rows/rope_kernel.h"
 #include "lib/engine/row_program.h"
 
 namespace padless {
@@ -35,13 +36,27 @@ struct PlannedNorm {
   Slot in = kNoSlot;
   Slot out = kNoSlot;
   Slot residual = kNoSlot;
-  int64_t columns = 0;
+  Slot add = kNoSlot;
+  int64_t first_column = 0;
+  int64_t groups = 1;   // of columns that are normed on their own, one after another
+  int64_t columns = 0;  // of a group
   const float* gamma = nullptr;
   const float* beta = nullptr;
   float eps = 0;
 };
 
-using PlannedStep = std::variant<PlannedLinear, PlannedNorm>;
+struct PlannedRope {
+  RopeKernel rotate = nullptr;
+  Slot data = kNoSlot;
+  Slot table = kNoSlot;
+  int64_t first_column = 0;
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;
+  bool interleaved = false;
+};
+
+using PlannedStep = std::variant<PlannedLinear, PlannedNorm, PlannedRope>;
 
 struct RowPlan {
   std::vector<PlannedSlot> slots;

@@ -96,7 +96,7 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
           block.multiply(*linear, 0, panels.panels(), choose_block_steps(panels, context.caches),
                          first_panel_after(plan, i, 0, 1), accumulators);
         } else {
-          block.normalize(std::get<PlannedNorm>(plan.steps[i]), 0, block.rows());
+          block.run_row_step(plan.steps[i], 0, block.rows());
         }
       }
     }
@@ -133,7 +133,7 @@ Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
         block.multiply(*linear, share.begin, share.end, choose_block_steps(panels, context.caches),
                        first_panel_after(plan, i, index, count), accumulators);
       } else {
-        block.normalize(std::get<PlannedNorm>(plan.steps[i]), own.begin, own.end);
+        block.run_row_step(plan.steps[i], own.begin, own.end);
       }
       meet();
     }
