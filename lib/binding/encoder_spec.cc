@@ -75,6 +75,7 @@ NormSpec read_norm(Reader& reader, Napi::Object object) {
   spec.placement = reader.one_of<NormPlacement>(
       object.Get("placement"), "norm.placement",
       {{"post", NormPlacement::kPost}, {"pre", NormPlacement::kPre}, {"sandwich", NormPlacement::kSandwich}});
+  spec.bias = reader.boolean(object.Get("bias"), "norm.bias");
   spec.gain_minus_one = reader.boolean(object.Get("gainMinusOne"), "norm.gainMinusOne");
   spec.final = reader.boolean(object.Get("final"), "norm.final");
   return spec;

@@ -39,33 +39,51 @@ Result<std::shared_ptr<const DeviceTensor>> WeightBinder::table(const std::strin
   return uploaded;
 }
 
-Result<std::shared_ptr<const DeviceTensor>> WeightBinder::vector(const std::string& name, int64_t size) {
+Result<std::shared_ptr<const DeviceTensor>> WeightBinder::vector(const std::string& name, int64_t size,
+                                                                 float offset) {
   Result<HostTensor> tensor = checked(name, {size});
   if (!tensor.is_ok()) return tensor.status();
-  return engine_.upload(tensor.value(), DType::kF32);
+  if (offset == 0) return engine_.upload(tensor.value(), DType::kF32);
+  std::vector<float> values(static_cast<size_t>(size));
+  read_floats(tensor.value(), 0, size, values.data());
+  for (float& value : values) value += offset;
+  return upload(values, {size});
 }
 
-Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear(std::initializer_list<std::string> prefixes,
-                                                                 int64_t in,
-                                                                 const std::vector<int64_t>& outs) {
-  LinearSource source;
-  source.compute = compute_;
-  size_t index = 0;
-  for (const std::string& prefix : prefixes) {
-    const int64_t out = outs[index++];
-    LinearPart part;
-    Result<HostTensor> weight = checked(prefix + ".weight", {out, in});
-    if (!weight.is_ok()) return weight.status();
-    part.weight = weight.take();
-    if (source_.has(prefix + ".bias")) {
-      Result<HostTensor> bias = checked(prefix + ".bias", {out});
-      if (!bias.is_ok()) return bias.status();
-      part.bias = bias.take();
-    }
-    source.parts.push_back(std::move(part));
-  }
+Result<std::vector<float>> WeightBinder::floats(const std::string& name, const std::vector<int64_t>& shape) {
+  Result<HostTensor> tensor = checked(name, shape);
+  if (!tensor.is_ok()) return tensor.status();
+  std::vector<float> values(static_cast<size_t>(tensor.value().elements()));
+  read_floats(tensor.value(), 0, tensor.value().elements(), values.data());
+  source_.release(name);
+  return values;
+}
+
+Result<std::shared_ptr<const DeviceTensor>> WeightBinder::upload(const std::vector<float>& values,
+                                                                 const std::vector<int64_t>& shape) {
+  return engine_.upload({values.data(), DType::kF32, shape}, DType::kF32);
+}
+
+Status WeightBinder::check_absent(const std::string& name) const {
+  PADLESS_CHECK(!source_.has(name), Code::kBadWeights, source_.label(name), "the checkpoint has a tensor ",
+                source_.label(name), ", but config.json says that the model computes without it");
+  return Status::ok();
+}
+
+Result<LinearPart> WeightBinder::part(const std::string& prefix, int64_t in, int64_t out) {
+  LinearPart part;
+  Result<HostTensor> weight = checked(prefix + ".weight", {out, in});
+  if (!weight.is_ok()) return weight.status();
+  part.weight = weight.take();
+  if (!source_.has(prefix + ".bias")) return part;
+  Result<HostTensor> bias = checked(prefix + ".bias", {out});
+  if (!bias.is_ok()) return bias.status();
+  part.bias = bias.take();
+  return part;
+}
+
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::pack(const LinearSource& source) {
   auto packed = engine_.pack_linear(source);
-  for (const std::string& prefix : prefixes) source_.release(prefix + ".weight");
   PADLESS_RETURN_IF_ERROR(progress_());
   return packed;
 }
@@ -73,27 +91,64 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear(std::initialize
 Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear_rows(const std::string& prefix, int64_t in,
                                                                       int64_t out,
                                                                       std::span<const int32_t> rows) {
-  Result<HostTensor> weight = checked(prefix + ".weight", {out, in});
-  if (!weight.is_ok()) return weight.status();
-  HostTensor all_bias;
-  if (source_.has(prefix + ".bias")) {
-    Result<HostTensor> bias = checked(prefix + ".bias", {out});
-    if (!bias.is_ok()) return bias.status();
-    all_bias = bias.take();
-  }
+  Result<LinearPart> all = part(prefix, in, out);
+  if (!all.is_ok()) return all.status();
   LinearSource source;
   source.compute = compute_;
   for (int32_t row : rows) {
     PADLESS_CHECK(row >= 0 && row < out, Code::kInvalidArgument, prefix, "row ", row,
                   " of a weight that has ", out);
-    LinearPart part{row_of(weight.value(), row), {}};
-    if (all_bias.data) part.bias = row_of(all_bias, row);
-    source.parts.push_back(std::move(part));
+    LinearPart one{row_of(all.value().weight, row), {}};
+    if (all.value().bias.data) one.bias = row_of(all.value().bias, row);
+    source.parts.push_back(std::move(one));
   }
-  auto packed = engine_.pack_linear(source);
+  auto packed = pack(source);
   source_.release(prefix + ".weight");
-  PADLESS_RETURN_IF_ERROR(progress_());
   return packed;
+}
+
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::stacked(std::span<const std::string> prefixes,
+                                                                  int64_t in, std::span<const int64_t> outs,
+                                                                  bool glu) {
+  LinearSource source;
+  source.compute = compute_;
+  source.glu = glu;
+  for (const std::string& prefix : prefixes) {
+    Result<LinearPart> next = part(prefix, in, outs[source.parts.size()]);
+    if (!next.is_ok()) return next.status();
+    source.parts.push_back(next.take());
+  }
+  auto packed = pack(source);
+  for (const std::string& prefix : prefixes) source_.release(prefix + ".weight");
+  return packed;
+}
+
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear(const std::vector<std::string>& prefixes,
+                                                                 int64_t in,
+                                                                 const std::vector<int64_t>& outs) {
+  return stacked(prefixes, in, outs, false);
+}
+
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::glu(const std::string& gate, const std::string& up,
+                                                              int64_t in, int64_t out) {
+  const std::string prefixes[] = {gate, up};
+  const int64_t outs[] = {out, out};
+  return stacked(prefixes, in, outs, true);
+}
+
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::computed_linear(const std::vector<float>& weight,
+                                                                          int64_t in, int64_t out,
+                                                                          const std::string& bias_name) {
+  LinearSource source;
+  source.compute = compute_;
+  LinearPart& only = source.parts.emplace_back();
+  only.weight = {weight.data(), DType::kF32, {out, in}};
+  if (source_.has(bias_name)) {
+    Result<HostTensor> bias = checked(bias_name, {out});
+    if (!bias.is_ok()) return bias.status();
+    only.bias = bias.take();
+  }
+  return pack(source);
 }
 
 }  // namespace padless

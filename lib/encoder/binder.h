@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,17 +20,34 @@ class WeightBinder {
 
   /** An embedding table [rows, cols] in the file's dtype. */
   Result<std::shared_ptr<const DeviceTensor>> table(const std::string& name, int64_t rows, int64_t cols);
-  /** A vector [size] as f32. */
-  Result<std::shared_ptr<const DeviceTensor>> vector(const std::string& name, int64_t size);
+  /** A vector [size] as f32, `offset` added to every element. */
+  Result<std::shared_ptr<const DeviceTensor>> vector(const std::string& name, int64_t size, float offset = 0);
+  /** A tensor's values, for what is computed once at load. */
+  Result<std::vector<float>> floats(const std::string& name, const std::vector<int64_t>& shape);
+  /** `values` as an f32 tensor of the engine. */
+  Result<std::shared_ptr<const DeviceTensor>> upload(const std::vector<float>& values,
+                                                     const std::vector<int64_t>& shape);
+  /** kBadWeights if the checkpoint has a tensor that the model's kind does not use. */
+  Status check_absent(const std::string& name) const;
   /** prefix.weight [out, in] and prefix.bias [out] of each prefix, stacked; a missing bias is none. */
-  Result<std::shared_ptr<const LinearWeight>> linear(std::initializer_list<std::string> prefixes, int64_t in,
+  Result<std::shared_ptr<const LinearWeight>> linear(const std::vector<std::string>& prefixes, int64_t in,
                                                      const std::vector<int64_t>& outs);
   /** Rows `rows` of prefix.weight [out, in] and of prefix.bias [out], in that order. */
   Result<std::shared_ptr<const LinearWeight>> linear_rows(const std::string& prefix, int64_t in, int64_t out,
                                                           std::span<const int32_t> rows);
   bool has(const std::string& name) const { return source_.has(name); }
+  /** activation(gate) * up, each [out, in]. */
+  Result<std::shared_ptr<const LinearWeight>> glu(const std::string& gate, const std::string& up, int64_t in,
+                                                  int64_t out);
+  /** A weight [out, in] that was computed at load, with the bias `bias_name` [out] if there is one. */
+  Result<std::shared_ptr<const LinearWeight>> computed_linear(const std::vector<float>& weight, int64_t in,
+                                                              int64_t out, const std::string& bias_name);
 
  private:
+  Result<std::shared_ptr<const LinearWeight>> stacked(std::span<const std::string> prefixes, int64_t in,
+                                                      std::span<const int64_t> outs, bool glu);
+  Result<LinearPart> part(const std::string& prefix, int64_t in, int64_t out);
+  Result<std::shared_ptr<const LinearWeight>> pack(const LinearSource& source);
   Result<HostTensor> checked(const std::string& name, std::vector<int64_t> shape);
 
   Engine& engine_;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "lib/encoder/workspace.h"
-
 namespace padless {
 
 Encoder::Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec)
@@ -32,9 +30,12 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   if (!activations.is_ok()) return activations.status();
   activations_ = activations.value();
 
-  // Word, position and type tables, four products a layer.
+  const int64_t dense_heads = std::count_if(spec_.head.begin(), spec_.head.end(), [](const HeadStep& step) {
+    return step.kind == HeadStep::Kind::kDense;
+  });
   const int64_t head_steps = spec_.logits ? static_cast<int64_t>(spec_.logits->steps.size()) : 0;
-  const int64_t total = 3 + 4 * spec_.num_layers() + head_steps;
+  const int64_t total =
+      bind_steps(spec_) + ScoreBias::bind_steps(spec_) + spec_.pooler + dense_heads + head_steps;
   int64_t done = 0;
   const auto step = [&]() -> Status {
     PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The load was aborted by its signal.");
@@ -43,73 +44,55 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   };
   WeightBinder binder(*engine_, weights, spec_.compute, step);
 
-  const int64_t hidden = spec_.hidden_size;
-  const int64_t query = spec_.query_width();
-  const int64_t key = spec_.key_width();
-  const auto assign = [](auto& target, auto result) -> Status {
-    if (!result.is_ok()) return result.status();
-    target = result.take();
-    return Status::ok();
-  };
-  const auto norm = [&](const std::string& name, auto& gamma, auto& beta) -> Status {
-    PADLESS_RETURN_IF_ERROR(assign(gamma, binder.vector(name + ".gamma", hidden)));
-    if (!weights.has(name + ".beta") && spec_.norm.kind == NormKind::kRms) return Status::ok();
-    return assign(beta, binder.vector(name + ".beta", hidden));
-  };
-
-  PADLESS_RETURN_IF_ERROR(assign(word_, binder.table("embeddings.word", spec_.vocab_size, hidden)));
-  if (spec_.positions.rows > 0) {
-    PADLESS_RETURN_IF_ERROR(
-        assign(position_, binder.table("embeddings.position", spec_.positions.rows, hidden)));
-  }
-  if (spec_.token_types > 0) {
-    PADLESS_RETURN_IF_ERROR(
-        assign(token_type_, binder.table("embeddings.tokenType", spec_.token_types, hidden)));
-  }
-  PADLESS_RETURN_IF_ERROR(norm("embeddings.norm", embedding_gamma_, embedding_beta_));
-
-  for (int64_t i = 0; i < spec_.num_layers(); ++i) {
-    const std::string prefix = "layers." + std::to_string(i) + ".";
-    const std::string attention = prefix + "attention.";
-    Layer& layer = layers_.emplace_back();
-    PADLESS_RETURN_IF_ERROR(
-        assign(layer.qkv, binder.linear({attention + "query", attention + "key", attention + "value"}, hidden,
-                                        {query, key, key})));
-    PADLESS_RETURN_IF_ERROR(assign(layer.output, binder.linear({attention + "output"}, query, {hidden})));
-    PADLESS_RETURN_IF_ERROR(norm(attention + "norm", layer.attention_gamma, layer.attention_beta));
-    PADLESS_RETURN_IF_ERROR(
-        assign(layer.up, binder.linear({prefix + "mlp.up"}, hidden, {spec_.mlp.intermediate_size})));
-    PADLESS_RETURN_IF_ERROR(
-        assign(layer.down, binder.linear({prefix + "mlp.down"}, spec_.mlp.intermediate_size, {hidden})));
-    PADLESS_RETURN_IF_ERROR(norm(prefix + "mlp.norm", layer.mlp_gamma, layer.mlp_beta));
-  }
+  Result<EncoderWeights> bound = bind_weights(spec_, binder);
+  if (!bound.is_ok()) return bound.status();
+  weights_ = bound.take();
+  Result<ScoreBias> bias = ScoreBias::load(*engine_, spec_, activations_, binder);
+  if (!bias.is_ok()) return bias.status();
+  bias_ = bias.take();
+  for (const RopeSpec& rope : spec_.ropes) ropes_.push_back(std::make_unique<RopeTable>(rope));
+  programs_ = build_programs(spec_, weights_);
   if (spec_.logits) {
     WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
-    PADLESS_RETURN_IF_ERROR(assign(logits_, LogitsHead::load(*engine_, *spec_.logits, hidden, exact)));
+    auto logits = LogitsHead::load(*engine_, *spec_.logits, spec_.hidden_size, exact);
+    if (!logits.is_ok()) return logits.status();
+    logits_ = logits.take();
   }
-  return build_programs(binder);
+  return bind_pooled_heads(binder);
+}
+
+Status Encoder::bind_pooled_heads(WeightBinder& binder) {
+  const int64_t hidden = spec_.hidden_size;
+  if (spec_.pooler) {
+    auto dense = binder.linear({"pooler"}, hidden, {hidden});
+    if (!dense.is_ok()) return dense.status();
+    const Slot first = pooler_.bound(0, hidden);
+    const Slot out = pooler_.bound(1, hidden);
+    pooler_.steps.push_back(LinearStep{dense.take(), first, out, kNoSlot, Activation::kTanh});
+  }
+
+  Slot at = head_.bound(0, hidden * static_cast<int64_t>(spec_.pooling.size()));
+  for (size_t i = 0; i < spec_.head.size(); ++i) {
+    const HeadStep& step = spec_.head[i];
+    const int64_t width = step.kind == HeadStep::Kind::kDense ? step.out_features : head_.slots[at].cols;
+    const Slot out = i + 1 == spec_.head.size() ? head_.bound(1, width) : head_.temporary(width);
+    if (step.kind == HeadStep::Kind::kDense) {
+      auto dense = binder.linear({step.weights}, step.in_features, {step.out_features});
+      if (!dense.is_ok()) return dense.status();
+      head_.steps.push_back(LinearStep{dense.take(), at, out, kNoSlot, step.activation});
+    } else {
+      head_.steps.push_back(L2NormalizeStep{at, out});
+    }
+    at = out;
+  }
+  return Status::ok();
 }
 
 size_t Encoder::weight_bytes() const {
-  size_t bytes = 0;
-  const auto add = [&bytes](const auto& weight) {
-    if (weight) bytes += weight->bytes();
-  };
-  add(word_);
-  add(position_);
-  add(token_type_);
-  add(embedding_gamma_);
-  add(embedding_beta_);
-  for (const Layer& layer : layers_) {
-    for (const auto* product : {&layer.qkv, &layer.output, &layer.up, &layer.down}) add(*product);
-    for (const auto* vector :
-         {&layer.attention_gamma, &layer.attention_beta, &layer.mlp_gamma, &layer.mlp_beta}) {
-      add(*vector);
-    }
-  }
+  size_t bytes = weights_.bytes() + bias_.bytes();
   for (const RowProgram* program : {&pooler_, &head_}) {
     for (const RowStep& step : program->steps) {
-      if (const auto* linear = std::get_if<LinearStep>(&step)) add(linear->weight);
+      if (const auto* linear = std::get_if<LinearStep>(&step)) bytes += linear->weight->bytes();
     }
   }
   return bytes + (logits_ ? logits_->weight_bytes() : 0);
@@ -157,6 +140,8 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
                     "tokenTypes");
     }
   }
+  PADLESS_CHECK(request.layers >= 0 && request.layers <= spec_.num_layers(), Code::kInvalidArgument, "layers",
+                "layers is ", request.layers, "; this model has ", spec_.num_layers());
   PADLESS_CHECK(!request.pooler_output || spec_.pooler, Code::kUnsupported, "outputs",
                 "this checkpoint has no pooler");
   if (request.logits) {

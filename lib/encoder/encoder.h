@@ -9,8 +9,12 @@
 
 #include "lib/encoder/binder.h"
 #include "lib/encoder/logits.h"
+#include "lib/encoder/programs.h"
+#include "lib/encoder/rope.h"
+#include "lib/encoder/score_bias.h"
 #include "lib/encoder/spec.h"
 #include "lib/encoder/weight_source.h"
+#include "lib/encoder/workspace.h"
 #include "lib/engine/engine.h"
 
 namespace padless {
@@ -23,6 +27,7 @@ struct ForwardRequest {
   bool last_hidden_state = false;
   bool pooler_output = false;
   bool sentence_embedding = false;
+  int64_t layers = 0;             // run the first ones only (2D Matryoshka, arXiv:2402.14776); 0: all
   std::vector<PoolMode> pooling;  // instead of the spec's, and without its head; empty: the spec's
   std::span<const int32_t> skip;  // [B] leading tokens that pooling leaves out, or empty
   int64_t dimensions = 0;         // keep the first columns of the sentence embedding; 0: all
@@ -73,18 +78,16 @@ class Encoder {
                  const ForwardResult& result, const Cancelled& cancelled);
 
  private:
-  struct Layer {
-    std::shared_ptr<const LinearWeight> qkv, output, up, down;
-    std::shared_ptr<const DeviceTensor> attention_gamma, attention_beta, mlp_gamma, mlp_beta;
-  };
-  struct Workspace;
-
   Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec);
   Status bind(const WeightSource& weights, const Progress& progress, const Cancelled& cancelled);
-  Status build_programs(WeightBinder& binder);
+  Status bind_pooled_heads(WeightBinder& binder);
   Result<std::unique_ptr<Workspace>> take_workspace(int64_t tokens);
   void keep_workspace(std::unique_ptr<Workspace> space);
-  Status run_layers(Stream& stream, const PreparedBatch& batch, Workspace& space, const Cancelled& cancelled);
+  Status embed(Stream& stream, const PreparedBatch& batch, Workspace& space);
+  Status fill_ropes(Stream& stream, const PackedBatch& batch, Workspace& space);
+  Status convolve(Stream& stream, const PackedBatch& batch, Workspace& space);
+  Status run_layers(Stream& stream, const PreparedBatch& batch, int64_t layers, Workspace& space,
+                    const Cancelled& cancelled);
   Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, float* out);
   Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                             const ForwardRequest& request, float* out);
@@ -92,9 +95,10 @@ class Encoder {
   std::shared_ptr<Engine> engine_;
   EncoderSpec spec_;
   DType activations_ = DType::kF32;
-  std::shared_ptr<const DeviceTensor> word_, position_, token_type_, embedding_gamma_, embedding_beta_;
-  std::vector<Layer> layers_;
-  std::vector<RowProgram> programs_;  // [0]: before the first attention; [i + 1]: after attention i
+  EncoderWeights weights_;
+  ScoreBias bias_;
+  std::vector<std::unique_ptr<RopeTable>> ropes_;
+  LayerPrograms programs_;
   RowProgram pooler_;
   RowProgram head_;
   std::unique_ptr<LogitsHead> logits_;

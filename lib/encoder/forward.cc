@@ -1,9 +1,6 @@
 // The forward: embed, then for each layer an attention and a row program, then the pooled heads.
-#include <algorithm>
-#include <array>
-
+#include "lib/encoder/convolution.h"
 #include "lib/encoder/encoder.h"
-#include "lib/encoder/workspace.h"
 
 namespace padless {
 namespace {
@@ -15,63 +12,7 @@ Status check_running(const Cancelled& cancelled) {
 
 }  // namespace
 
-/**
- * Post-norm layers (BERT, section 3 of arXiv:1810.04805 after arXiv:1706.03762):
- *   y = norm(x + output(attention(qkv(x))));  x' = norm(y + down(activation(up(y)))).
- * Program i + 1 takes the context of attention i to x' and straight on to the QKV of layer i + 1.
- */
-Status Encoder::build_programs(WeightBinder& binder) {
-  const int64_t hidden = spec_.hidden_size;
-  const int64_t query = spec_.query_width();
-  const int64_t qkv = query + 2 * spec_.key_width();
-  const auto norm = [&](RowProgram& program, Slot in, Slot out, const auto& gamma, const auto& beta) {
-    program.steps.push_back(NormStep{spec_.norm.kind, gamma, beta, spec_.norm.eps, in, out});
-  };
-  for (int64_t i = 0; i <= spec_.num_layers(); ++i) {
-    RowProgram& program = programs_.emplace_back();
-    const Slot x = program.bound(kHidden, hidden);
-    if (i > 0) {
-      const Layer& layer = layers_[i - 1];
-      const Slot context = program.bound(kContext, query);
-      const Slot y = program.temporary(hidden);
-      const Slot inner = program.temporary(spec_.mlp.intermediate_size);
-      program.steps.push_back(LinearStep{layer.output, context, y, x});
-      norm(program, y, y, layer.attention_gamma, layer.attention_beta);
-      program.steps.push_back(LinearStep{layer.up, y, inner, kNoSlot, spec_.mlp.activation});
-      program.steps.push_back(LinearStep{layer.down, inner, x, y});
-      norm(program, x, x, layer.mlp_gamma, layer.mlp_beta);
-    }
-    if (i < spec_.num_layers()) {
-      program.steps.push_back(LinearStep{layers_[i].qkv, x, program.bound(kQkv, qkv)});
-    }
-  }
-
-  if (spec_.pooler) {
-    auto dense = binder.linear({"pooler"}, hidden, {hidden});
-    if (!dense.is_ok()) return dense.status();
-    const Slot first = pooler_.bound(0, hidden);
-    const Slot out = pooler_.bound(1, hidden);
-    pooler_.steps.push_back(LinearStep{dense.take(), first, out, kNoSlot, Activation::kTanh});
-  }
-
-  Slot at = head_.bound(0, hidden * static_cast<int64_t>(spec_.pooling.size()));
-  for (size_t i = 0; i < spec_.head.size(); ++i) {
-    const HeadStep& step = spec_.head[i];
-    const int64_t width = step.kind == HeadStep::Kind::kDense ? step.out_features : head_.slots[at].cols;
-    const Slot out = i + 1 == spec_.head.size() ? head_.bound(1, width) : head_.temporary(width);
-    if (step.kind == HeadStep::Kind::kDense) {
-      auto dense = binder.linear({step.weights}, step.in_features, {step.out_features});
-      if (!dense.is_ok()) return dense.status();
-      head_.steps.push_back(LinearStep{dense.take(), at, out, kNoSlot, step.activation});
-    } else {
-      head_.steps.push_back(L2NormalizeStep{at, out});
-    }
-    at = out;
-  }
-  return Status::ok();
-}
-
-Result<std::unique_ptr<Encoder::Workspace>> Encoder::take_workspace(int64_t tokens) {
+Result<std::unique_ptr<Workspace>> Encoder::take_workspace(int64_t tokens) {
   std::unique_ptr<Workspace> space;
   {
     std::lock_guard lock(workspaces_mutex_);
@@ -81,21 +22,7 @@ Result<std::unique_ptr<Encoder::Workspace>> Encoder::take_workspace(int64_t toke
     }
   }
   if (!space) space = std::make_unique<Workspace>();
-  const int64_t query = spec_.query_width();
-  const int64_t qkv = query + 2 * spec_.key_width();
-  const std::array<int64_t, kBindings> widths = {spec_.hidden_size, qkv, query};
-  const bool grow = tokens > space->capacity;
-  for (int i = 0; i < kBindings; ++i) {
-    if (grow) {
-      space->buffers[i].reset();
-      auto buffer = engine_->allocate(static_cast<size_t>(tokens) * widths[i] * dtype_size(activations_));
-      if (!buffer.is_ok()) return buffer.status();
-      space->buffers[i] = buffer.take();
-    }
-    void* data = space->buffers[i] ? space->buffers[i]->data() : nullptr;
-    space->matrices[i] = {data, activations_, tokens, widths[i], widths[i]};
-  }
-  space->capacity = std::max(space->capacity, tokens);
+  PADLESS_RETURN_IF_ERROR(space->resize(*engine_, spec_, activations_, tokens));
   return space;
 }
 
@@ -104,36 +31,73 @@ void Encoder::keep_workspace(std::unique_ptr<Workspace> space) {
   workspaces_.push_back(std::move(space));
 }
 
-Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, Workspace& space,
+Status Encoder::embed(Stream& stream, const PreparedBatch& batch, Workspace& space) {
+  EmbedArgs args;
+  args.word = weights_.word.get();
+  args.word_scale = spec_.embeddings.word_scale;
+  args.position = weights_.position.get();
+  args.position_offset = spec_.positions.offset;
+  args.token_type = weights_.token_type.get();
+  args.gamma = weights_.embedding_norm.gamma.get();
+  args.beta = weights_.embedding_norm.beta.get();
+  args.norm = spec_.norm.kind;
+  args.eps = spec_.norm.eps;
+  args.out = space.matrices[spec_.embeddings.projection ? kEmbedding : kHidden];
+  return engine_->embed(stream, batch, args);
+}
+
+Status Encoder::fill_ropes(Stream& stream, const PackedBatch& batch, Workspace& space) {
+  int64_t floats = 0;
+  for (const RopeSpec& rope : spec_.ropes) floats += batch.tokens() * rope.rotary_dim;
+  space.rope_rows.resize(static_cast<size_t>(floats));
+  float* rows = space.rope_rows.data();
+  for (size_t i = 0; i < ropes_.size(); ++i) {
+    const Matrix& table = space.matrices[kRope + i];
+    const int64_t count = table.rows * table.cols;
+    ropes_[i]->fill(batch, rows);
+    PADLESS_RETURN_IF_ERROR(
+        engine_->copy_to_device(stream, table.data, rows, static_cast<size_t>(count) * sizeof(float)));
+    rows += count;
+  }
+  return Status::ok();
+}
+
+Status Encoder::convolve(Stream& stream, const PackedBatch& batch, Workspace& space) {
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t kernel = spec_.convolution.kernel;
+  for (int64_t tap = 0; tap < kernel; ++tap) {
+    const std::vector<int32_t> rows = shifted_rows(batch.cu_seqlens, tap - kernel / 2);
+    PADLESS_RETURN_IF_ERROR(engine_->gather_rows(stream, space.matrices[kHidden], rows,
+                                                 space.matrices[kWindow].columns(tap * hidden, hidden)));
+  }
+  return engine_->run_rows(stream, programs_.convolution, space.matrices, batch.tokens());
+}
+
+Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, int64_t layers, Workspace& space,
                            const Cancelled& cancelled) {
   const int64_t tokens = batch.host().tokens();
-  const Matrix& qkv = space.matrices[kQkv];
-  const int64_t query = spec_.query_width();
-  const int64_t key = spec_.key_width();
-  EmbedArgs embed;
-  embed.word = word_.get();
-  embed.position = position_.get();
-  embed.position_offset = spec_.positions.offset;
-  embed.token_type = token_type_.get();
-  embed.gamma = embedding_gamma_.get();
-  embed.beta = embedding_beta_.get();
-  embed.norm = spec_.norm.kind;
-  embed.eps = spec_.norm.eps;
-  embed.out = space.matrices[kHidden];
-  PADLESS_RETURN_IF_ERROR(engine_->embed(stream, batch, embed));
+  PADLESS_RETURN_IF_ERROR(embed(stream, batch, space));
+  PADLESS_RETURN_IF_ERROR(fill_ropes(stream, batch.host(), space));
 
+  const Matrix& qkv = space.matrices[kQkv];
   AttentionArgs attention;
   attention.shape = spec_.attention;
   attention.scale = spec_.attention_scale;
-  attention.q = qkv.columns(0, query);
-  attention.k = qkv.columns(query, key);
-  attention.v = qkv.columns(query + key, key);
+  attention.q = qkv.columns(0, spec_.query_width());
+  attention.k = qkv.columns(spec_.query_width(), spec_.key_width());
+  attention.v = qkv.columns(spec_.query_width() + spec_.key_width(), spec_.key_width());
   attention.out = space.matrices[kContext];
-  for (int64_t i = 0; i <= spec_.num_layers(); ++i) {
+  for (int64_t i = 0; i <= layers; ++i) {
     PADLESS_RETURN_IF_ERROR(check_running(cancelled));
-    if (i > 0) PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
-    if (programs_[i].steps.empty()) continue;
-    PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, programs_[i], space.matrices, tokens));
+    if (i > 0) {
+      attention.span = spec_.layers[i - 1].span;
+      attention.bias = bias_.of_layer(spec_.layers[i - 1].weights);
+      PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
+    }
+    const RowProgram& program = i < layers ? programs_.between[i] : programs_.last[i];
+    if (program.steps.empty()) continue;
+    PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, program, space.matrices, tokens));
+    if (i == 0 && weights_.convolution) PADLESS_RETURN_IF_ERROR(convolve(stream, batch.host(), space));
   }
   return Status::ok();
 }
@@ -194,7 +158,8 @@ Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardR
   if (!taken.is_ok()) return taken.status();
   std::unique_ptr<Workspace> space = taken.take();
 
-  Status status = run_layers(stream, *prepared.value(), *space, cancelled);
+  const int64_t layers = request.layers > 0 ? request.layers : spec_.num_layers();
+  Status status = run_layers(stream, *prepared.value(), layers, *space, cancelled);
   const Matrix& hidden = space->matrices[kHidden];
   if (status.is_ok() && result.last_hidden_state) {
     status = engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden);

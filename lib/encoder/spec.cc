@@ -2,11 +2,18 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 namespace padless {
 
 int64_t EncoderSpec::max_length() const {
   return positions.rows == 0 ? std::numeric_limits<int32_t>::max() : positions.rows - positions.offset;
+}
+
+int64_t EncoderSpec::distinct_layers() const {
+  std::set<int64_t> used;
+  for (const LayerSpec& layer : layers) used.insert(layer.weights);
+  return static_cast<int64_t>(used.size());
 }
 
 namespace {

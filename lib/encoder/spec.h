@@ -24,6 +24,7 @@ struct NormSpec {
   NormKind kind = NormKind::kLayer;
   float eps = 1e-12f;
   NormPlacement placement = NormPlacement::kPost;
+  bool bias = true;             // of every norm but those of heads
   bool gain_minus_one = false;  // gains are stored as their difference from 1
   bool final = false;           // the last layer's result is normed once more
 };
@@ -131,6 +132,8 @@ struct EncoderSpec {
   ComputeType compute = ComputeType::kF32;
 
   int64_t num_layers() const { return static_cast<int64_t>(layers.size()); }
+  /** Layers that have tensors of their own. */
+  int64_t distinct_layers() const;
   /** Columns of the queries of all heads, and of their keys (as many of values). */
   int64_t query_width() const { return attention.heads * attention.head_dim; }
   int64_t key_width() const { return attention.kv_heads * attention.head_dim; }

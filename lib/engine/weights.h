@@ -22,6 +22,9 @@ struct HostTensor {
   }
 };
 
+/** dst[i] = float(tensor[first + i]) of a tensor in f32, f16 or bf16. */
+void read_floats(const HostTensor& tensor, int64_t first, int64_t count, float* dst);
+
 /** A tensor an engine owns, in its storage dtype; rank 1 is one row. */
 class DeviceTensor {
  public:

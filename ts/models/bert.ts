@@ -48,6 +48,7 @@ export function bertSpec(field: Reader): Omit<EncoderSpec, 'positions'> {
       kind: 'layer',
       eps: field.number('layer_norm_eps', 1e-12),
       placement: 'post',
+      bias: true,
       gainMinusOne: false,
       final: false,
     },

@@ -87,6 +87,8 @@ export interface EncoderSpec {
     eps: number;
     /** After the residual sum (BERT), before each block, or before and after each block (Gemma 3). */
     placement: 'post' | 'pre' | 'sandwich';
+    /** Norms have a bias (those of heads have none). */
+    bias: boolean;
     /** Gains are stored as their difference from 1 (Gemma). */
     gainMinusOne: boolean;
     /** The last layer's result is normed once more. */

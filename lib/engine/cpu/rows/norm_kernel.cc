@@ -77,8 +77,7 @@ void rms_norm(const NormTask& task) {
   for (int64_t row = 0; row < task.rows; ++row) {
     const float* x = task.in + row * task.in_stride;
     const float mean_square = sum_of_squares(x, task.columns, 0.0f) / count;
-    scale_row(task, row, 0.0f,
-              1.0f / __builtin_sqrtf(mean_square + task.eps));
+    scale_row(task, row, 0.0f, 1.0f / __builtin_sqrtf(mean_square + task.eps));
   }
 }
 
@@ -86,8 +85,7 @@ void l2_normalize(const NormTask& task) {
   for (int64_t row = 0; row < task.rows; ++row) {
     const float* x = task.in + row * task.in_stride;
     const float length = __builtin_sqrtf(sum_of_squares(x, task.columns, 0.0f));
-    scale_row(task, row, 0.0f,
-              1.0f / (length > task.eps ? length : task.eps));
+    scale_row(task, row, 0.0f, 1.0f / (length > task.eps ? length : task.eps));
   }
 }
 
