@@ -48,13 +48,16 @@ try {
       'dist/index.d.mts',
       'dist/cli/main.js',
       'build/Release/padless.node',
+      'scripts/convert-checkpoint.py',
     ]) {
       if (!paths.includes(path)) throw new Error(`${path} is missing`);
     }
   });
   check('the tarball holds no sources, tests or build recipe', () => {
     const extra = paths.filter((path) =>
-      /^(lib|cuda|ts|test|bench|scripts|cmake)\/|binding\.gyp|CMakeLists/.test(path),
+      /^(lib|cuda|ts|test|bench|scripts(?!\/convert-checkpoint\.py)|cmake)\/|binding\.gyp|CMakeLists/.test(
+        path,
+      ),
     );
     if (extra.length > 0) throw new Error(extra.slice(0, 5).join(', '));
   });

@@ -323,11 +323,16 @@ describe('weights', () => {
     await expectError(async () => (await ModelDirectory.open(root)).weights(), { code: 'E_BAD_WEIGHTS' });
   });
 
-  test.each(['pytorch_model.bin', 'model.pt', 'weights.ckpt', 'tf_model.h5'])('only %s', (name) =>
+  test.each([
+    ['pytorch_model.bin', 'scripts/convert-checkpoint.py'],
+    ['model.pt', 'scripts/convert-checkpoint.py'],
+    ['weights.ckpt', 'scripts/convert-checkpoint.py'],
+    ['tf_model.h5', 'from transformers import AutoModel'],
+  ])('only %s', (name, words) =>
     expectError(() => weightsOf({ [name]: 'x', 'training_args.bin': 'x' }), {
       code: 'E_BAD_WEIGHTS',
       field: name,
-      words: 'from transformers import AutoModel',
+      words,
     }),
   );
 

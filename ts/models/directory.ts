@@ -14,6 +14,9 @@ const INDEX = 'model.safetensors.index.json';
 /** Weights in formats that run code or that nothing here reads; not what a trainer leaves beside them. */
 const FOREIGN_WEIGHTS =
   /^(?!training_args|optimizer|scheduler|rng_state).*\.(?:bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|onnx|gguf)$/;
+/** Those of them that the converter reads. */
+const PICKLES = /\.(?:bin|pt|pth|ckpt)$/;
+const CONVERTER = absolute(__dirname, '../../scripts/convert-checkpoint.py');
 
 /** A parsed JSON object. */
 export type JsonObject = Record<string, unknown>;
@@ -219,13 +222,12 @@ export class ModelDirectory {
     if (foreign === undefined) {
       return new PadlessError('E_NOT_FOUND', `${where} has no ${SINGLE}.`, { field: SINGLE });
     }
-    const [library, load] =
-      folder === '' ? ['transformers', 'AutoModel'] : ['sentence_transformers', 'SentenceTransformer'];
-    const call = folder === '' ? `${load}.from_pretrained` : load;
-    const script = `from ${library} import ${load}; ${call}(DIR).save_pretrained(DIR)`;
+    const convert = PICKLES.test(foreign)
+      ? `python ${CONVERTER} ${where} (it needs torch and safetensors)`
+      : `python -c "from transformers import AutoModel; AutoModel.from_pretrained(DIR).save_pretrained(DIR)", DIR being the model's directory`;
     return new PadlessError(
       'E_BAD_WEIGHTS',
-      `${where} has ${foreign} but no ${SINGLE}. Only safetensors files are read, since pickles run code; convert it with Python, DIR being the model's directory: ${script}`,
+      `${where} has ${foreign} but no ${SINGLE}. Only safetensors files are read, since pickles run code; convert it: ${convert}.`,
       { field: foreign },
     );
   }
