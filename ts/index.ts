@@ -2,6 +2,7 @@ export { PadlessError, type ErrorCode } from './errors';
 export { Embedder, type EmbedOptions, type EmbedderLoadOptions } from './tasks/embedder';
 export type { ChunkOptions } from './tasks/chunk_pooling';
 export { Embeddings } from './tasks/embeddings';
+export type { Task } from './tasks/task';
 export type { SimilarityMatrix } from './tasks/similarity';
 export {
   Encoder,

@@ -1,20 +1,15 @@
-import { packed, tokenBatches, type TokenBatch } from '../batching/batches';
-import { defaultBatchTokens } from '../batching/budget';
-import { tokenizeChunks } from '../batching/chunks';
-import { pipelined } from '../batching/pipeline';
-import { Encoder, loadOptions, type LoadOptions } from '../encoder';
+import { packed, type TokenBatch } from '../batching/batches';
+import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import { describeModel } from '../models/description';
 import type { PoolingMode, Similarity } from '../models/pipeline';
-import { maxLength } from '../models/spec';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
-import { withSignals } from '../signals';
-import { Tokenizer } from '../tokenizer/tokenizer';
 import { ChunkPooler, chunksOption, type ChunkOptions, type ChunkRows, type Chunking } from './chunk_pooling';
 import type { Embeddings } from './embeddings';
 import { POOLING_MODES, checkTexts, poolingOption, promptFor } from './inputs';
 import { RowCollector } from './row_collector';
 import { similarityMatrix, type SimilarityMatrix } from './similarity';
+import { Task, loadModel, type Call, type Model } from './task';
 
 /** Options of {@link Embedder.load}. */
 export interface EmbedderLoadOptions extends LoadOptions {
@@ -63,9 +58,6 @@ const embedOptions = {
 
 type CheckedEmbedOptions = Omit<EmbedOptions, 'chunks'> & { chunks?: Chunking | false };
 
-/** Forward passes handed to the device at once: one runs, the next waits on its queue. */
-const BATCHES_IN_FLIGHT = 2;
-
 /**
  * Turns texts into vectors, as sentence-transformers does with the same directory: its prompts, tokenizer,
  * encoder, pooling, dense and normalising modules.
@@ -77,22 +69,15 @@ const BATCHES_IN_FLIGHT = 2;
  * vectors.row(0);   // Float32Array(384)
  * ```
  */
-export class Embedder {
-  readonly #encoder: Encoder;
-  readonly #tokenizer: Tokenizer;
+export class Embedder extends Task {
   readonly #pooling: readonly PoolingMode[] | undefined;
   readonly #truncate: boolean;
-  readonly #closing = new AbortController();
-  readonly #running = new Set<Promise<unknown>>();
-  #closed: Promise<void> | undefined;
 
   private constructor(
-    encoder: Encoder,
-    tokenizer: Tokenizer,
+    model: Model,
     options: { pooling: readonly PoolingMode[] | undefined; truncate: boolean },
   ) {
-    this.#encoder = encoder;
-    this.#tokenizer = tokenizer;
+    super(model);
     this.#pooling = options.pooling;
     this.#truncate = options.truncate;
   }
@@ -110,11 +95,8 @@ export class Embedder {
       truncate: boolean,
     });
     throwIfAborted(load.signal);
-    const { directory, config, spec, pipeline } = await describeModel(path);
-    const folder = pipeline?.encoderDirectory
-      ? await directory.subdirectory(pipeline.encoderDirectory)
-      : directory;
-    if (!pipeline && !pooling) {
+    const description = await describeModel(path);
+    if (!description.pipeline && !pooling) {
       throw new PadlessError(
         'E_BAD_CONFIG',
         `${path} has no modules.json, so nothing says how token vectors become one. Pass the option pooling: ` +
@@ -122,37 +104,18 @@ export class Embedder {
         { field: 'pooling' },
       );
     }
-    const padId = config['pad_token_id'];
-    const [encoder, tokenizer] = await Promise.allSettled([
-      Encoder.load(path, { ...(load as LoadOptions), logits: false }),
-      Tokenizer.load(folder, {
-        maxLength: Math.min(maxLength(spec), pipeline?.maxSeqLength ?? Infinity),
-        lowerCase: pipeline?.doLowerCase,
-        model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
-        signal: load.signal,
-      }),
-    ]);
-    if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') {
-      return new Embedder(encoder.value, tokenizer.value, { pooling, truncate: truncate ?? true });
-    }
-    if (encoder.status === 'fulfilled') encoder.value.dispose();
-    if (tokenizer.status === 'fulfilled') await tokenizer.value.dispose();
-    throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
-  }
-
-  /** Most tokens of one text, special tokens included. */
-  get maxLength(): number {
-    return this.#tokenizer.maxLength;
+    const model = await loadModel(description, { ...(load as LoadOptions), logits: false });
+    return new Embedder(model, { pooling, truncate: truncate ?? true });
   }
 
   /** What {@link Embedder.similarity} computes: `similarity_fn_name` of the checkpoint, cosine by default. */
   get similarityFunction(): Similarity {
-    return this.#encoder.pipeline?.similarity ?? 'cosine';
+    return this.encoder.pipeline?.similarity ?? 'cosine';
   }
 
   /** The checkpoint's prompts by name. */
   get prompts(): Readonly<Record<string, string>> {
-    return this.#encoder.pipeline?.prompts ?? {};
+    return this.encoder.pipeline?.prompts ?? {};
   }
 
   /**
@@ -171,11 +134,8 @@ export class Embedder {
       });
     }
     const texts = checkTexts(input);
-    const prompt = promptFor(checked, this.#encoder.pipeline);
-    throwIfAborted(checked.signal);
-    return this.#whileOpen(checked.signal, (signal, abort) =>
-      this.#embed(texts, prompt, checked, signal, abort),
-    );
+    const prompt = promptFor(checked, this.encoder.pipeline);
+    return this.whileOpen(checked.signal, (call) => this.#embed(texts, prompt, checked, call));
   }
 
   /**
@@ -188,71 +148,27 @@ export class Embedder {
     return similarityMatrix(a, b, this.similarityFunction);
   }
 
-  /** Frees the model. Pending calls reject with E_DISPOSED, and so do later ones. */
-  dispose(): void {
-    void this[Symbol.asyncDispose]();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** As {@link Embedder.dispose}; resolves when everything is freed. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
-    await this.#closed;
-  }
-
-  async #close(): Promise<void> {
-    this.#closing.abort(new PadlessError('E_DISPOSED', 'The Embedder is disposed.', { field: 'embedder' }));
-    await Promise.allSettled(this.#running);
-    this.#encoder.dispose();
-    await this.#tokenizer.dispose();
-  }
-
-  async #whileOpen<T>(
-    callerSignal: AbortSignal | undefined,
-    work: (signal: AbortSignal, abort: (reason: unknown) => void) => Promise<T>,
-  ): Promise<T> {
-    const closing = this.#closing.signal;
-    if (closing.aborted) throw closing.reason;
-    const running = withSignals([callerSignal, closing], work);
-    this.#running.add(running);
-    try {
-      return await running;
-    } catch (error) {
-      // A signal that failed the call is told apart from the stop that a failure sends to other batches.
-      if (callerSignal?.aborted) throwIfAborted(callerSignal);
-      throw closing.aborted ? closing.reason : error;
-    } finally {
-      this.#running.delete(running);
-    }
-  }
-
   async #embed(
     texts: readonly string[],
     prompt: string,
     options: CheckedEmbedOptions,
-    signal: AbortSignal,
-    abort: (reason: unknown) => void,
+    call: Call,
   ): Promise<Embeddings> {
-    const chunks = tokenizeChunks(this.#tokenizer, texts, {
-      prefix: prompt,
-      ...(options.chunks
-        ? { stride: options.chunks.stride }
-        : { truncate: options.truncate ?? this.#truncate }),
-      signal,
-    });
-    const skip = await this.#promptTokens(prompt, signal);
-    const collected = options.chunks
-      ? new ChunkPooler(texts.length, options.chunks.pooling, this.#normalizes(options))
+    const { chunks, truncate = this.#truncate } = options;
+    const skip = await this.#promptTokens(prompt, call.signal);
+    const collected = chunks
+      ? new ChunkPooler(texts.length, chunks.pooling, this.#normalizes(options))
       : new RowCollector(texts.length);
-    await pipelined(tokenBatches(chunks, options.batchTokens ?? defaultBatchTokens(this.#encoder.device)), {
-      depth: BATCHES_IN_FLIGHT,
-      start: (batch) => this.#encode(batch, skip, options, signal),
-      finish: (rows) => collected.append(rows),
-      cancel: abort,
-    });
+    await this.forward(
+      texts,
+      { prefix: prompt, ...(chunks ? { stride: chunks.stride } : { truncate }) },
+      {
+        batchTokens: options.batchTokens,
+        start: (batch) => this.#encode(batch, skip, options, call.signal),
+        finish: (rows) => collected.append(rows),
+      },
+      call,
+    );
     return collected.embeddings();
   }
 
@@ -264,8 +180,8 @@ export class Embedder {
   ): Promise<ChunkRows> {
     const { cuSeqlens } = batch;
     const count = cuSeqlens.length - 1;
-    const dimensions = options.dimensions ?? this.#encoder.pipeline?.truncateDim;
-    const { sentenceEmbedding } = await this.#encoder.run(packed(batch), {
+    const dimensions = options.dimensions ?? this.encoder.pipeline?.truncateDim;
+    const { sentenceEmbedding } = await this.encoder.run(packed(batch), {
       outputs: ['sentenceEmbedding'],
       ...(this.#pooling && { pooling: this.#pooling }),
       ...(skip > 0 && { skip: Int32Array.from({ length: count }, () => skip) }),
@@ -280,13 +196,13 @@ export class Embedder {
   /** Whether vectors have length 1: by the option, or the checkpoint's last module unless a cut follows it. */
   #normalizes({ normalize, dimensions }: CheckedEmbedOptions): boolean {
     if (normalize) return true;
-    const pipeline = this.#pooling ? undefined : this.#encoder.pipeline;
+    const pipeline = this.#pooling ? undefined : this.encoder.pipeline;
     return pipeline?.steps.at(-1)?.kind === 'normalize' && (dimensions ?? pipeline.truncateDim) === undefined;
   }
 
   /** Tokens that the pooling leaves out: those of the prompt, where the checkpoint says so. */
   #promptTokens(prompt: string, signal: AbortSignal): number | Promise<number> {
-    if (prompt === '' || (this.#encoder.pipeline?.includePrompt ?? true)) return 0;
-    return this.#tokenizer.prefixLength(prompt, signal);
+    if (prompt === '' || (this.encoder.pipeline?.includePrompt ?? true)) return 0;
+    return this.tokenizer.prefixLength(prompt, signal);
   }
 }

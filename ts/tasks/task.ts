@@ -1,0 +1,142 @@
+import { tokenBatches, type TokenBatch } from '../batching/batches';
+import { defaultBatchTokens } from '../batching/budget';
+import { tokenizeChunks } from '../batching/chunks';
+import { pipelined } from '../batching/pipeline';
+import { Encoder, type EncoderLoadOptions } from '../encoder';
+import { PadlessError, throwIfAborted } from '../errors';
+import type { ModelDescription } from '../models/description';
+import { maxLength } from '../models/spec';
+import { withSignals } from '../signals';
+import { Tokenizer, type EncodeOptions } from '../tokenizer/tokenizer';
+
+/** Forward passes handed to the device at once: one runs, the next waits on its queue. */
+const BATCHES_IN_FLIGHT = 2;
+
+/** The two halves of a loaded model. */
+export interface Model {
+  encoder: Encoder;
+  tokenizer: Tokenizer;
+}
+
+/** Loads the encoder and the tokenizer of a directory that has been described; both or none. */
+export async function loadModel(
+  { directory, config, spec, pipeline }: ModelDescription,
+  options: EncoderLoadOptions,
+): Promise<Model> {
+  const folder = pipeline?.encoderDirectory
+    ? await directory.subdirectory(pipeline.encoderDirectory)
+    : directory;
+  const padId = config['pad_token_id'];
+  const [encoder, tokenizer] = await Promise.allSettled([
+    Encoder.load(directory.path, options),
+    Tokenizer.load(folder, {
+      maxLength: Math.min(maxLength(spec), pipeline?.maxSeqLength ?? Infinity),
+      lowerCase: pipeline?.doLowerCase,
+      model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
+      signal: options.signal,
+    }),
+  ]);
+  if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') {
+    return { encoder: encoder.value, tokenizer: tokenizer.value };
+  }
+  if (encoder.status === 'fulfilled') encoder.value.dispose();
+  if (tokenizer.status === 'fulfilled') await tokenizer.value.dispose();
+  throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
+}
+
+/** One call of a task while it runs. */
+export interface Call {
+  /** Fires when the caller's signal does, when the task is disposed, and at the first failure. */
+  signal: AbortSignal;
+  /** Stops what else runs for the call. */
+  abort: (reason: unknown) => void;
+}
+
+/** What a call does with each batch of its texts. */
+export interface Passes<R> {
+  /** Most tokens of one forward pass; the device's own number otherwise. */
+  batchTokens?: number | undefined;
+  start: (batch: TokenBatch) => Promise<R>;
+  /** Called with each batch's result, in order. */
+  finish: (result: R) => Promise<void>;
+}
+
+/** What every task is made of: a model, calls that run on it, and their end when it is disposed. */
+export abstract class Task implements Disposable, AsyncDisposable {
+  protected readonly encoder: Encoder;
+  protected readonly tokenizer: Tokenizer;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  /** @internal */
+  protected constructor({ encoder, tokenizer }: Model) {
+    this.encoder = encoder;
+    this.tokenizer = tokenizer;
+  }
+
+  /** Most tokens of one sequence, special tokens included. */
+  get maxLength(): number {
+    return this.tokenizer.maxLength;
+  }
+
+  /** Frees the model. Pending calls reject with E_DISPOSED, and so do later ones. */
+  dispose(): void {
+    void this[Symbol.asyncDispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** As `dispose`; resolves when everything is freed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const { name } = this.constructor;
+    this.#closing.abort(new PadlessError('E_DISPOSED', `The ${name} is disposed.`, { field: name }));
+    await Promise.allSettled(this.#running);
+    this.encoder.dispose();
+    await this.tokenizer.dispose();
+  }
+
+  /** Runs `work` unless the task is disposed or the caller's signal has fired, and until one of these happens. */
+  protected async whileOpen<T>(
+    callerSignal: AbortSignal | undefined,
+    work: (call: Call) => Promise<T>,
+  ): Promise<T> {
+    throwIfAborted(callerSignal);
+    const closing = this.#closing.signal;
+    if (closing.aborted) throw closing.reason;
+    const running = withSignals([callerSignal, closing], (signal, abort) => work({ signal, abort }));
+    this.#running.add(running);
+    try {
+      return await running;
+    } catch (error) {
+      // A signal that failed the call is told apart from the stop that a failure sends to other batches.
+      if (callerSignal?.aborted) throwIfAborted(callerSignal);
+      throw closing.aborted ? closing.reason : error;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  /** Tokenizes `texts`, packs the sequences into batches and runs these, all at the same time and in order. */
+  protected async forward<R>(
+    texts: readonly string[],
+    encode: EncodeOptions,
+    { batchTokens, start, finish }: Passes<R>,
+    { signal, abort }: Call,
+  ): Promise<void> {
+    const chunks = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
+    await pipelined(tokenBatches(chunks, batchTokens ?? defaultBatchTokens(this.encoder.device)), {
+      depth: BATCHES_IN_FLIGHT,
+      start,
+      finish,
+      cancel: abort,
+    });
+  }
+}
