@@ -1,9 +1,13 @@
 import { PadlessError } from '../errors';
+import { albert } from './albert';
 import { bert } from './bert';
+import { distilBert } from './distilbert';
+import { electra } from './electra';
+import { ernie } from './ernie';
 import { roberta } from './roberta';
 import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
 
-const families: readonly Family[] = [bert, roberta];
+const families: readonly Family[] = [bert, roberta, distilBert, electra, albert, ernie];
 
 /** Every `model_type` that can be loaded. */
 export const modelTypes: readonly string[] = families.flatMap((family) => family.modelTypes);

@@ -1,0 +1,109 @@
+import { activationOf } from './activations';
+import type { Reader } from './reader';
+import { fullLayers, type Activation, type EncoderSpec, type LayerSpec, type RopeSpec } from './spec';
+
+/** The keys of the sizes in config.json. */
+export interface SizeNames {
+  hiddenSize: string;
+  heads: string;
+  layers: string;
+  intermediateSize: string;
+  activation: string;
+  eps: string;
+}
+
+/** BERT's, and those of most families after it. */
+export const bertSizes: SizeNames = {
+  hiddenSize: 'hidden_size',
+  heads: 'num_attention_heads',
+  layers: 'num_hidden_layers',
+  intermediateSize: 'intermediate_size',
+  activation: 'hidden_act',
+  eps: 'layer_norm_eps',
+};
+
+/** What every family has; `eps` is that of all norms. */
+export interface Sizes {
+  hiddenSize: number;
+  heads: number;
+  headDim: number;
+  layers: number;
+  intermediateSize: number;
+  vocabSize: number;
+  activation: Activation;
+  eps: number;
+}
+
+/** Reads the sizes; E_BAD_CONFIG where the heads do not share the hidden size evenly. */
+export function readSizes(
+  field: Reader,
+  defaults: { activation: string; eps: number },
+  names = bertSizes,
+): Sizes {
+  const hiddenSize = field.integer(names.hiddenSize, { min: 1 });
+  const heads = field.integer(names.heads, { min: 1 });
+  if (hiddenSize % heads !== 0) {
+    throw field.error(names.heads, `${heads} does not divide "${names.hiddenSize}" ${hiddenSize}`);
+  }
+  return {
+    hiddenSize,
+    heads,
+    headDim: hiddenSize / heads,
+    layers: field.integer(names.layers, { min: 0, max: 1024 }),
+    intermediateSize: field.integer(names.intermediateSize, { min: 1 }),
+    vocabSize: field.integer('vocab_size', { min: 1 }),
+    activation: activationOf(field, names.activation, defaults.activation),
+    eps: field.number(names.eps, defaults.eps, { min: 0 }),
+  };
+}
+
+/** BERT's shape without positions and token types, for a family to change. */
+export function postNormSpec(sizes: Sizes): EncoderSpec {
+  return {
+    hiddenSize: sizes.hiddenSize,
+    heads: sizes.heads,
+    kvHeads: sizes.heads,
+    headDim: sizes.headDim,
+    attentionScale: 1 / Math.sqrt(sizes.headDim),
+    vocabSize: sizes.vocabSize,
+    embeddings: { width: sizes.hiddenSize, projection: false, wordScale: 1, norm: true, addedRows: 0 },
+    positions: { rows: 0, offset: 0 },
+    tokenTypes: 0,
+    norm: { kind: 'layer', eps: sizes.eps, placement: 'post', bias: true, gainMinusOne: false, final: false },
+    queryKeyNorm: false,
+    mlp: { kind: 'plain', activation: sizes.activation, intermediateSize: sizes.intermediateSize },
+    ropes: [],
+    layers: fullLayers(sizes.layers),
+    pooler: false,
+  };
+}
+
+/** Layers that all turn queries and keys by the only rope. */
+export function withRope(
+  layers: readonly LayerSpec[],
+  rope: RopeSpec,
+): Pick<EncoderSpec, 'layers' | 'ropes'> {
+  return { ropes: [rope], layers: layers.map((layer) => ({ ...layer, rope: 0 })) };
+}
+
+/** Refuses a field that has another value than those whose maths is known here; absent is fine. */
+export function refuseUnless(field: Reader, known: Readonly<Record<string, readonly unknown[]>>): void {
+  for (const [name, values] of Object.entries(known)) {
+    const value = field.raw(name);
+    if (value === undefined || values.includes(value)) continue;
+    const words = values.map((word) => JSON.stringify(word)).join(' or ');
+    throw field.error(name, `is ${JSON.stringify(value)}; only ${words} is supported`, 'E_UNSUPPORTED');
+  }
+}
+
+/** Refuses decoders, and checkpoints whose own repository brings the code. */
+export function refuseDecodersAndRemoteCode(field: Reader): void {
+  refuseUnless(field, { is_decoder: [false], add_cross_attention: [false] });
+  if (field.has('auto_map')) {
+    throw field.error(
+      'auto_map',
+      'says that this model runs code of its own repository, which may compute something else than its model_type',
+      'E_UNSUPPORTED',
+    );
+  }
+}

@@ -1,0 +1,51 @@
+import type { WeightTable } from './spec';
+
+/** A norm; `gamma` and `beta` are names of TensorFlow's days. */
+export const norm = (checkpoint: string, padless: string): WeightTable => ({
+  [`${checkpoint}.weight`]: `${padless}.gamma`,
+  [`${checkpoint}.bias`]: `${padless}.beta`,
+  [`${checkpoint}.gamma`]: `${padless}.gamma`,
+  [`${checkpoint}.beta`]: `${padless}.beta`,
+});
+
+export const linear = (checkpoint: string, padless: string): WeightTable => ({
+  [`${checkpoint}.weight`]: `${padless}.weight`,
+  [`${checkpoint}.bias`]: `${padless}.bias`,
+});
+
+/** Equal parts of one linear layer's outputs, in order. */
+export const packed = (checkpoint: string, padless: readonly string[]): WeightTable =>
+  Object.fromEntries(
+    ['weight', 'bias'].map((kind) => [
+      `${checkpoint}.${kind}`,
+      padless.map((name, index) => ({ name: `${name}.${kind}`, index, parts: padless.length, groups: 1 })),
+    ]),
+  );
+
+/** padless's names of a layer's products. */
+export const query = 'layers.{i}.attention.query';
+export const key = 'layers.{i}.attention.key';
+export const value = 'layers.{i}.attention.value';
+export const output = 'layers.{i}.attention.output';
+export const attentionNorm = 'layers.{i}.attention.norm';
+export const gate = 'layers.{i}.mlp.gate';
+export const up = 'layers.{i}.mlp.up';
+export const down = 'layers.{i}.mlp.down';
+export const mlpNorm = 'layers.{i}.mlp.norm';
+
+/** Tables and norm of BERT-like embeddings. */
+export const bertEmbeddings: WeightTable = {
+  'embeddings.word_embeddings.weight': 'embeddings.word',
+  'embeddings.position_embeddings.weight': 'embeddings.position',
+  'embeddings.token_type_embeddings.weight': 'embeddings.tokenType',
+  ...norm('embeddings.LayerNorm', 'embeddings.norm'),
+};
+
+/** What follows the attention's weighted sum in BERT-like layers. */
+export const bertBlocks = (layer: string): WeightTable => ({
+  ...linear(`${layer}.attention.output.dense`, output),
+  ...norm(`${layer}.attention.output.LayerNorm`, attentionNorm),
+  ...linear(`${layer}.intermediate.dense`, up),
+  ...linear(`${layer}.output.dense`, down),
+  ...norm(`${layer}.output.LayerNorm`, mlpNorm),
+});
