@@ -1,6 +1,6 @@
 // Which tensors of a checkpoint are taken, and which make it refused; nothing is loaded.
 import { join } from 'node:path';
-import { describeModel } from '../../ts/encoder';
+import { describeModel } from '../../ts/models/description';
 import { encodeSafetensors } from '../../ts/io/safetensors';
 import { expectError } from '../support/errors';
 import { scratchDirectory, writeTree } from '../support/scratch';
