@@ -249,7 +249,7 @@ enum class AttentionStrategy {
   kSingle,      // one launch of the kernel that takes any length
   kGrouped,     // one launch a length bucket, each of the kernel made for it, forked over streams
   kPersistent,  // one launch of as many blocks as fit, which fetch tiles by an atomic counter
-  kAuto,
+  kAuto,        // grouped by the short kernels of up to 128 keys
 };
 
 /** The kernels: short ones hold all keys in shared memory and do one exact softmax; 0 means any length. */
@@ -277,7 +277,8 @@ struct AttentionPlanOptions {
   int streams = 4;                            // grouped: the call's own and side streams
 };
 
-/** Made once a batch, used by every layer. */
+/** Made once a batch, used by every layer. For one strategy and one list of edges, the kernel of a sequence
+ * depends on its own length alone, and so do its bits. */
 struct AttentionPlan {
   AttentionStrategy strategy = AttentionStrategy::kSingle;  // never kAuto
   std::vector<AttentionTile> tiles;  // to be copied to the device; cost falls within a group

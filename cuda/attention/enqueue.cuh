@@ -9,12 +9,19 @@ namespace padless::cuda {
 
 template <class T, class Shape>
 Status enqueue_shape(const AttentionParams<T>& params, unsigned blocks, cudaStream_t stream) {
+  static_assert(sizeof(AttentionStorage<T, Shape>) <= kLeastSharedBytes);
   return launch(attention_kernel<T, Shape>,
                 {.grid = blocks,
                  .block = Shape::kThreads,
                  .shared_bytes = sizeof(AttentionStorage<T, Shape>),
                  .stream = stream},
                 params);
+}
+
+template <class T, int kHeadDim, int kMaxKeys>
+Status enqueue_short(const AttentionParams<T>& params, unsigned blocks, cudaStream_t stream) {
+  using Shape = AttentionTileShape<kHeadDim, query_rows(kMaxKeys) / 16, kMaxKeys, 1>;
+  return enqueue_shape<T, Shape>(params, blocks, stream);
 }
 
 template <class T, int kHeadDim>
@@ -25,14 +32,13 @@ Status enqueue_head_dim(const AttentionParams<T>& params, int max_keys, unsigned
     return enqueue_shape<T, Shape>(params, blocks, stream);
   }
   if constexpr (has_short_kernel(64, kHeadDim)) {
-    if (max_keys == 64)
-      return enqueue_shape<T, AttentionTileShape<kHeadDim, query_rows(64) / 16, 64, 1>>(params, blocks,
-                                                                                        stream);
+    if (max_keys == 64) return enqueue_short<T, kHeadDim, 64>(params, blocks, stream);
   }
   if constexpr (has_short_kernel(128, kHeadDim)) {
-    if (max_keys == 128)
-      return enqueue_shape<T, AttentionTileShape<kHeadDim, query_rows(128) / 16, 128, 1>>(params, blocks,
-                                                                                          stream);
+    if (max_keys == 128) return enqueue_short<T, kHeadDim, 128>(params, blocks, stream);
+  }
+  if constexpr (has_short_kernel(256, kHeadDim)) {
+    if (max_keys == 256) return enqueue_short<T, kHeadDim, 256>(params, blocks, stream);
   }
   return {Code::kInvalidArgument,
           concat("no attention kernel for ", max_keys, " keys and head dim ", kHeadDim), "plan"};

@@ -11,6 +11,10 @@ namespace {
 
 constexpr int64_t kUnlimited = std::numeric_limits<int32_t>::max();
 
+/** Buckets of `auto`. The kernel for 256 keys takes all registers of an SM for one block, and up to half of
+ * its keys are none: it runs only where a bucket of `grouped` asks for it. */
+constexpr std::array<int64_t, 2> kAutoEdges = {64, 128};
+
 /** Keys that the tile of queries from `first` on looks at: what its time grows with. */
 int64_t tile_cost(int64_t length, int64_t first, int64_t rows, const AttentionSpan& span) {
   const int64_t last = std::min(first + rows, length) - 1;
@@ -46,7 +50,7 @@ void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t
 
 /** The smallest short kernel that holds `keys` keys, or the one for any length. */
 int kernel_for(int64_t keys, int64_t head_dim) {
-  for (int max_keys : {64, 128}) {
+  for (int max_keys : kShortKeys) {
     if (keys <= max_keys && has_short_kernel(max_keys, static_cast<int>(head_dim))) return max_keys;
   }
   return kAnyKeys;
@@ -78,23 +82,21 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
   PADLESS_RETURN_IF_ERROR(check(cu_seqlens, shape, options));
   AttentionPlan plan;
   plan.strategy = options.strategy;
-  int64_t longest = 0;
-  for (size_t b = 0; b + 1 < cu_seqlens.size(); b++)
-    longest = std::max<int64_t>(longest, cu_seqlens[b + 1] - cu_seqlens[b]);
-  if (plan.strategy == AttentionStrategy::kAuto) {
-    // Where one short kernel takes all, or every length is beyond the short ones, buckets only add launches.
-    const bool all_short = kernel_for(longest, shape.head_dim) != kAnyKeys;
-    plan.strategy = all_short ? AttentionStrategy::kGrouped : AttentionStrategy::kSingle;
-  }
-  if (plan.strategy != AttentionStrategy::kGrouped) {
+  if (plan.strategy == AttentionStrategy::kSingle || plan.strategy == AttentionStrategy::kPersistent) {
     add_group(plan, cu_seqlens, 0, kUnlimited, kAnyKeys, span);
     constexpr int kBlocksPerSm = 2;  // what registers allow of the kernel for any length
     plan.persistent_blocks = kBlocksPerSm * std::max(1, device.sm_count);
     return plan;
   }
+  // The kernel follows from a sequence's own length, never from what else is in the batch: its bits stay.
+  const bool automatic = plan.strategy == AttentionStrategy::kAuto;
+  plan.strategy = AttentionStrategy::kGrouped;
   int64_t low = 0;
-  for (int64_t edge : options.bucket_edges) {
-    add_group(plan, cu_seqlens, low, edge, kernel_for(std::min(edge, longest), shape.head_dim), span);
+  for (int64_t edge :
+       automatic ? std::vector<int64_t>(kAutoEdges.begin(), kAutoEdges.end()) : options.bucket_edges) {
+    const int max_keys = kernel_for(edge, shape.head_dim);
+    if (automatic && max_keys == kAnyKeys) continue;
+    add_group(plan, cu_seqlens, low, edge, max_keys, span);
     low = edge;
   }
   add_group(plan, cu_seqlens, low, kUnlimited, kAnyKeys, span);

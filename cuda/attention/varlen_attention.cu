@@ -1,5 +1,6 @@
 // varlen_attention(): checks, then one launch a group of the plan.
 #include "cuda/attention/enqueue.cuh"
+#include "cuda/attention/enqueue_disentangled.cuh"
 #include "cuda/padless_cuda.h"
 
 namespace padless::cuda {
@@ -8,6 +9,29 @@ namespace {
 constexpr int kUnlimited = std::numeric_limits<int32_t>::max();
 
 int window(int64_t value) { return value < 0 || value > kUnlimited ? kUnlimited : static_cast<int>(value); }
+
+/** Blocks that one tile of queries is cut into. */
+int parts_of(const VarlenAttentionArgs& args, const AttentionGroup& group) {
+  if (!args.bias.disentangled()) return 1;
+  return group.kernel.query_rows / disentangled_queries(static_cast<int>(args.shape.head_dim));
+}
+
+Status check_disentangled(const VarlenAttentionArgs& args) {
+  const ScoreBias& bias = args.bias;
+  const int64_t rows = std::max(bias.position_keys.rows, bias.position_queries.rows);
+  for (const auto& [matrix, name] : {std::pair{&bias.position_keys, "position_keys"},
+                                     std::pair{&bias.position_queries, "position_queries"}}) {
+    if (matrix->data == nullptr) continue;
+    PADLESS_RETURN_IF_ERROR(check_matrix(*matrix, rows, args.shape.heads * args.shape.head_dim, name));
+    PADLESS_RETURN_IF_ERROR(check_dtype(*matrix, args.q.dtype, name));
+    PADLESS_CHECK(rows > 0, Code::kInvalidArgument, name, name, " is empty");
+    PADLESS_CHECK(has_aligned_rows(*matrix), Code::kInvalidArgument, name, name,
+                  " must have 16-byte aligned rows");
+    PADLESS_CHECK(bias.relative_rows != nullptr, Code::kInvalidArgument, "relative_rows",
+                  "the row of each distance is missing");
+  }
+  return Status::ok();
+}
 
 Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan,
              const AttentionResources& resources) {
@@ -33,8 +57,9 @@ Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan,
                 Code::kInvalidArgument, "q", "q, k and v must have 16-byte aligned rows");
   PADLESS_CHECK(args.lse == nullptr || args.lse_stride >= tokens, Code::kInvalidArgument, "lse_stride",
                 "lse_stride is ", args.lse_stride, ", less than the ", tokens, " tokens");
-  PADLESS_CHECK(args.bias.reach >= 0, Code::kInvalidArgument, "reach", "reach is ", args.bias.reach);
-  PADLESS_CHECK(!args.bias.disentangled(), Code::kUnsupported, "bias", "disentangled attention");
+  PADLESS_CHECK(args.bias.reach >= 0 && args.bias.reach < kUnlimited / 2, Code::kInvalidArgument, "reach",
+                "reach is ", args.bias.reach);
+  PADLESS_RETURN_IF_ERROR(check_disentangled(args));
   if (plan.tiles.empty()) return Status::ok();
   PADLESS_CHECK(args.cu_seqlens != nullptr && resources.tiles != nullptr, Code::kInvalidArgument,
                 "cu_seqlens", "cu_seqlens or the plan's tiles are missing on the device");
@@ -43,8 +68,9 @@ Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan,
   PADLESS_CHECK(resources.streams == nullptr || resources.streams->count() >= plan.streams,
                 Code::kInvalidArgument, "streams", "the plan forks over ", plan.streams, " streams");
   for (const AttentionGroup& group : plan.groups) {
-    PADLESS_CHECK(group.tiles * shape.heads <= kUnlimited - kUnlimited / 4, Code::kUnsupported, "plan",
-                  group.tiles, " tiles of ", shape.heads, " heads are too many for one launch");
+    PADLESS_CHECK(group.tiles * shape.heads * parts_of(args, group) <= kUnlimited - kUnlimited / 4,
+                  Code::kUnsupported, "plan", group.tiles, " tiles of ", shape.heads,
+                  " heads are too many for one launch");
   }
   return Status::ok();
 }
@@ -68,9 +94,30 @@ AttentionParams<T> params_of(const VarlenAttentionArgs& args) {
   p.scale_log2 = args.scale * kLog2E;
   p.left = window(args.span.window_left);
   p.right = args.span.causal ? 0 : window(args.span.window_right);
-  p.bias = args.bias;
+  p.alibi_slopes = args.bias.alibi_slopes;
+  p.relative = args.bias.relative;
+  p.reach = args.bias.reach;
   p.aligned_out = has_aligned_rows(args.out);
   return p;
+}
+
+template <class T>
+Status enqueue_group(const AttentionParams<T>& params, const VarlenAttentionArgs& args, int max_keys,
+                     unsigned blocks, cudaStream_t stream) {
+  const ScoreBias& bias = args.bias;
+  if (!bias.disentangled()) {
+    return enqueue_attention<T>(params, args.shape.head_dim, max_keys, blocks, stream);
+  }
+  const int64_t rows = std::max(bias.position_keys.rows, bias.position_queries.rows);
+  const DisentangledParams<T> disentangled{params,
+                                           elements<const T>(bias.position_keys),
+                                           elements<const T>(bias.position_queries),
+                                           bias.position_keys.stride,
+                                           bias.position_queries.stride,
+                                           bias.relative_rows,
+                                           bias.reach,
+                                           static_cast<int>(rows) - 1};
+  return enqueue_disentangled<T>(disentangled, args.shape.head_dim, blocks, stream);
 }
 
 template <class T>
@@ -82,15 +129,15 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
   const auto enqueue_each = [&]() -> Status {
     for (const AttentionGroup& group : plan.groups) {
       params.tiles = resources.tiles + group.first_tile;
-      params.items = static_cast<int>(group.tiles * args.shape.heads);
+      params.parts = parts_of(args, group);
+      params.items = static_cast<int>(group.tiles * params.parts * args.shape.heads);
       int blocks = params.items;
       if (plan.strategy == AttentionStrategy::kPersistent) {
         params.counter = resources.counter;
         blocks = std::min(blocks, std::max(1, plan.persistent_blocks));
       }
       const cudaStream_t target = fork ? resources.streams->stream(stream, group.stream) : stream;
-      PADLESS_RETURN_IF_ERROR(
-          enqueue_attention<T>(params, args.shape.head_dim, group.kernel.max_keys, grid_of(blocks), target));
+      PADLESS_RETURN_IF_ERROR(enqueue_group<T>(params, args, group.kernel.max_keys, grid_of(blocks), target));
     }
     return Status::ok();
   };

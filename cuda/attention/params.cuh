@@ -1,0 +1,109 @@
+// What the attention kernels share: parameters, the share of a block, which keys a query sees.
+#pragma once
+
+#include "cuda/padless_cuda.h"
+#include "cuda/platform.cuh"
+
+namespace padless::cuda {
+
+constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.69314718055994531f;
+
+template <class T>
+struct AttentionParams {
+  const T *q, *k, *v;  // [T, ...]: head h of q starts at column h * head_dim
+  T* out;              // [T, heads * head_dim]
+  int64_t q_stride, k_stride, v_stride, out_stride;
+  float* lse;  // [heads, lse_stride], or null
+  int64_t lse_stride;
+  const int32_t* cu_seqlens;
+  const AttentionTile* tiles;
+  int parts;                  // that a tile of queries is cut into, each a block's
+  int items;                  // tiles * parts * heads
+  uint32_t* counter;          // of items fetched, or null: block i does item i
+  int heads, queries_per_kv;  // query heads of a key head
+  float scale_log2;           // scale * log2(e): the softmax is in base 2
+  int left, right;            // key within [query - left, query + right]
+  const float* alibi_slopes;  // [heads], or null
+  const float* relative;      // [heads, 2 * reach + 1], or null
+  int reach;
+  bool aligned_out;
+};
+
+// Work item i: head i % heads, queries from `first_query` on of a sequence of `length` tokens from `begin`.
+struct AttentionItem {
+  int head, kv_head, first_query, length;
+  int64_t begin;
+
+  // The keys that `queries` queries from the first on may see: `tiles` tiles of `keys` from `first` on.
+  struct Keys {
+    int first, tiles;
+  };
+  DEVICE Keys seen_keys(int queries, int keys, int left, int right) const {
+    const int last_query = min(first_query + queries, length) - 1;
+    const int first = first_query <= left ? 0 : (first_query - left) / keys * keys;
+    const int end = last_query >= length - right ? length : min(length, last_query + right + 1);
+    return {first, (end - first + keys - 1) / keys};
+  }
+};
+
+template <class T>
+DEVICE AttentionItem attention_item(const AttentionParams<T>& p, int index, int queries) {
+  const int head = index % p.heads, share = index / p.heads;
+  const AttentionTile tile = p.tiles[share / p.parts];
+  const int64_t begin = p.cu_seqlens[tile.sequence];
+  return {head, head / p.queries_per_kv, tile.first_query + share % p.parts * queries,
+          static_cast<int>(p.cu_seqlens[tile.sequence + 1] - begin), begin};
+}
+
+// What is added to a score (in base 2), and whether the key is seen at all.
+struct ScoreRule {
+  int length, left, right;
+  float slope;            // 0: none
+  const float* relative;  // of this head, or null
+  int reach;
+
+  DEVICE bool plain(int first_query, int last_query, int first_key, int last_key) const {
+    const bool all_seen =
+        last_key < length && last_query - first_key <= left && last_key - first_query <= right;
+    return all_seen && slope == 0.0f && relative == nullptr;
+  }
+  DEVICE float apply(float score, int query, int key) const {
+    if (key >= length || query - key > left || key - query > right) return -INFINITY;
+    if (slope != 0.0f) score -= slope * static_cast<float>(key > query ? key - query : query - key);
+    if (relative != nullptr) score += kLog2E * relative[min(max(key - query, -reach), reach) + reach];
+    return score;
+  }
+};
+
+template <class T>
+DEVICE ScoreRule score_rule(const AttentionParams<T>& p, const AttentionItem& item) {
+  const bool relative = p.relative != nullptr;
+  return {item.length,
+          p.left,
+          p.right,
+          p.alibi_slopes == nullptr ? 0.0f : kLog2E * p.alibi_slopes[item.head],
+          relative ? p.relative + static_cast<int64_t>(item.head) * (2 * p.reach + 1) : nullptr,
+          p.reach};
+}
+
+// Calls attend(item) for the items of this block: one, or with a counter as many as it fetches. `fetched` is
+// in shared memory.
+template <class T, class Attend>
+DEVICE void for_each_item(const AttentionParams<T>& p, uint32_t& fetched, Attend attend) {
+  if (p.counter == nullptr) {
+    attend(static_cast<int>(blockIdx.x));
+    return;
+  }
+  // Every block fetches until it gets a number past the end, so items + gridDim.x numbers are drawn in all;
+  // the counter wraps to 0 at the last of them and is ready for the next launch.
+  while (true) {
+    if (threadIdx.x == 0) fetched = atomicInc(p.counter, static_cast<unsigned>(p.items) + gridDim.x - 1);
+    __syncthreads();
+    const int item = static_cast<int>(fetched);
+    if (item >= p.items) return;
+    attend(item);
+    __syncthreads();  // all have left the tiles and read the item
+  }
+}
+
+}  // namespace padless::cuda

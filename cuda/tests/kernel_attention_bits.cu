@@ -1,0 +1,119 @@
+// varlen_attention, bit by bit: run again, alone and in a batch, in another order, by another launch. And the
+// lengths of FlashAttention-3's variable-length tests.
+#include "cuda/tests/attention_problem.h"
+
+namespace padless::cuda::test {
+namespace {
+
+const AttentionPlanOptions kAuto{.strategy = AttentionStrategy::kAuto};
+
+// The rows [first, first + count) of all heads.
+template <class T>
+std::vector<T> rows_of(const Outcome<T>& outcome, const AttentionCase& c, int64_t first, int64_t count) {
+  const int64_t width = c.heads * c.head_dim;
+  return {outcome.out.begin() + first * width, outcome.out.begin() + (first + count) * width};
+}
+
+// The sequences of `order` of the same data, as a batch of their own.
+template <class T>
+Outcome<T> run_chosen(Problem<T>& all, const AttentionCase& c, const std::vector<size_t>& order) {
+  AttentionCase chosen = c;
+  chosen.lengths.clear();
+  for (size_t b : order) chosen.lengths.push_back(c.lengths[b]);
+  Problem<T> problem(chosen);
+  for (size_t b = 0; b < order.size(); b++) problem.copy_sequence(b, all, order[b]);
+  return problem.run();
+}
+
+// A sequence's bits are the same alone, and in a batch in any order, for every strategy.
+template <class T>
+void test_alone_and_permuted(int64_t head_dim) {
+  for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent, kAuto}) {
+    const AttentionCase c{.lengths = {90, 40, 66, 140, 0, 17},
+                          .head_dim = head_dim,
+                          .heads = 2,
+                          .kv_heads = 1,
+                          .options = options};
+    Problem<T> problem(c);
+    const Outcome<T> whole = problem.run();
+    const std::vector<size_t> order{3, 5, 0, 4, 2, 1};
+    const Outcome<T> permuted = run_chosen(problem, c, order);
+    int64_t first = 0;
+    for (size_t b : order) {
+      const int64_t length = c.lengths[b];
+      const auto expected = rows_of(whole, c, problem.begin(b), length);
+      check(same_bits(expected, rows_of(permuted, c, first, length)),
+            c.name() + concat(": sequence ", b, " in another order"));
+      check(same_bits(expected, run_chosen(problem, c, {b}).out),
+            c.name() + concat(": sequence ", b, " alone"));
+      first += length;
+    }
+  }
+}
+
+// 250 runs under different schedules of the emulator, or whatever order a GPU takes: the same bits.
+void test_repeats() {
+  const AttentionCase c{.lengths = {90, 17, 66}, .head_dim = 32, .heads = 1, .kv_heads = 1};
+  for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent}) {
+    AttentionCase each = c;
+    each.options = options;
+    Problem<bf16> problem(each);
+    const auto first = problem.run();
+    problem.compare(first);
+    bool same = true;
+    for (int repeat = 0; repeat < 250; repeat++) {
+      const auto again = problem.run();
+      same &= same_bits(first.out, again.out) && same_bits(first.lse, again.lse);
+    }
+    check(same, each.name() + ": 250 runs");
+  }
+}
+
+void test_launches_agree() {
+  const AttentionCase single{.lengths = {90, 40, 66}};
+  AttentionCase persistent = single;
+  persistent.options = kPersistent;
+  const auto one = run_case<bf16>(single), other = run_case<bf16>(persistent);
+  check(same_bits(one.out, other.out) && same_bits(one.lse, other.lse),
+        "persistent and single launches agree");
+}
+
+// The lengths at which tiles of 16, 64, 128 and 256 begin and end, each between neighbours.
+void test_length_grid() {
+  const std::vector<int32_t> lengths{0,   1,   15,  16,  17,  63,  64,  65,  127, 128,  129, 255,
+                                     256, 257, 352, 353, 384, 385, 511, 512, 513, 1023, 1024};
+  for (size_t i = 0; i < lengths.size(); i++) {
+    const int32_t before = lengths[i * 7 % 9], after = lengths[i * 5 % 8];
+    run_case<bf16>({.lengths = {before, lengths[i], after},
+                    .head_dim = 32,
+                    .heads = 1,
+                    .kv_heads = 1,
+                    .options = i % 2 == 0 ? kGrouped : kSingle});
+  }
+}
+
+// FlashAttention-3's varlen pairs, as two sequences of a batch: self-attention has as many queries as keys.
+void test_pairs() {
+  const std::pair<int32_t, int32_t> pairs[] = {{1, 1},     {1, 3},     {511, 1},   {3, 513},   {64, 128},
+                                               {113, 203}, {128, 217}, {307, 256}, {640, 128}, {1023, 1024}};
+  for (const auto& [first, second] : pairs) {
+    run_case<bf16>(
+        {.lengths = {first, second}, .head_dim = 32, .heads = 1, .kv_heads = 1, .options = kPersistent});
+  }
+  run_case<bf16>(
+      {.lengths = {2048}, .head_dim = 32, .heads = 1, .kv_heads = 1, .span = {.window_left = 100}});
+}
+
+}  // namespace
+}  // namespace padless::cuda::test
+
+int main() {
+  using namespace padless::cuda;
+  for (int64_t head_dim : {32, 64, 128}) test::test_alone_and_permuted<bf16>(head_dim);
+  test::test_alone_and_permuted<fp16>(256);
+  test::test_repeats();
+  test::test_launches_agree();
+  test::test_length_grid();
+  test::test_pairs();
+  return test::report("kernel_attention_bits");
+}
