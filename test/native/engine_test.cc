@@ -86,6 +86,10 @@ void test_upload() {
   const HostTensor integers = {values.data(), DType::kI32, {6}};
   check_status(engine->upload(integers, DType::kF32).status(), Code::kUnsupported, "dtype",
                "upload of integers");
+  const auto kept = engine->upload(integers, DType::kI32).take();
+  check(kept->view().dtype == DType::kI32 &&
+            std::memcmp(kept->view().data, values.data(), 6 * sizeof(int32_t)) == 0,
+        "i32 does not stay i32");
   const HostTensor cube = {values.data(), DType::kF32, {1, 2, 3}};
   check_status(engine->upload(cube, DType::kF32).status(), Code::kUnsupported, "shape", "upload of rank 3");
   const HostTensor nothing = {nullptr, DType::kF32, {6}};

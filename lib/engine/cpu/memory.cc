@@ -114,9 +114,10 @@ Result<std::unique_ptr<Buffer>> create_cpu_buffer(const ByteCounter& counter, si
 Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter& counter,
                                                               const HostTensor& tensor, DType dtype,
                                                               int threads) {
-  PADLESS_CHECK(is_float(tensor.dtype) && is_float(dtype), Code::kUnsupported, "dtype", "a tensor of ",
-                dtype_name(tensor.dtype), " cannot be stored as ", dtype_name(dtype),
-                "; f32, f16 and bf16 convert into each other");
+  const bool integers = tensor.dtype == DType::kI32 && dtype == DType::kI32;
+  PADLESS_CHECK(integers || (is_float(tensor.dtype) && is_float(dtype)), Code::kUnsupported, "dtype",
+                "a tensor of ", dtype_name(tensor.dtype), " cannot be stored as ", dtype_name(dtype),
+                "; f32, f16 and bf16 convert into each other, and i32 stays i32");
   PADLESS_CHECK(tensor.shape.size() == 1 || tensor.shape.size() == 2, Code::kUnsupported, "shape",
                 "a tensor of rank ", tensor.shape.size(), " cannot be uploaded; rank 1 and 2 can");
   PADLESS_CHECK(std::all_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t dim) { return dim >= 0; }),

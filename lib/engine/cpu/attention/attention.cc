@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <span>
 
 #include "lib/core/thread_pool.h"
 #include "lib/engine/cpu/attention/kernel.h"
@@ -34,6 +35,52 @@ float* thread_scratch(int64_t floats) {
   return static_cast<float*>(block.data());
 }
 
+/** E_INVALID_ARGUMENT naming `field` unless `tensor` is [rows, cols] of `dtype`. */
+Status check_tensor(const DeviceTensor& tensor, DType dtype, int64_t rows, int64_t cols, const char* field) {
+  const Matrix view = tensor.view();
+  PADLESS_CHECK(view.dtype == dtype, Code::kInvalidArgument, field, field, " is ", dtype_name(view.dtype),
+                "; it must be ", dtype_name(dtype));
+  PADLESS_CHECK(view.rows == rows && view.cols == cols, Code::kInvalidArgument, field, field, " is [",
+                view.rows, ", ", view.cols, "]; it must be [", rows, ", ", cols, "]");
+  return Status::ok();
+}
+
+Status check_disentangled(const AttentionBias& bias, const AttentionShape& shape) {
+  PADLESS_CHECK(bias.position_keys || bias.position_queries, Code::kInvalidArgument, "relativeRows",
+                "relativeRows needs positionKeys or positionQueries, the rows it picks from");
+  PADLESS_CHECK(bias.relative_rows, Code::kInvalidArgument, "relativeRows",
+                "positionKeys and positionQueries need relativeRows, the row of each distance");
+  const int64_t distances = 2 * bias.reach + 1;
+  PADLESS_RETURN_IF_ERROR(check_tensor(*bias.relative_rows, DType::kI32, 1, distances, "relativeRows"));
+  const int64_t rows = (bias.position_keys ? bias.position_keys : bias.position_queries)->view().rows;
+  const int64_t cols = shape.heads * shape.head_dim;
+  if (bias.position_keys) {
+    PADLESS_RETURN_IF_ERROR(check_tensor(*bias.position_keys, DType::kF32, rows, cols, "positionKeys"));
+  }
+  if (bias.position_queries) {
+    PADLESS_RETURN_IF_ERROR(check_tensor(*bias.position_queries, DType::kF32, rows, cols, "positionQueries"));
+  }
+  const std::span row_of(bias.relative_rows->view().row<const int32_t>(0), static_cast<size_t>(distances));
+  PADLESS_CHECK(std::is_sorted(row_of.begin(), row_of.end()) && row_of.front() >= 0 && row_of.back() < rows,
+                Code::kInvalidArgument, "relativeRows", "relativeRows must never fall and lie within the ",
+                rows, " rows of the position tensors");
+  return Status::ok();
+}
+
+Status check_bias(const AttentionBias& bias, const AttentionShape& shape) {
+  const bool disentangled = bias.position_keys || bias.position_queries || bias.relative_rows;
+  const int kinds = (bias.alibi_slopes ? 1 : 0) + (bias.relative ? 1 : 0) + (disentangled ? 1 : 0);
+  PADLESS_CHECK(kinds <= 1, Code::kInvalidArgument, "bias", "attention takes one kind of bias, not ", kinds,
+                ": ALiBi slopes, a relative table or disentangled positions");
+  PADLESS_CHECK(bias.reach >= 0, Code::kInvalidArgument, "reach", "reach is ", bias.reach,
+                "; it is the greatest distance of a bias table, at least 0");
+  if (bias.alibi_slopes) return check_tensor(*bias.alibi_slopes, DType::kF32, 1, shape.heads, "alibiSlopes");
+  if (bias.relative) {
+    return check_tensor(*bias.relative, DType::kF32, shape.heads, 2 * bias.reach + 1, "relative");
+  }
+  return disentangled ? check_disentangled(bias, shape) : Status::ok();
+}
+
 Status check(const AttentionPlan& plan, const PackedBatch& batch, const AttentionArgs& args) {
   PADLESS_RETURN_IF_ERROR(check_attention_shape(args.shape));
   PADLESS_CHECK(args.shape.heads == plan.shape.heads && args.shape.kv_heads == plan.shape.kv_heads &&
@@ -51,14 +98,37 @@ Status check(const AttentionPlan& plan, const PackedBatch& batch, const Attentio
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out"));
   if (args.lse.data != nullptr)
     PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
-  PADLESS_CHECK(!args.bias.alibi_slopes && !args.bias.relative && !args.bias.relative_rows,
-                Code::kUnsupported, "bias", "the CPU engine does not run biased attention");
+  PADLESS_RETURN_IF_ERROR(check_bias(args.bias, args.shape));
   PADLESS_CHECK(std::isfinite(args.scale), Code::kInvalidArgument, "scale", "scale is not a finite number");
   PADLESS_CHECK(args.span.window_left >= -1, Code::kInvalidArgument, "windowLeft", "windowLeft is ",
                 args.span.window_left, "; it is a number of keys, or -1 for no limit");
   PADLESS_CHECK(args.span.window_right >= -1, Code::kInvalidArgument, "windowRight", "windowRight is ",
                 args.span.window_right, "; it is a number of keys, or -1 for no limit");
   return Status::ok();
+}
+
+/** The part of `bias` that belongs to the query heads [first_head, ...) of one KV head. */
+AttentionHeadBias bias_of(const AttentionBias& bias, int64_t first_head, int64_t head_dim) {
+  AttentionHeadBias head;
+  head.reach = bias.reach;
+  if (bias.alibi_slopes) head.alibi_slopes = bias.alibi_slopes->view().row<const float>(0) + first_head;
+  if (bias.relative) {
+    const Matrix table = bias.relative->view();
+    head.relative = table.row<const float>(first_head);
+    head.relative_stride = table.stride;
+  }
+  if (bias.position_keys) {
+    const Matrix keys = bias.position_keys->view();
+    head.position_keys = keys.row<const float>(0) + first_head * head_dim;
+    head.position_keys_stride = keys.stride;
+  }
+  if (bias.position_queries) {
+    const Matrix queries = bias.position_queries->view();
+    head.position_queries = queries.row<const float>(0) + first_head * head_dim;
+    head.position_queries_stride = queries.stride;
+  }
+  if (bias.relative_rows) head.relative_rows = bias.relative_rows->view().row<const int32_t>(0);
+  return head;
 }
 
 /** The part of `args` that is KV head `kv_head` of the sequence whose tokens are [begin, begin + length). */
@@ -80,6 +150,7 @@ AttentionHead head_of(const AttentionArgs& args, int64_t begin, int64_t length, 
   head.group = group;
   head.head_dim = dim;
   head.scale = args.scale;
+  head.bias = bias_of(args.bias, kv_head * group, dim);
   const AttentionSpan& span = args.span;
   head.window_left = span.window_left < 0 ? length : std::min(span.window_left, length);
   head.window_right = span.window_right < 0 ? length : std::min(span.window_right, length);
@@ -140,7 +211,8 @@ Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const
   const AttentionKernels& kernels = kernels_for(context.isa.level);
   const auto tasks = static_cast<int64_t>(plan.tasks.size());
   if (tasks == 0) return Status::ok();
-  const int64_t floats = kernels.scratch_floats(args.shape.head_dim, max_length(batch.cu_seqlens));
+  const int64_t floats = kernels.scratch_floats(bias_of(args.bias, 0, args.shape.head_dim),
+                                                args.shape.head_dim, max_length(batch.cu_seqlens));
 
   std::atomic<int64_t> next = 0;
   std::atomic<bool> out_of_memory = false;

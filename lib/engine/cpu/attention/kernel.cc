@@ -10,38 +10,18 @@
 // Sequences of at most kKeyBlock keys take one exact softmax pass; longer ones rescale block by block.
 #include "lib/engine/cpu/attention/kernel.h"
 
+#include "lib/engine/cpu/attention/bias.h"
+#include "lib/engine/cpu/attention/lanes.h"
 #include "lib/engine/cpu/attention/tile.h"
 #include "lib/engine/cpu/attention/transpose.h"
-#include "lib/engine/cpu/simd/vec.h"
 
 namespace padless::PADLESS_ISA {
 namespace {
 
-using simd::broadcast;
-using simd::fma;
-using simd::load;
-using simd::max;
-using simd::store;
-using simd::Vec;
-using simd::where_less;
-using simd::zero;
-
-constexpr int kLanes = Vec::kLanes;
-/** Keys of one softmax block. The scores of a block, its K and its V share the second-level cache. */
-constexpr int64_t kKeyBlock = 512;
 /** From this many queries on, copying K and V to contiguous rows costs less than the strides. */
 constexpr int64_t kPackedQueries = 48;
-constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
-
 constexpr float kLargestFloat = 3.40282347e38f;
-constexpr float kLaneNumbers[48] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-                                    32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47};
-static_assert(kMostVectors * kLanes <= 48);
-
-int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /** Memory of one kernel call. */
 struct Scratch {
@@ -50,14 +30,13 @@ struct Scratch {
   float* out;     // [head_dim, vectors * lanes]
   float* k;       // [length, head_dim]
   float* v;       // [length, head_dim]
+  float* bias;    // what Bias asks for
 };
 
-/** A multiple of a cache line. */
-int64_t padded(int64_t floats) { return (floats + 15) / 16 * 16; }
-
-int64_t scratch_floats(int64_t head_dim, int64_t length) {
+int64_t scratch_floats(const AttentionHeadBias& bias, int64_t head_dim, int64_t length) {
   const int64_t width = kMostVectors * kLanes;
-  return 2 * padded(head_dim * width) + kKeyBlock * width + 2 * padded(length * head_dim);
+  return 2 * padded(head_dim * width) + kKeyBlock * width + 2 * padded(length * head_dim) +
+         Bias::scratch_floats(bias, head_dim, length);
 }
 
 Scratch divide(float* memory, int64_t head_dim, int64_t length) {
@@ -68,8 +47,17 @@ Scratch divide(float* memory, int64_t head_dim, int64_t length) {
   scratch.scores = scratch.out + padded(head_dim * width);
   scratch.k = scratch.scores + kKeyBlock * width;
   scratch.v = scratch.k + padded(length * head_dim);
+  scratch.bias = scratch.v + padded(length * head_dim);
   return scratch;
 }
+
+/** Keys and values of a sequence, from its first token on. */
+struct Rows {
+  const float* k;
+  int64_t k_stride;
+  const float* v;
+  int64_t v_stride;
+};
 
 /** to[key][column] = from[key][column]. */
 void copy_rows(const float* from, int64_t stride, int64_t rows, int64_t cols, float* to) {
@@ -137,11 +125,12 @@ class QueryBlock {
  public:
   static constexpr int64_t kWidth = kVectors * kLanes;
 
-  QueryBlock(const AttentionHead& head, int64_t first_query, int64_t last_query, const Scratch& scratch)
-      : head_(head), scratch_(scratch), first_(first_query), last_(last_query) {}
+  QueryBlock(const AttentionHead& head, const Bias& bias, int64_t first_query, int64_t last_query,
+             const Scratch& scratch)
+      : head_(head), bias_(bias), scratch_(scratch), first_(first_query), last_(last_query) {}
 
-  /** For query head `member` of the group; k and v are the rows of the sequence's first key. */
-  void run(int64_t member, const float* k, int64_t k_stride, const float* v, int64_t v_stride) {
+  /** For query head `member` of the group. */
+  void run(int64_t member, const Rows& rows) {
     const int64_t dim = head_.head_dim;
     for (int n = 0; n < kVectors; ++n) {
       row_max_[n] = broadcast(-__builtin_inff());
@@ -158,12 +147,16 @@ class QueryBlock {
     for (int64_t block = begin / kKeyBlock * kKeyBlock; block < end; block += kKeyBlock) {
       const int64_t from = most(block, begin);
       const int64_t to = least(block + kKeyBlock, end);
-      compute_scores<kVectors>(k + from * k_stride, k_stride, to - from, scratch_.q, dim, scratch_.scores);
+      const float* const keys = rows.k + from * rows.k_stride;
+      compute_scores<kVectors>(keys, rows.k_stride, to - from, scratch_.q, kWidth, dim, scratch_.scores);
+      if (is_biased(head_.bias)) {
+        bias_.add<kVectors>(first_, from, to, scratch_.q, keys, rows.k_stride, scratch_.scores);
+      }
       const int64_t full_from = least(most(from, full_begin), to);
       const int64_t full_to = least(most(full_from, full_end), to);
       softmax(from, full_from, full_to, to, started);
-      accumulate_values<kVectors>(v + from * v_stride, v_stride, to - from, scratch_.scores, dim,
-                                  scratch_.out, started ? correction_ : nullptr);
+      accumulate_values<kVectors>(rows.v + from * rows.v_stride, rows.v_stride, to - from, scratch_.scores,
+                                  dim, scratch_.out, started ? correction_ : nullptr);
       started = true;
     }
     write(member);
@@ -250,6 +243,7 @@ class QueryBlock {
   }
 
   const AttentionHead& head_;
+  const Bias& bias_;
   const Scratch& scratch_;
   const int64_t first_;
   const int64_t last_;
@@ -258,47 +252,41 @@ class QueryBlock {
   Vec correction_[kVectors];  // what earlier sums and outputs are multiplied by at the new maximum
 };
 
-void run_block(int vectors, const AttentionHead& head, int64_t first, int64_t last, const Scratch& scratch,
-               const float* k, int64_t k_stride, const float* v, int64_t v_stride) {
-  for (int64_t member = 0; member < head.group; ++member) {
-    switch (vectors) {
-      case 1:
-        QueryBlock<1>(head, first, last, scratch).run(member, k, k_stride, v, v_stride);
-        break;
-      case 2:
-        QueryBlock<2>(head, first, last, scratch).run(member, k, k_stride, v, v_stride);
-        break;
-      default:
-        QueryBlock<3>(head, first, last, scratch).run(member, k, k_stride, v, v_stride);
-        break;
-    }
+/** Queries [first, last) of query head `member`. */
+void run_block(int vectors, const AttentionHead& head, int64_t member, const Bias& bias, int64_t first,
+               int64_t last, const Scratch& scratch, const Rows& rows) {
+  switch (vectors) {
+    case 1:
+      return QueryBlock<1>(head, bias, first, last, scratch).run(member, rows);
+    case 2:
+      return QueryBlock<2>(head, bias, first, last, scratch).run(member, rows);
+    default:
+      return QueryBlock<3>(head, bias, first, last, scratch).run(member, rows);
   }
 }
 
 void run(const AttentionHead& head, float* memory) {
   const Scratch scratch = divide(memory, head.head_dim, head.length);
-  const float* k = head.k;
-  const float* v = head.v;
-  int64_t k_stride = head.k_stride;
-  int64_t v_stride = head.v_stride;
+  // Keys that some query of the call sees.
+  const int64_t begin = most(0, head.first_query - head.window_left);
+  const int64_t end = least(head.length, head.last_query + head.window_right);
+  Rows rows = {head.k, head.k_stride, head.v, head.v_stride};
   if ((head.last_query - head.first_query) * head.group >= kPackedQueries) {
-    const int64_t begin = most(0, head.first_query - head.window_left);
-    const int64_t end = least(head.length, head.last_query + head.window_right);
     const int64_t dim = head.head_dim;
-    copy_rows(k + begin * k_stride, k_stride, end - begin, dim, scratch.k + begin * dim);
-    copy_rows(v + begin * v_stride, v_stride, end - begin, dim, scratch.v + begin * dim);
-    k = scratch.k;
-    v = scratch.v;
-    k_stride = dim;
-    v_stride = dim;
+    copy_rows(rows.k + begin * rows.k_stride, rows.k_stride, end - begin, dim, scratch.k + begin * dim);
+    copy_rows(rows.v + begin * rows.v_stride, rows.v_stride, end - begin, dim, scratch.v + begin * dim);
+    rows = {scratch.k, dim, scratch.v, dim};
   }
-  for (int64_t first = head.first_query; first < head.last_query;) {
-    const int64_t left = (head.last_query - first + kLanes - 1) / kLanes;
-    // Four registers of queries make two even blocks rather than a full one and a single.
-    const int64_t vectors = left == 4 ? 2 : least(left, kMostVectors);
-    const int64_t last = least(first + vectors * kLanes, head.last_query);
-    run_block(static_cast<int>(vectors), head, first, last, scratch, k, k_stride, v, v_stride);
-    first = last;
+  for (int64_t member = 0; member < head.group; ++member) {
+    const Bias bias(head, member, begin, end, scratch.bias);
+    for (int64_t first = head.first_query; first < head.last_query;) {
+      const int64_t left = (head.last_query - first + kLanes - 1) / kLanes;
+      // Four registers of queries make two even blocks rather than a full one and a single.
+      const int64_t vectors = left == 4 ? 2 : least(left, kMostVectors);
+      const int64_t last = least(first + vectors * kLanes, head.last_query);
+      run_block(static_cast<int>(vectors), head, member, bias, first, last, scratch, rows);
+      first = last;
+    }
   }
 }
 

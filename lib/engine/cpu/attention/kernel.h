@@ -6,6 +6,19 @@
 
 namespace padless {
 
+/** AttentionBias of the query heads of one KV head; pointers of what is not asked for are null. */
+struct AttentionHeadBias {
+  const float* alibi_slopes = nullptr;      // [group]
+  const float* relative = nullptr;          // [group, 2 * reach + 1]
+  const float* position_keys = nullptr;     // [rows, group * head_dim]
+  const float* position_queries = nullptr;  // [rows, group * head_dim]
+  const int32_t* relative_rows = nullptr;   // [2 * reach + 1]
+  int64_t relative_stride = 0;
+  int64_t position_keys_stride = 0;
+  int64_t position_queries_stride = 0;
+  int64_t reach = 0;
+};
+
 /** One KV head of one sequence with the query heads that share it. Row t of a view is data + t * stride. */
 struct AttentionHead {
   const float* q = nullptr;  // [length, group * head_dim]
@@ -22,6 +35,7 @@ struct AttentionHead {
   int64_t group = 1;
   int64_t head_dim = 0;
   float scale = 1;
+  AttentionHeadBias bias;
   int64_t window_left = 0;  // query i sees keys [i - window_left, i + window_right], both less than length
   int64_t window_right = 0;
   int64_t first_query = 0;  // the queries to compute: a multiple of kQueryAlignment ...
@@ -29,7 +43,7 @@ struct AttentionHead {
 };
 
 /** Floats of scratch memory that a kernel needs for heads up to that size. */
-using AttentionScratchSize = int64_t (*)(int64_t head_dim, int64_t length);
+using AttentionScratchSize = int64_t (*)(const AttentionHeadBias& bias, int64_t head_dim, int64_t length);
 /** `scratch` is 64-byte aligned. Bits of a query's result depend on its own sequence and the kernel alone. */
 using AttentionKernel = void (*)(const AttentionHead& head, float* scratch);
 

@@ -3,15 +3,11 @@
 
 #include <cstdint>
 
-#include "lib/engine/cpu/simd/vec.h"
+#include "lib/engine/cpu/attention/lanes.h"
 
 namespace padless::PADLESS_ISA {
 namespace {
 
-using simd::Vec;
-
-/** Registers of queries that a block may have. */
-constexpr int kMostVectors = 3;
 /** Accumulators of a tile; with one row of operands they fill the register file. */
 #if defined(PADLESS_ISA_AVX512)
 constexpr int kAccumulators = 24;
@@ -24,13 +20,13 @@ constexpr int kMostRows = kAccumulators / kVectors < 16 ? kAccumulators / kVecto
 
 /** scores[row][lane] = sum over i of k[row][i] * q[i][lane]. */
 template <int kVectors, int kRows>
-void score_tile(const float* k, int64_t k_stride, const float* q, int64_t dim, float* scores) {
-  constexpr int kLanes = Vec::kLanes;
+void score_tile(const float* k, int64_t k_stride, const float* q, int64_t q_stride, int64_t dim,
+                float* scores) {
   Vec sum[kRows][kVectors];
   for (int row = 0; row < kRows; ++row) {
     for (int n = 0; n < kVectors; ++n) sum[row][n] = simd::zero();
   }
-  for (int64_t i = 0; i < dim; ++i, q += kVectors * kLanes) {
+  for (int64_t i = 0; i < dim; ++i, q += q_stride) {
     Vec query[kVectors];
     for (int n = 0; n < kVectors; ++n) query[n] = simd::load(q + n * kLanes);
     for (int row = 0; row < kRows; ++row) {
@@ -48,7 +44,6 @@ void score_tile(const float* k, int64_t k_stride, const float* q, int64_t dim, f
 template <int kVectors, int kRows>
 void value_tile(const float* v, int64_t v_stride, const float* p, int64_t keys, const Vec* factor,
                 float* out) {
-  constexpr int kLanes = Vec::kLanes;
   Vec sum[kRows][kVectors];
   for (int row = 0; row < kRows; ++row) {
     for (int n = 0; n < kVectors; ++n) {
@@ -88,11 +83,11 @@ void for_even_tiles(int64_t count, const Tile& tile) {
 
 /** scores [keys, kVectors registers] = k [keys, dim] q [dim, kVectors registers]. */
 template <int kVectors>
-void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, int64_t dim,
-                    float* scores) {
+void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, int64_t q_stride,
+                    int64_t dim, float* scores) {
   for_even_tiles<kMostRows<kVectors>>(keys, [&]<int kRows>(int64_t first) {
-    score_tile<kVectors, kRows>(k + first * k_stride, k_stride, q, dim,
-                                scores + first * kVectors * Vec::kLanes);
+    score_tile<kVectors, kRows>(k + first * k_stride, k_stride, q, q_stride, dim,
+                                scores + first * kVectors * kLanes);
   });
 }
 
@@ -102,7 +97,7 @@ template <int kVectors>
 void accumulate_values(const float* v, int64_t v_stride, int64_t keys, const float* p, int64_t dim,
                        float* out, const Vec* factor) {
   for_even_tiles<kMostRows<kVectors>>(dim, [&]<int kRows>(int64_t first) {
-    value_tile<kVectors, kRows>(v + first, v_stride, p, keys, factor, out + first * kVectors * Vec::kLanes);
+    value_tile<kVectors, kRows>(v + first, v_stride, p, keys, factor, out + first * kVectors * kLanes);
   });
 }
 
