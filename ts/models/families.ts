@@ -1,13 +1,33 @@
 import { PadlessError } from '../errors';
 import { albert } from './albert';
 import { bert } from './bert';
+import { mistral, qwen3 } from './decoders';
 import { distilBert } from './distilbert';
 import { electra } from './electra';
 import { ernie } from './ernie';
+import { euroBert } from './eurobert';
+import { gemma3 } from './gemma';
+import { gte } from './gte';
+import { modernBert } from './modernbert';
+import { nomicBert } from './nomic';
 import { roberta } from './roberta';
 import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
 
-const families: readonly Family[] = [bert, roberta, distilBert, electra, albert, ernie];
+const families: readonly Family[] = [
+  bert,
+  roberta,
+  distilBert,
+  electra,
+  albert,
+  ernie,
+  modernBert,
+  nomicBert,
+  gte,
+  euroBert,
+  qwen3,
+  mistral,
+  gemma3,
+];
 
 /** Every `model_type` that can be loaded. */
 export const modelTypes: readonly string[] = families.flatMap((family) => family.modelTypes);

@@ -10,6 +10,8 @@ export interface SizeNames {
   intermediateSize: string;
   activation: string;
   eps: string;
+  /** Where heads need not share the hidden size. */
+  headDim?: string;
 }
 
 /** BERT's, and those of most families after it. */
@@ -21,6 +23,9 @@ export const bertSizes: SizeNames = {
   activation: 'hidden_act',
   eps: 'layer_norm_eps',
 };
+
+/** Llama's, and those of most decoders. */
+export const llamaSizes: SizeNames = { ...bertSizes, eps: 'rms_norm_eps', headDim: 'head_dim' };
 
 /** What every family has; `eps` is that of all norms. */
 export interface Sizes {
@@ -42,13 +47,14 @@ export function readSizes(
 ): Sizes {
   const hiddenSize = field.integer(names.hiddenSize, { min: 1 });
   const heads = field.integer(names.heads, { min: 1 });
-  if (hiddenSize % heads !== 0) {
+  const headDim = names.headDim ? field.optionalInteger(names.headDim, { min: 1 }) : undefined;
+  if (headDim === undefined && hiddenSize % heads !== 0) {
     throw field.error(names.heads, `${heads} does not divide "${names.hiddenSize}" ${hiddenSize}`);
   }
   return {
     hiddenSize,
     heads,
-    headDim: hiddenSize / heads,
+    headDim: headDim ?? hiddenSize / heads,
     layers: field.integer(names.layers, { min: 0, max: 1024 }),
     intermediateSize: field.integer(names.intermediateSize, { min: 1 }),
     vocabSize: field.integer('vocab_size', { min: 1 }),
@@ -78,12 +84,41 @@ export function postNormSpec(sizes: Sizes): EncoderSpec {
   };
 }
 
+/** Llama's shape: RMS norms before each block and at the end, SwiGLU, shared key-value heads. */
+export function llamaSpec(field: Reader, sizes: Sizes): EncoderSpec {
+  const spec = postNormSpec(sizes);
+  const kvHeads = field.integer('num_key_value_heads', { min: 1 }, sizes.heads);
+  if (sizes.heads % kvHeads !== 0) {
+    throw field.error(
+      'num_key_value_heads',
+      `${kvHeads} does not divide "num_attention_heads" ${sizes.heads}`,
+    );
+  }
+  return {
+    ...spec,
+    kvHeads,
+    embeddings: { ...spec.embeddings, norm: false },
+    norm: { ...spec.norm, kind: 'rms', placement: 'pre', bias: false, final: true },
+    mlp: { ...spec.mlp, kind: 'glu' },
+  };
+}
+
 /** Layers that all turn queries and keys by the only rope. */
 export function withRope(
   layers: readonly LayerSpec[],
   rope: RopeSpec,
 ): Pick<EncoderSpec, 'layers' | 'ropes'> {
   return { ropes: [rope], layers: layers.map((layer) => ({ ...layer, rope: 0 })) };
+}
+
+/** Which layers attend within a sliding window: as `layer_types` lists them, or else by the rule. */
+export function slidingLayers(field: Reader, count: number, rule: (layer: number) => boolean): boolean[] {
+  if (!field.has('layer_types')) return Array.from({ length: count }, (_, i) => rule(i));
+  const types = field.listOf('layer_types', ['full_attention', 'sliding_attention']);
+  if (types.length !== count) {
+    throw field.error('layer_types', `lists ${types.length} layers; "num_hidden_layers" is ${count}`);
+  }
+  return types.map((type) => type === 'sliding_attention');
 }
 
 /** Refuses a field that has another value than those whose maths is known here; absent is fine. */

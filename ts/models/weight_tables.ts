@@ -49,3 +49,24 @@ export const bertBlocks = (layer: string): WeightTable => ({
   ...linear(`${layer}.output.dense`, down),
   ...norm(`${layer}.output.LayerNorm`, mlpNorm),
 });
+
+/** Llama's names, which EuroBERT, Qwen3, Mistral and Gemma have. */
+export const llamaWeights: WeightTable = {
+  'embed_tokens.weight': 'embeddings.word',
+  ...linear('layers.{i}.self_attn.q_proj', query),
+  ...linear('layers.{i}.self_attn.k_proj', key),
+  ...linear('layers.{i}.self_attn.v_proj', value),
+  ...linear('layers.{i}.self_attn.o_proj', output),
+  ...linear('layers.{i}.mlp.gate_proj', gate),
+  ...linear('layers.{i}.mlp.up_proj', up),
+  ...linear('layers.{i}.mlp.down_proj', down),
+  'layers.{i}.input_layernorm.weight': `${attentionNorm}.gamma`,
+  'layers.{i}.post_attention_layernorm.weight': `${mlpNorm}.gamma`,
+  'norm.weight': 'norm.gamma',
+};
+
+/** Gains of each query and key head. */
+export const headNorms: WeightTable = {
+  'layers.{i}.self_attn.q_norm.weight': 'layers.{i}.attention.queryNorm.gamma',
+  'layers.{i}.self_attn.k_norm.weight': 'layers.{i}.attention.keyNorm.gamma',
+};
