@@ -1,6 +1,7 @@
 import { PadlessError } from '../errors';
 import { albert } from './albert';
 import { bert } from './bert';
+import { deberta, debertaV2 } from './deberta';
 import { mistral, qwen3 } from './decoders';
 import { distilBert } from './distilbert';
 import { electra } from './electra';
@@ -9,6 +10,7 @@ import { euroBert } from './eurobert';
 import { gemma3 } from './gemma';
 import { gte } from './gte';
 import { modernBert } from './modernbert';
+import { mpnet } from './mpnet';
 import { nomicBert } from './nomic';
 import { roberta } from './roberta';
 import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
@@ -27,6 +29,9 @@ const families: readonly Family[] = [
   qwen3,
   mistral,
   gemma3,
+  mpnet,
+  deberta,
+  debertaV2,
 ];
 
 /** Every `model_type` that can be loaded. */
