@@ -57,6 +57,11 @@ export type EncoderOutput = 'lastHiddenState' | 'poolerOutput' | 'sentenceEmbedd
 /** Options of {@link Encoder.run}. */
 export interface RunOptions {
   outputs: readonly EncoderOutput[];
+  /**
+   * Run the first layers only (2D Matryoshka, arXiv:2402.14776): the same as a checkpoint that ends there, with its
+   * final norm where the model has one.
+   */
+  layers?: number;
   /** Pooling instead of the checkpoint's own pipeline; several are concatenated. */
   pooling?: readonly PoolingMode[];
   /** Leading tokens of each sequence that the pooling leaves out, [B] counts. */
@@ -270,7 +275,8 @@ export class Encoder {
    * positions beyond the table, E_UNSUPPORTED for an output this checkpoint lacks, E_ABORTED, E_DISPOSED.
    */
   async run(batch: PackedBatch, options: RunOptions): Promise<EncoderResult> {
-    const { outputs, pooling = [], skip, dimensions = 0, normalize = false, logitRows, signal } = options;
+    const { outputs, layers = this.spec.layers.length, pooling = [], dimensions = 0 } = options;
+    const { skip, normalize = false, logitRows, signal } = options;
     const encoder = this.#live();
     if (!this.head && outputs.includes('logits')) throw this.headError ?? noHead();
     throwIfAborted(signal);
@@ -278,6 +284,7 @@ export class Encoder {
       lastHiddenState: outputs.includes('lastHiddenState'),
       poolerOutput: outputs.includes('poolerOutput'),
       sentenceEmbedding: outputs.includes('sentenceEmbedding'),
+      layers,
       pooling,
       dimensions,
       normalize,

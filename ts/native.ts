@@ -173,6 +173,8 @@ export interface NativeRunRequest {
   pooling: readonly string[];
   /** 0: all */
   dimensions: number;
+  /** From 1 to those of the spec, or 0 where it has none. */
+  layers: number;
   normalize: boolean;
   skip?: Int32Array;
   logits: boolean;

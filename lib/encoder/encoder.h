@@ -27,7 +27,7 @@ struct ForwardRequest {
   bool last_hidden_state = false;
   bool pooler_output = false;
   bool sentence_embedding = false;
-  int64_t layers = 0;             // run the first ones only (2D Matryoshka, arXiv:2402.14776); 0: all
+  int64_t layers = 0;             // run the first so many only (2D Matryoshka, arXiv:2402.14776)
   std::vector<PoolMode> pooling;  // instead of the spec's, and without its head; empty: the spec's
   std::span<const int32_t> skip;  // [B] leading tokens that pooling leaves out, or empty
   int64_t dimensions = 0;         // keep the first columns of the sentence embedding; 0: all

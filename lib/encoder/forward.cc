@@ -158,8 +158,7 @@ Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardR
   if (!taken.is_ok()) return taken.status();
   std::unique_ptr<Workspace> space = taken.take();
 
-  const int64_t layers = request.layers > 0 ? request.layers : spec_.num_layers();
-  Status status = run_layers(stream, *prepared.value(), layers, *space, cancelled);
+  Status status = run_layers(stream, *prepared.value(), request.layers, *space, cancelled);
   const Matrix& hidden = space->matrices[kHidden];
   if (status.is_ok() && result.last_hidden_state) {
     status = engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden);

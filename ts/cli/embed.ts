@@ -16,6 +16,7 @@ interface EmbedFlags extends ComputeFlags {
   promptName?: string;
   pooling?: string[];
   dimensions?: number;
+  layers?: number;
   normalize?: boolean;
   truncate: boolean;
   similarity?: boolean;
@@ -43,11 +44,12 @@ export async function embed(words: string[], flags: EmbedFlags, signal: AbortSig
     ...(flags.pooling && { pooling: flags.pooling as PoolingMode[] }),
     signal,
   });
-  const { prompt, promptName, dimensions, normalize, truncate, batchTokens } = flags;
+  const { prompt, promptName, dimensions, layers, normalize, truncate, batchTokens } = flags;
   const vectors = await embedder.embed(texts, {
     ...(prompt !== undefined && { prompt }),
     ...(promptName !== undefined && { promptName }),
     ...(dimensions !== undefined && { dimensions }),
+    ...(layers !== undefined && { layers }),
     ...(normalize !== undefined && { normalize }),
     ...(batchTokens !== undefined && { batchTokens }),
     truncate,

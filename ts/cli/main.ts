@@ -73,6 +73,7 @@ function build(signal: AbortSignal): Command {
     .option('--prompt-name <name>', "one of the checkpoint's prompts")
     .option('--pooling <modes...>', 'cls, mean, max, ...; needed where modules.json is missing')
     .option('--dimensions <n>', 'keep the first so many numbers', atLeast(1))
+    .option('--layers <n>', 'run the first so many layers only', atLeast(1))
     .option('--normalize', 'scale vectors to length 1')
     .option('--no-truncate', "fail on a text beyond the model's limit")
     .option('--similarity', 'print how alike the texts are')

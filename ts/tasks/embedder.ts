@@ -32,6 +32,8 @@ export interface EmbedOptions {
   normalize?: boolean;
   /** Keep the first so many numbers of each vector; `truncate_dim` of the checkpoint otherwise. */
   dimensions?: number;
+  /** Run the first layers only, which a model trained for it (2D Matryoshka, arXiv:2402.14776) allows. */
+  layers?: number;
   /** Most tokens of one forward pass. A longer text is a pass of its own. */
   batchTokens?: number;
   /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
@@ -50,6 +52,7 @@ const embedOptions = {
   prompt: string,
   normalize: boolean,
   dimensions: integer(1),
+  layers: integer(1),
   batchTokens: integer(1),
   truncate: boolean,
   chunks: chunksOption,
@@ -186,6 +189,7 @@ export class Embedder extends Task {
       ...(this.#pooling && { pooling: this.#pooling }),
       ...(skip > 0 && { skip: Int32Array.from({ length: count }, () => skip) }),
       ...(dimensions !== undefined && { dimensions }),
+      ...(options.layers !== undefined && { layers: options.layers }),
       normalize: options.normalize ?? false,
       signal,
     });
