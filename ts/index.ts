@@ -14,12 +14,12 @@ export {
   type RunOptions,
 } from './encoder';
 export type { PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
-export type { Activation, EncoderSpec } from './models/spec';
+export type { Activation, BiasSpec, EncoderSpec, LayerSpec, RopeSpec } from './models/spec';
 export type { HeadTask, ProblemType, TaskHead, TaskHeadStep } from './models/heads/task_head';
 export type { JsonObject, ModelDirectory, WeightFiles } from './models/directory';
 export type { ModelExpectation } from './tokenizer/settings';
 export { Tokenizer, type EncodeOptions, type TokenizerLoadOptions } from './tokenizer/tokenizer';
-export type { TokenizedChunk } from './tokenizer/protocol';
+export type { PairTruncation, TokenDetails, TokenizedChunk } from './tokenizer/protocol';
 export {
   device,
   devices,

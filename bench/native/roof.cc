@@ -71,9 +71,9 @@ RoofLoop choose_loop(const CpuIsa&, ComputeType) { return {}; }
 /** Seconds from the first start to the last end of work(index) on `threads` threads that start together. */
 double seconds_together(int threads, const std::function<void(int)>& work) {
   std::vector<Clock::time_point> begin(static_cast<size_t>(threads)), end(static_cast<size_t>(threads));
-  SpinBarrier together(threads);
-  ThreadPool::shared().run(threads, [&](int index, int) {
-    together.wait();
+  SpinBarrier together;
+  ThreadPool::shared().run(threads, [&](int index, int count) {
+    together.wait(count);
     begin[static_cast<size_t>(index)] = Clock::now();
     work(index);
     end[static_cast<size_t>(index)] = Clock::now();

@@ -22,14 +22,12 @@ int main(int argc, char** argv) {
   std::string kind;
   double milliseconds = 0;
   while (std::cin >> kind >> milliseconds) {
-    const double rate =
-        kind == "read"
-            ? bench::measure_read_bandwidth(threads, milliseconds)
-            : bench::measure_roof(isa,
-                                  kind == "int8"   ? ComputeType::kI8
-                                  : kind == "bf16" ? ComputeType::kBF16
-                                                   : ComputeType::kF32,
-                                  threads, milliseconds);
+    const double rate = kind == "read" ? bench::measure_read_bandwidth(threads, milliseconds)
+                                       : bench::measure_roof(isa,
+                                                             kind == "int8"   ? ComputeType::kI8
+                                                             : kind == "bf16" ? ComputeType::kBF16
+                                                                              : ComputeType::kF32,
+                                                             threads, milliseconds);
     std::printf("%.6g\n", rate);
     std::fflush(stdout);
   }

@@ -58,14 +58,14 @@ export type TokenizerRequest = EncodeRequest | PrefixLengthRequest;
 /** Where the tokens of sequences stand in their texts. */
 export interface TokenDetails {
   /**
-   * [T, 2]: begin and end of each token in its text, in UTF-16 units, as a JavaScript string counts. [0, 0] for
+   * Begin and end of each token in its text, [T, 2], in UTF-16 units, as a JavaScript string counts. [0, 0] for
    * tokens that the post-processor adds and those of the prefix. Tokens that are parts of one character all have
    * the whole of it.
    */
   offsets: Int32Array;
-  /** [T]: index of the token's word, as the pre-tokenizer splits its text; -1 where it belongs to none. */
+  /** Index of each token's word, [T], as the pre-tokenizer splits its text; -1 where it belongs to none. */
   words: Int32Array;
-  /** [T]: 0 for the text, 1 for its pair, -1 for special tokens that the post-processor adds. */
+  /** 0 for the text, 1 for its pair, [T], -1 for special tokens that the post-processor adds. */
   segments: Int8Array;
 }
 

@@ -38,10 +38,10 @@ export interface TaskHead {
   problemType?: ProblemType;
 }
 
-export const PROBLEM_TYPES = [
+export const PROBLEM_TYPES: readonly ProblemType[] = [
   'regression',
   'single_label_classification',
   'multi_label_classification',
-] as const;
+];
 
-export type ProblemType = (typeof PROBLEM_TYPES)[number];
+export type ProblemType = 'regression' | 'single_label_classification' | 'multi_label_classification';
