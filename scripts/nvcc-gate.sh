@@ -1,11 +1,11 @@
 #!/bin/bash
-# Compiles every kernel with nvcc and fails on a spill, local memory or any ptxas warning.
+# Compiles every kernel with nvcc and fails on a spill, local memory or any warning; then scripts/sass-gate.sh.
 #   scripts/nvcc-gate.sh [arch ...]      default: 80 86 89 90a
 # Prints registers, static shared memory and spills of each kernel; the last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v nvcc >/dev/null; then
-  echo "nvcc-gate: skipped, there is no nvcc on the PATH"
+  echo "skipped nvcc-gate: there is no nvcc on the PATH"
   exit 0
 fi
 archs=("$@")
@@ -41,5 +41,10 @@ for log in "$out"/*.log; do
   c++filt <"$log" | sed -n "s/.*Compiling entry function '\(.*\)' for '\(sm_[0-9a]*\)'.*/\2 \1/p; s/.*Used \([0-9]* registers.*\)/    \1/p" |
     sed 's/padless::cuda:://g; s/(anonymous namespace):://g; s/void //; s/(.*Params.*)//'
 done
+sass=$(scripts/sass-gate.sh "$out")
+printf '%s\n' "$sass" | grep -v ' passed, '
+if [[ $sass =~ ([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+  passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
