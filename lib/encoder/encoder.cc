@@ -141,8 +141,8 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
     }
   }
   PADLESS_CHECK(request.layers <= spec_.num_layers() && (request.layers > 0 || spec_.layers.empty()),
-                Code::kInvalidArgument, "layers", "layers is ", request.layers, "; this model has layers 1 to ",
-                spec_.num_layers());
+                Code::kInvalidArgument, "layers", "layers is ", request.layers,
+                "; this model has layers 1 to ", spec_.num_layers());
   PADLESS_CHECK(!request.pooler_output || spec_.pooler, Code::kUnsupported, "outputs",
                 "this checkpoint has no pooler");
   if (request.logits) {

@@ -1,22 +1,9 @@
 // Whole row programs: norms, temporaries, aliasing, thread counts, and what is refused.
 #include "test/native/linear_case.h"
+#include "test/native/vector_tensor.h"
 
 namespace padless::test {
 namespace {
-
-class VectorTensor final : public DeviceTensor {
- public:
-  explicit VectorTensor(std::vector<float> values) : values_(std::move(values)) {}
-  Matrix view() const override {
-    const int64_t cols = static_cast<int64_t>(values_.size());
-    return {const_cast<float*>(values_.data()), DType::kF32, 1, cols, cols};
-  }
-  size_t bytes() const override { return values_.size() * sizeof(float); }
-  const std::vector<float>& values() const { return values_; }
-
- private:
-  std::vector<float> values_;
-};
 
 Doubles norm_reference(const Doubles& x, int64_t rows, int64_t cols, NormKind kind,
                        const std::vector<float>& gamma, const std::vector<float>& beta, double eps) {
