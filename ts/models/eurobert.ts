@@ -9,7 +9,7 @@ export const euroBert: Family = {
   modelTypes: ['eurobert'],
   spec: (field) => {
     checkRemoteCode(field, {
-      repositories: ['EuroBERT/EuroBERT-210m', 'EuroBERT/EuroBERT-610m', 'EuroBERT/EuroBERT-2.1B'],
+      repositories: ['EuroBERT/EuroBERT-210m', 'EuroBERT/EuroBERT-610m', 'EuroBERT/EuroBERT-2.1B', ''],
       modules: ['configuration_eurobert', 'modeling_eurobert'],
       classes: /^EuroBert(Config|Model|For\w+)$/,
     });

@@ -9,6 +9,7 @@ import { ernie } from './ernie';
 import { euroBert } from './eurobert';
 import { gemma3 } from './gemma';
 import { gte } from './gte';
+import { jinaBert } from './jina';
 import { modernBert } from './modernbert';
 import { mpnet } from './mpnet';
 import { nomicBert } from './nomic';
@@ -16,6 +17,7 @@ import { roberta } from './roberta';
 import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
 
 const families: readonly Family[] = [
+  jinaBert,
   bert,
   roberta,
   distilBert,
@@ -35,7 +37,7 @@ const families: readonly Family[] = [
 ];
 
 /** Every `model_type` that can be loaded. */
-export const modelTypes: readonly string[] = families.flatMap((family) => family.modelTypes);
+export const modelTypes: readonly string[] = [...new Set(families.flatMap((family) => family.modelTypes))];
 
 /** The family of a config.json; throws E_BAD_CONFIG without `model_type`, E_UNSUPPORTED for an unknown one. */
 export function familyOf(config: Record<string, unknown>): Family {
@@ -45,7 +47,9 @@ export function familyOf(config: Record<string, unknown>): Family {
       field: 'model_type',
     });
   }
-  const family = families.find((candidate) => candidate.modelTypes.includes(type));
+  const family = families.find(
+    ({ modelTypes: types, claims }) => types.includes(type) && (claims?.(config) ?? true),
+  );
   if (!family) {
     throw new PadlessError(
       'E_UNSUPPORTED',

@@ -22,7 +22,7 @@ import {
 
 function spec(field: Reader): EncoderSpec {
   checkRemoteCode(field, {
-    repositories: ['Alibaba-NLP/new-impl'],
+    repositories: ['Alibaba-NLP/new-impl', ''],
     modules: ['configuration', 'modeling', 'configuration_hf_alibaba_nlp_gte', 'modeling_hf_alibaba_nlp_gte'],
     classes: /^(New|Gte)(Config|Model|For\w+)$/,
   });

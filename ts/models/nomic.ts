@@ -92,7 +92,7 @@ export const nomicBert: Family = {
   modelTypes: ['nomic_bert'],
   spec: (field) => {
     checkRemoteCode(field, {
-      repositories: ['nomic-ai/nomic-bert-2048'],
+      repositories: ['nomic-ai/nomic-bert-2048', ''],
       modules: ['configuration_hf_nomic_bert', 'modeling_hf_nomic_bert'],
       classes: /^NomicBert(Config|Model|For\w+)$/,
     });

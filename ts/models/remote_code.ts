@@ -1,8 +1,8 @@
 import type { Reader } from './reader';
 
 /**
- * Refuses `auto_map` unless all of it names code that is known here: `module.Class`, in the repository itself or,
- * as `owner/name--module.Class`, in one of `repositories`.
+ * Refuses `auto_map` unless all of it names code that is known here: `owner/name--module.Class` of one of
+ * `repositories`, among which '' stands for the model's own (`module.Class`).
  */
 export function checkRemoteCode(
   field: Reader,
@@ -16,7 +16,7 @@ export function checkRemoteCode(
       module === undefined ||
       !known.modules.includes(module) ||
       !known.classes.test(className!) ||
-      (repository !== undefined && !known.repositories.includes(repository))
+      !known.repositories.includes(repository ?? '')
     ) {
       throw map!.error(
         name,

@@ -124,6 +124,8 @@ export type WeightTable = Readonly<Record<string, WeightTarget>>;
 export interface Family {
   /** Values of `model_type`. */
   modelTypes: readonly string[];
+  /** Which configs of these types are meant, where another family has the type too. */
+  claims?(config: Readonly<Record<string, unknown>>): boolean;
   spec(field: Reader): EncoderSpec;
   /** What a checkpoint with a task head puts before its encoder's names, such as `bert.`. */
   prefixes: readonly string[];

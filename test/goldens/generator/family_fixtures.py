@@ -3,7 +3,7 @@
 import torch
 import transformers as hf
 
-from generator import older_layouts
+from generator import jina_bert, older_layouts
 from generator.fixtures import Fixture
 
 LENGTHS = (1, 17, 3, 150)
@@ -123,5 +123,21 @@ def _rotary() -> list[Fixture]:
     ]
 
 
+def _alibi() -> list[Fixture]:
+    """Six heads are no power of two, four are."""
+    keys = {"position_embedding_type": "alibi", "emb_pooler": "mean", "max_position_embeddings": 8192}
+    storage = {"dtype": torch.bfloat16, "edit_config": jina_bert.remote_config}
+
+    def body(name: str, seed: int, **options) -> Fixture:
+        config = hf.BertConfig(**{**SMALL, **keys, **options})
+        model = jina_bert.JinaBertModel
+        return Fixture(name, config, model, seed, lengths=LENGTHS, storage=storage, token_types=2)
+
+    return [
+        body("jina-bert", 561, hidden_size=48, num_attention_heads=6, feed_forward_type="geglu"),
+        body("jina-bert-reglu", 562, num_attention_heads=4, num_hidden_layers=1, feed_forward_type="reglu"),
+    ]
+
+
 def fixtures(tokenizers) -> list[Fixture]:
-    return _absolute() + _disentangled() + _rotary()
+    return _absolute() + _disentangled() + _rotary() + _alibi()
