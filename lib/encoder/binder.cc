@@ -33,6 +33,8 @@ Result<std::shared_ptr<const DeviceTensor>> WeightBinder::table(const std::strin
                                                                 int64_t cols) {
   Result<HostTensor> tensor = checked(name, {rows, cols});
   if (!tensor.is_ok()) return tensor.status();
+  // The check has read all of it; the upload brings back what it copies, piece by piece.
+  if (tensor.value().let_go) tensor.value().let_go(0, tensor.value().bytes());
   auto uploaded = engine_.upload(tensor.value(), tensor.value().dtype);
   source_.release(name);
   PADLESS_RETURN_IF_ERROR(progress_());

@@ -52,13 +52,14 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   bias_ = bias.take();
   for (const RopeSpec& rope : spec_.ropes) ropes_.push_back(std::make_unique<RopeTable>(rope));
   programs_ = build_programs(spec_, weights_);
+  // What makes the final vector or logits stays exact, whatever the encoder computes in.
+  WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
   if (spec_.logits) {
-    WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
     auto logits = LogitsHead::load(*engine_, *spec_.logits, spec_.hidden_size, exact);
     if (!logits.is_ok()) return logits.status();
     logits_ = logits.take();
   }
-  return bind_pooled_heads(binder);
+  return bind_pooled_heads(exact);
 }
 
 Status Encoder::bind_pooled_heads(WeightBinder& binder) {

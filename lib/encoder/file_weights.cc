@@ -46,8 +46,13 @@ Result<HostTensor> FileWeights::tensor(const std::string& name) const {
   const auto& [file, entry, part] = found->second;
   Result<HostTensor> whole = file->tensor(*entry);
   if (!whole.is_ok()) return whole;
-  const HostTensor tensor = part.parts * part.groups == 1 ? whole.take() : cut(name, whole.value(), part);
+  HostTensor tensor = part.parts * part.groups == 1 ? whole.take() : cut(name, whole.value(), part);
   PADLESS_RETURN_IF_ERROR(check_finite(tensor, entry->name));
+  if (part.groups == 1) {
+    tensor.let_go = [owner = file, data = tensor.data](size_t begin, size_t end) {
+      owner->release(data, begin, end);
+    };
+  }
   return tensor;
 }
 

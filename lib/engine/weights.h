@@ -1,7 +1,9 @@
 // Weights as an engine holds them: packed, converted or quantised for its kernels, immutable, shared.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -14,7 +16,11 @@ struct HostTensor {
   const void* data = nullptr;
   DType dtype = DType::kF32;  // kF32, kF16 or kBF16 for weights
   std::vector<int64_t> shape;
+  /** Where set: tells the owner of `data` that its bytes [begin, end) are not needed now, so that their pages
+   * may leave memory. They stay readable. Any thread may call it. */
+  std::function<void(size_t begin, size_t end)> let_go = nullptr;
 
+  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_size(dtype); }
   int64_t elements() const {
     int64_t count = 1;
     for (int64_t dim : shape) count *= dim;

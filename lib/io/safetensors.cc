@@ -81,4 +81,9 @@ void SafetensorsFile::release(const SafetensorsEntry& entry) const {
   file_.release(data_start_ + entry.begin, data_start_ + entry.end);
 }
 
+void SafetensorsFile::release(const void* data, size_t begin, size_t end) const {
+  const auto first = static_cast<uint64_t>(static_cast<const std::byte*>(data) - file_.data());
+  file_.release(first + begin, first + end);
+}
+
 }  // namespace padless

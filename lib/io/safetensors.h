@@ -40,6 +40,8 @@ class SafetensorsFile {
 
   /** Drops the entry's pages from this process's resident set, once it has been packed. */
   void release(const SafetensorsEntry& entry) const;
+  /** The same for the bytes [begin, end) of `data`, a pointer that tensor() gave. */
+  void release(const void* data, size_t begin, size_t end) const;
 
  private:
   SafetensorsFile(std::string path, MappedFile file) : path_(std::move(path)), file_(std::move(file)) {}

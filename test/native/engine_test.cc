@@ -1,9 +1,12 @@
 // The CPU engine as a whole: options, memory accounting, copies, and ops from any thread in stream order.
 #include "lib/engine/cpu/cpu_engine.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
+#include <vector>
 
 #include "lib/core/thread_pool.h"
 #include "lib/engine/cpu/stream.h"
@@ -95,6 +98,39 @@ void test_upload() {
   const HostTensor nothing = {nullptr, DType::kF32, {6}};
   check_status(engine->upload(nothing, DType::kF32).status(), Code::kInvalidArgument, "data",
                "upload of null");
+}
+
+/** Every byte of a source is let go once, and only after it has been copied. */
+void test_upload_lets_go() {
+  const auto engine = make_engine({2, "auto"});
+  for (DType dtype : {DType::kF32, DType::kBF16}) {
+    const int64_t rows = 1003, cols = 1001;
+    std::vector<float> source(static_cast<size_t>(rows * cols));
+    for (size_t i = 0; i < source.size(); ++i) source[i] = static_cast<float>(i % 251);
+    HostTensor host = {source.data(), DType::kF32, {rows, cols}};
+    std::mutex mutex;
+    std::vector<int> times(source.size());
+    int calls = 0;
+    host.let_go = [&](size_t begin, size_t end) {
+      const std::lock_guard lock(mutex);
+      ++calls;
+      for (size_t i = begin / sizeof(float); i < end / sizeof(float); ++i) {
+        ++times[i];
+        source[i] = -1.f;
+      }
+    };
+    const auto tensor = engine->upload(host, dtype).take();
+    check(calls >= 4, concat("4 MB were let go in ", calls, " pieces"));
+    check(std::all_of(times.begin(), times.end(), [](int count) { return count == 1; }),
+          "bytes were let go not at all or twice");
+    const HostTensor packed = {tensor->view().data, dtype, {rows, cols}};
+    const auto back = engine->upload(packed, DType::kF32).take();
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < rows * cols; ++i) {
+      wrong += back->view().row<float>(0)[i] != static_cast<float>(i % 251);
+    }
+    check(wrong == 0, concat(wrong, " values were let go before they were copied"));
+  }
 }
 
 void test_weights() {
@@ -217,6 +253,7 @@ int main(int argc, char** argv) {
   test_memory();
   test_buffer_outlives_engine();
   test_upload();
+  test_upload_lets_go();
   test_weights();
   test_copies_in_order();
   test_prepare();

@@ -20,6 +20,8 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 /** From here on a block starts on a huge page; a smaller one would waste most of it. */
 constexpr size_t kHugeBlock = kHugePage;
+/** A copied tensor is let go in pieces of about so many bytes: both copies of a table never lie in memory. */
+constexpr size_t kSlabBytes = size_t{1} << 20;
 
 class CpuBuffer : public Buffer {
  public:
@@ -78,6 +80,17 @@ void write_float(void* data, DType dtype, int64_t index, float value) {
   }
 }
 
+/** Elements [first, last) of `tensor`, as `dtype`, to the same places of `to`. */
+void copy_floats(const HostTensor& tensor, int64_t first, int64_t last, void* to, DType dtype) {
+  if (tensor.dtype == dtype) {
+    const size_t size = dtype_size(dtype);
+    std::memcpy(static_cast<char*>(to) + first * size, static_cast<const char*>(tensor.data) + first * size,
+                (last - first) * size);
+    return;
+  }
+  for (int64_t i = first; i < last; ++i) write_float(to, dtype, i, read_float(tensor.data, tensor.dtype, i));
+}
+
 }  // namespace
 
 CountedBytes::CountedBytes(ByteCounter counter, size_t bytes) : counter_(std::move(counter)), bytes_(bytes) {
@@ -131,15 +144,13 @@ Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter&
   if (!block.is_ok()) return block.status();
 
   void* const to = block.value().data();
+  const size_t row_bytes = static_cast<size_t>(cols) * dtype_size(tensor.dtype);
+  const int64_t slab = static_cast<int64_t>(std::max<size_t>(1, kSlabBytes / std::max<size_t>(1, row_bytes)));
   parallel_rows(rows, cols, threads, [&](int64_t first, int64_t last) {
-    if (tensor.dtype == dtype) {
-      const size_t row_bytes = static_cast<size_t>(cols) * dtype_size(dtype);
-      std::memcpy(static_cast<char*>(to) + first * row_bytes,
-                  static_cast<const char*>(tensor.data) + first * row_bytes, (last - first) * row_bytes);
-      return;
-    }
-    for (int64_t i = first * cols; i < last * cols; ++i) {
-      write_float(to, dtype, i, read_float(tensor.data, tensor.dtype, i));
+    for (int64_t row = first; row < last; row += slab) {
+      const int64_t end = std::min(last, row + slab);
+      copy_floats(tensor, row * cols, end * cols, to, dtype);
+      if (tensor.let_go) tensor.let_go(row * row_bytes, end * row_bytes);
     }
   });
   const Matrix view = {to, dtype, rows, cols, cols};
