@@ -14,6 +14,7 @@
 
 #include "lib/engine/cpu/attention/kernel.h"
 #include "lib/engine/cpu/attention/lanes.h"
+#include "lib/engine/cpu/attention/product.h"
 #include "lib/engine/cpu/attention/tile.h"
 #include "lib/engine/cpu/attention/transpose.h"
 
@@ -51,8 +52,9 @@ class Bias {
     }
   }
 
-  /** Adds to scores [key_end - key_begin, kVectors registers] of queries from first_query on; `q` is the
-   * block's queries as the scores were computed with, `k` the row of key_begin. */
+  /** Disentangled attention wants q and k in fp32. Adds to scores [key_end - key_begin, kVectors registers]
+   * of queries from first_query on; `q` is the block's queries as the scores were computed with, `k` the row
+   * of key_begin. */
   template <int kVectors>
   void add(int64_t first_query, int64_t key_begin, int64_t key_end, const float* q, const float* k,
            int64_t k_stride, float* scores) const {
@@ -115,8 +117,9 @@ class Bias {
     const int64_t lowest = first_query - (key_end - 1);
     const int64_t first_row = row_of(lowest);
     const int64_t rows = row_of(first_query + kWidth - 1 - key_begin) + 1 - first_row;
-    compute_scores<kVectors>(position_keys_ + first_row * bias_.position_keys_stride,
-                             bias_.position_keys_stride, rows, q, kWidth, dim_, by_row_);
+    compute_scores<F32Product, kVectors>(position_keys_ + first_row * bias_.position_keys_stride,
+                                         bias_.position_keys_stride, rows, q, BlockStride<kVectors>{}, dim_,
+                                         by_row_);
     for (int64_t key = key_begin; key < key_end; key += kLanes, scores += kLanes * kWidth) {
       const int count = static_cast<int>(least(kLanes, key_end - key));
       for (int n = 0; n < kVectors; ++n) {
@@ -162,8 +165,8 @@ class Bias {
       // Where all of a band is out of reach, any other that is so, on the same side, holds the same values.
       const int64_t lowest =
           least(most(first_query - (key + count - 1), -bias_.reach - kMostBand), bias_.reach + 1);
-      compute_scores<kVectors + 1>(k + (key - key_begin) * k_stride, k_stride, count,
-                                   by_distance_ + (lowest - lowest_), columns_, dim_, band_);
+      compute_scores<F32Product, kVectors + 1>(k + (key - key_begin) * k_stride, k_stride, count,
+                                               by_distance_ + (lowest - lowest_), columns_, dim_, band_);
       for (int64_t i = 0; i < count; ++i, scores += kWidth) {
         const float* const values = band_ + i * kBand + (count - 1 - i);
         for (int n = 0; n < kVectors; ++n) {

@@ -1,4 +1,5 @@
-// The two products of attention on register tiles: kRows broadcasts times kVectors registers of queries.
+// The two products of attention on register tiles. Each is kRows broadcasts times kVectors registers, and
+// every element of a result is one chain of multiply-adds, whatever the tile.
 #pragma once
 
 #include <cstdint>
@@ -18,86 +19,113 @@ constexpr int kAccumulators = 12;
 template <int kVectors>
 constexpr int kMostRows = kAccumulators / kVectors < 16 ? kAccumulators / kVectors : 16;
 
-/** scores[row][lane] = sum over i of k[row][i] * q[i][lane]. */
-template <int kVectors, int kRows>
-void score_tile(const float* k, int64_t k_stride, const float* q, int64_t q_stride, int64_t dim,
+/** scores[row][lane] = sum over i < dim of k[row][i] * q[i][lane]. Stride is int64_t, or a type whose value
+ * the compiler knows. */
+template <class Product, int kVectors, int kRows, class Stride>
+void score_tile(const float* k, int64_t k_stride, const float* q, Stride q_stride, int64_t dim,
                 float* scores) {
   Vec sum[kRows][kVectors];
+#pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-    for (int n = 0; n < kVectors; ++n) sum[row][n] = simd::zero();
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) sum[row][n] = zero();
   }
   for (int64_t i = 0; i < dim; ++i, q += q_stride) {
     Vec query[kVectors];
-    for (int n = 0; n < kVectors; ++n) query[n] = simd::load(q + n * kLanes);
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) query[n] = load(q + n * kLanes);
+#pragma GCC unroll 16
     for (int row = 0; row < kRows; ++row) {
-      const Vec key = simd::broadcast(k[row * k_stride + i]);
-      for (int n = 0; n < kVectors; ++n) sum[row][n] = simd::fma(key, query[n], sum[row][n]);
+      const Vec key = broadcast(k[row * k_stride + i]);
+#pragma GCC unroll 4
+      for (int n = 0; n < kVectors; ++n) sum[row][n] = Product::multiply_add(key, query[n], sum[row][n]);
     }
   }
+#pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-    for (int n = 0; n < kVectors; ++n) simd::store(scores + (row * kVectors + n) * kLanes, sum[row][n]);
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) store(scores + (row * kVectors + n) * kLanes, sum[row][n]);
   }
 }
 
-/** out[row][lane] = out[row][lane] * factor[lane] (0 without factor) + sum over keys of v[key][row] *
- * p[key][lane]. */
-template <int kVectors, int kRows>
-void value_tile(const float* v, int64_t v_stride, const float* p, int64_t keys, const Vec* factor,
-                float* out) {
+/** out[row][lane] = out[row][lane] * factor[row] (0 without factor) + sum over keys of p[key][row] *
+ * v[key][lane]. */
+template <class Product, int kVectors, int kRows, class Stride>
+void value_tile(const float* p, Stride p_stride, const float* v, int64_t v_stride, int64_t keys,
+                const float* factor, float* out, int64_t out_stride) {
   Vec sum[kRows][kVectors];
+#pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 4
     for (int n = 0; n < kVectors; ++n) {
       sum[row][n] =
-          factor == nullptr ? simd::zero() : simd::load(out + (row * kVectors + n) * kLanes) * factor[n];
+          factor == nullptr ? zero() : load(out + row * out_stride + n * kLanes) * broadcast(factor[row]);
     }
   }
-  for (int64_t key = 0; key < keys; ++key, v += v_stride, p += kVectors * kLanes) {
-    Vec probability[kVectors];
-    for (int n = 0; n < kVectors; ++n) probability[n] = simd::load(p + n * kLanes);
+  for (int64_t key = 0; key < keys; ++key, p += p_stride, v += v_stride) {
+    Vec value[kVectors];
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) value[n] = load(v + n * kLanes);
+#pragma GCC unroll 16
     for (int row = 0; row < kRows; ++row) {
-      const Vec value = simd::broadcast(v[row]);
-      for (int n = 0; n < kVectors; ++n) sum[row][n] = simd::fma(value, probability[n], sum[row][n]);
+      const Vec probability = broadcast(p[row]);
+#pragma GCC unroll 4
+      for (int n = 0; n < kVectors; ++n) {
+        sum[row][n] = Product::multiply_add(probability, value[n], sum[row][n]);
+      }
     }
   }
+#pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-    for (int n = 0; n < kVectors; ++n) simd::store(out + (row * kVectors + n) * kLanes, sum[row][n]);
+#pragma GCC unroll 4
+    for (int n = 0; n < kVectors; ++n) store(out + row * out_stride + n * kLanes, sum[row][n]);
   }
 }
 
-/** Calls tile<rows>(first_row) so that the tiles cover [0, count) and their heights differ by one at most. */
-template <int kRows, class Tile>
-void for_height(int rows, int64_t first, const Tile& tile) {
-  if (rows == kRows) return tile.template operator()<kRows>(first);
-  if constexpr (kRows > 1) for_height<kRows - 1>(rows, first, tile);
+/** Calls tile<size>(first) for size == count, which is at most kMost. */
+template <int kMost, class Tile>
+void for_size(int count, int64_t first, const Tile& tile) {
+  if (count == kMost) return tile.template operator()<kMost>(first);
+  if constexpr (kMost > 1) for_size<kMost - 1>(count, first, tile);
 }
 
+/** Calls tile<size>(first) so that the tiles cover [0, count) and their sizes differ by one at most. */
 template <int kMost, class Tile>
 void for_even_tiles(int64_t count, const Tile& tile) {
   const int64_t tiles = (count + kMost - 1) / kMost;
   for (int64_t i = 0, first = 0; i < tiles; ++i) {
     const int64_t next = count * (i + 1) / tiles;
-    for_height<kMost>(static_cast<int>(next - first), first, tile);
+    for_size<kMost>(static_cast<int>(next - first), first, tile);
     first = next;
   }
 }
 
-/** scores [keys, kVectors registers] = k [keys, dim] q [dim, kVectors registers]. */
+/** A distance between rows of a block of queries. */
 template <int kVectors>
-void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, int64_t q_stride,
+struct BlockStride {
+  constexpr operator int64_t() const { return kVectors * kLanes; }
+};
+
+/** scores [keys, kVectors registers] = k [keys, dim] q [dim, kVectors registers]. */
+template <class Product, int kVectors, class Stride>
+void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, Stride q_stride,
                     int64_t dim, float* scores) {
   for_even_tiles<kMostRows<kVectors>>(keys, [&]<int kRows>(int64_t first) {
-    score_tile<kVectors, kRows>(k + first * k_stride, k_stride, q, q_stride, dim,
-                                scores + first * kVectors * kLanes);
+    score_tile<Product, kVectors, kRows>(k + first * k_stride, k_stride, q, q_stride, dim,
+                                         scores + first * kVectors * kLanes);
   });
 }
 
-/** out [dim, kVectors registers] = factor * out + v^T p, over `keys` rows of v and p; no factor: out = v^T p.
- */
-template <int kVectors>
-void accumulate_values(const float* v, int64_t v_stride, int64_t keys, const float* p, int64_t dim,
-                       float* out, const Vec* factor) {
-  for_even_tiles<kMostRows<kVectors>>(dim, [&]<int kRows>(int64_t first) {
-    value_tile<kVectors, kRows>(v + first, v_stride, p, keys, factor, out + first * kVectors * kLanes);
+/** out [queries, vectors registers] = factor * out + p^T v, over `keys` rows of p and v; no factor: p^T v. */
+template <class Product, class Stride>
+void accumulate_values(const float* p, Stride p_stride, int64_t queries, const float* v, int64_t v_stride,
+                       int64_t keys, int64_t vectors, const float* factor, float* out) {
+  for_even_tiles<kMostVectors>(vectors, [&]<int kVectors>(int64_t vector) {
+    for_even_tiles<kMostRows<kVectors>>(queries, [&]<int kRows>(int64_t row) {
+      value_tile<Product, kVectors, kRows>(p + row, p_stride, v + vector * kLanes, v_stride, keys,
+                                           factor == nullptr ? nullptr : factor + row,
+                                           out + (row * vectors + vector) * kLanes, vectors * kLanes);
+    });
   });
 }
 
