@@ -38,6 +38,14 @@ def write_windows(only: str | None) -> None:
     print(f"tokenizer_windows.json: {count} records")
 
 
+def write_precision_errors(only: str | None) -> None:
+    # Needs onnx and onnxruntime, which nothing else here does.
+    from generator import precision_errors
+
+    count = precision_errors.write(MODELS, HERE / "precision_errors.json")
+    print(f"precision_errors.json: {count} models")
+
+
 def write_chains(only: str | None) -> None:
     for seed, chain in enumerate(chain_list.chains()):
         if only in (None, chain.name):
@@ -49,6 +57,7 @@ GROUPS = {
     "strings": write_strings,
     "windows": write_windows,
     "chains": write_chains,
+    "precision": write_precision_errors,
 }
 
 
