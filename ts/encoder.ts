@@ -7,7 +7,7 @@ import type { ModelDirectory } from './models/directory';
 import type { TensorLocation } from './models/families';
 import { selectColumns, type HeadDescription } from './models/heads/describe_head';
 import type { TaskHead } from './models/heads/task_head';
-import type { PipelineSpec, PoolingMode } from './models/pipeline';
+import type { PipelineSpec } from './models/pipeline';
 import { maxLength, type EncoderSpec } from './models/spec';
 import {
   addon,
@@ -19,7 +19,10 @@ import {
 } from './native';
 import { abortSignal, callback, checkOptions, integer, oneOf, type Check } from './options';
 import type { PackedBatch } from './packed';
+import { resultOf, type EncoderResult, type RunOptions } from './run';
 import type { Compute } from './weight';
+
+export type { EncoderOutput, EncoderResult, MatrixOutput, RunOptions } from './run';
 
 /** How far a load has come. */
 export interface LoadProgress {
@@ -49,42 +52,6 @@ export interface EncoderLoadOptions extends LoadOptions {
    * is understood. A list keeps only these columns of it, such as two words of a vocabulary.
    */
   logits?: boolean | readonly number[];
-}
-
-/** What a run can return. */
-export type EncoderOutput = 'lastHiddenState' | 'poolerOutput' | 'sentenceEmbedding' | 'logits';
-
-/** Options of {@link Encoder.run}. */
-export interface RunOptions {
-  outputs: readonly EncoderOutput[];
-  /**
-   * Run the first layers only (2D Matryoshka, arXiv:2402.14776): the same as a checkpoint that ends there, with its
-   * final norm where the model has one.
-   */
-  layers?: number;
-  /** Pooling instead of the checkpoint's own pipeline; several are concatenated. */
-  pooling?: readonly PoolingMode[];
-  /** Leading tokens of each sequence that the pooling leaves out, [B] counts. */
-  skip?: Int32Array;
-  /** Keep the first columns of the sentence embedding (Matryoshka). */
-  dimensions?: number;
-  /** L2-normalise the sentence embedding, after the truncation. */
-  normalize?: boolean;
-  /** Tokens of the packed batch whose logits are wanted, of a head that has logits a token; all otherwise. */
-  logitRows?: Int32Array;
-  signal?: AbortSignal;
-}
-
-/** Results of {@link Encoder.run}, row-major, float32. */
-export interface EncoderResult {
-  /** [T, hidden size] */
-  lastHiddenState?: Float32Array;
-  /** [B, hidden size] */
-  poolerOutput?: Float32Array;
-  /** [B, dimensions] */
-  sentenceEmbedding?: Float32Array;
-  /** [B, width], [T, width] or [logitRows, width]; width as {@link TaskHead} says. */
-  logits?: Float32Array;
 }
 
 /** A device's name or options; device() checks the rest. */
@@ -118,14 +85,21 @@ function wantedHead(
 
 /** The native form of a spec: lib/binding/encoder_spec.cc reads it. */
 function nativeSpec(
-  { spec, pipeline }: ModelDescription,
+  { spec, pipeline, projections }: ModelDescription,
   logits: TaskHead | undefined,
   compute: Compute,
 ): Record<string, unknown> {
   const head = (pipeline?.steps ?? []).map((step, index) =>
     step.kind === 'dense' ? { ...step, weights: `head.${index}` } : step,
   );
-  return { ...spec, pooling: pipeline?.pooling ?? [], head, compute, ...(logits && { logits }) };
+  return {
+    ...spec,
+    pooling: pipeline?.pooling ?? [],
+    head,
+    compute,
+    projections: projections.map((projection) => projection.head),
+    ...(logits && { logits }),
+  };
 }
 
 /** Names the files by what would change if their content did, so that only equal loads share weights. */
@@ -209,13 +183,26 @@ export class Encoder {
       ...loadOptions,
       logits: logitsOption,
     });
-    const { signal, onProgress, dtype = 'f32', threads, device: choice = 'cpu' } = checked;
+    throwIfAborted(checked.signal);
+    return Encoder.fromDescription(await describeModel(path), checked as EncoderLoadOptions);
+  }
+
+  /**
+   * Loads what a description names. The options have been checked.
+   *
+   * @internal
+   */
+  static async fromDescription(description: ModelDescription, options: EncoderLoadOptions): Promise<Encoder> {
+    const { signal, onProgress, dtype = 'f32', threads, device: choice = 'cpu' } = options;
     throwIfAborted(signal);
     const request = typeof choice === 'string' ? { name: choice } : choice;
     const device = openDevice(threads === undefined ? request : { ...request, threads });
-    const description = await describeModel(path);
-    const head = wantedHead(description, checked.logits);
-    const locations = new Map<string, TensorLocation>([...description.tensors, ...(head?.tensors ?? [])]);
+    const head = wantedHead(description, options.logits);
+    const locations = new Map<string, TensorLocation>([
+      ...description.tensors,
+      ...(head?.tensors ?? []),
+      ...description.projections.flatMap(({ tensors }) => [...tensors]),
+    ]);
     const paths = [...new Set([...locations.values()].map(({ file }) => file))];
     const files = new Map<string, NativeSafetensors>();
     try {
@@ -235,7 +222,7 @@ export class Encoder {
       const native = await followed(
         ticket,
         asPromise(() => addon.loadEncoder(device.native, key, spec, tensors, ticket)),
-        checked,
+        options,
       );
       if (signal?.aborted) {
         native.dispose();
@@ -276,9 +263,11 @@ export class Encoder {
    */
   async run(batch: PackedBatch, options: RunOptions): Promise<EncoderResult> {
     const { outputs, layers = this.spec.layers.length, pooling = [], dimensions = 0 } = options;
-    const { skip, normalize = false, logitRows, signal } = options;
+    const { skip, normalize = false, logitRows, projectionRows, signal } = options;
+    const { sparse = { topK: 0, logs: 1 } } = options;
     const encoder = this.#live();
-    if (!this.head && outputs.includes('logits')) throw this.headError ?? noHead();
+    const needsHead = outputs.includes('logits') || outputs.includes('sparse');
+    if (!this.head && needsHead) throw this.headError ?? noHead();
     throwIfAborted(signal);
     const request: NativeRunRequest = {
       lastHiddenState: outputs.includes('lastHiddenState'),
@@ -291,6 +280,9 @@ export class Encoder {
       ...(skip && { skip }),
       logits: outputs.includes('logits'),
       ...(logitRows && { logitRows }),
+      projections: outputs.includes('projections'),
+      ...(projectionRows && { projectionRows }),
+      ...(outputs.includes('sparse') && { sparse }),
     };
     const ticket = addon.createTicket();
     const buffers = await followed(
@@ -298,12 +290,7 @@ export class Encoder {
       asPromise(() => encoder.run(batch, request, ticket)),
       signal ? { signal } : {},
     );
-    const result: EncoderResult = {};
-    for (const output of outputs) {
-      const buffer = buffers[output];
-      if (buffer) result[output] = new Float32Array(buffer);
-    }
-    return result;
+    return resultOf(buffers);
   }
 
   /** Frees the weights unless another encoder shares them. Pending runs reject with E_DISPOSED or E_ABORTED. */

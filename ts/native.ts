@@ -180,23 +180,38 @@ export interface NativeRunRequest {
   logits: boolean;
   /** Absent: all. */
   logitRows?: Int32Array;
+  projections: boolean;
+  projectionRows?: Int32Array;
+  /** topK 0: all; logs: how often log(1 + x) is taken. */
+  sparse?: { topK: number; logs: number };
+}
+
+export interface NativeRunResult {
+  lastHiddenState?: ArrayBuffer;
+  poolerOutput?: ArrayBuffer;
+  sentenceEmbedding?: ArrayBuffer;
+  logits?: ArrayBuffer;
+  projections?: ArrayBuffer[];
+  sparseOffsets?: ArrayBuffer;
+  sparseIndices?: ArrayBuffer;
+  sparseValues?: ArrayBuffer;
 }
 
 export interface NativeEncoder extends NativeHandle {
-  run(
-    batch: NativeBatch,
-    request: NativeRunRequest,
-    ticket: NativeTicket,
-  ): Promise<{
-    lastHiddenState?: ArrayBuffer;
-    poolerOutput?: ArrayBuffer;
-    sentenceEmbedding?: ArrayBuffer;
-    logits?: ArrayBuffer;
-  }>;
+  run(batch: NativeBatch, request: NativeRunRequest, ticket: NativeTicket): Promise<NativeRunResult>;
   weightBytes(): number;
 }
 
 interface EncoderAddon {
+  /** Scores of every query for every document, f32 [queries, documents]; vectors are copied. */
+  maxSim(
+    stream: NativeStream,
+    queries: Float32Array,
+    cuQueries: Int32Array,
+    documents: Float32Array,
+    cuDocuments: Int32Array,
+    dim: number,
+  ): Promise<ArrayBuffer>;
   createTicket(): NativeTicket;
   /** Loads off the JS thread, or shares the encoder that `key` names. */
   loadEncoder(

@@ -32,6 +32,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   init_norm(env, exports);
   init_attention(env, exports);
   init_pool(env, exports);
+  init_max_sim(env, exports);
   init_gather(env, exports);
   init_safetensors(env, exports);
   init_encoder(env, exports);

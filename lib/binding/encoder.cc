@@ -1,5 +1,6 @@
 #include "lib/binding/encoder.h"
 
+#include <cstring>
 #include <utility>
 
 #include "lib/binding/batch.h"
@@ -15,9 +16,12 @@ namespace {
 /** One run's inputs, owned, and its outputs. */
 struct Run {
   HostBatch batch;
-  std::vector<int32_t> skip, logit_rows;
+  std::vector<int32_t> skip, logit_rows, projection_rows;
   ForwardRequest request;
   HostBytes last_hidden_state, pooler_output, sentence_embedding, logits;
+  std::vector<HostBytes> projections;
+  SparseRows sparse;
+  HostBytes sparse_offsets, sparse_indices, sparse_values;
 
   Status allocate(const Encoder& encoder) {
     const PackedBatch view = batch.view();
@@ -34,6 +38,12 @@ struct Run {
     PADLESS_RETURN_IF_ERROR(reserve(request.pooler_output, view.sequences(), hidden, pooler_output));
     PADLESS_RETURN_IF_ERROR(reserve(request.sentence_embedding, view.sequences(),
                                     encoder.embedding_width(request), sentence_embedding));
+    if (request.projections) {
+      for (const auto& projection : encoder.projections()) {
+        const int64_t rows = projection->result_rows(view, request.projection_rows);
+        PADLESS_RETURN_IF_ERROR(reserve(true, rows, projection->spec().width(), projections.emplace_back()));
+      }
+    }
     if (!request.logits) return Status::ok();
     const LogitsHead& head = *encoder.logits_head();
     return reserve(true, head.result_rows(view, request.logit_rows), head.spec().width(), logits);
@@ -41,7 +51,29 @@ struct Run {
 
   ForwardResult result() {
     const auto floats = [](HostBytes& bytes) { return reinterpret_cast<float*>(bytes.data.get()); };
-    return {floats(last_hidden_state), floats(pooler_output), floats(sentence_embedding), floats(logits)};
+    ForwardResult result;
+    result.last_hidden_state = floats(last_hidden_state);
+    result.pooler_output = floats(pooler_output);
+    result.sentence_embedding = floats(sentence_embedding);
+    result.logits = floats(logits);
+    for (HostBytes& projection : projections) result.projections.push_back(floats(projection));
+    if (request.sparse) result.sparse = &sparse;
+    return result;
+  }
+
+  /** Copies the sparse rows to where JS can take them over. */
+  Status keep_sparse() {
+    const auto copy = [](const auto& values, HostBytes& bytes) -> Status {
+      const size_t size = values.size() * sizeof(values[0]);
+      bytes = HostBytes::allocate(size);
+      PADLESS_CHECK(bytes.data != nullptr || size == 0, Code::kOutOfMemory, "", "no memory for a result of ",
+                    size, " bytes");
+      if (size > 0) std::memcpy(bytes.data.get(), values.data(), size);
+      return Status::ok();
+    };
+    PADLESS_RETURN_IF_ERROR(copy(sparse.offsets, sparse_offsets));
+    PADLESS_RETURN_IF_ERROR(copy(sparse.indices, sparse_indices));
+    return copy(sparse.values, sparse_values);
   }
 };
 
@@ -58,6 +90,17 @@ std::shared_ptr<Run> read_run(Reader& reader, Napi::Value batch, Napi::Value opt
   request.dimensions = reader.integer(object.Get("dimensions"), "dimensions");
   request.normalize = reader.boolean(object.Get("normalize"), "normalize");
   request.logits = reader.boolean(object.Get("logits"), "logits");
+  request.projections = reader.boolean(object.Get("projections"), "projections");
+  if (!object.Get("projectionRows").IsUndefined()) {
+    const std::span<const int32_t> rows = reader.int32s(object.Get("projectionRows"), "projectionRows");
+    run->projection_rows.assign(rows.begin(), rows.end());
+    request.projection_rows = run->projection_rows;
+  }
+  if (object.Get("sparse").IsObject()) {
+    const Napi::Object sparse = object.Get("sparse").As<Napi::Object>();
+    request.sparse = SparseOptions{reader.integer(sparse.Get("topK"), "topK"),
+                                   static_cast<int>(reader.integer(sparse.Get("logs"), "logs"))};
+  }
   if (!object.Get("logitRows").IsUndefined()) {
     const std::span<const int32_t> rows = reader.int32s(object.Get("logitRows"), "logitRows");
     run->logit_rows.assign(rows.begin(), rows.end());
@@ -173,7 +216,9 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder",
                       "the model was disposed before the call ran");
         PADLESS_RETURN_IF_ERROR(run->allocate(*session->encoder));
-        return session->encoder->forward(queue, run->batch.view(), run->request, run->result(), stopped);
+        PADLESS_RETURN_IF_ERROR(
+            session->encoder->forward(queue, run->batch.view(), run->request, run->result(), stopped));
+        return run->request.sparse ? run->keep_sparse() : Status::ok();
       },
       [run](Napi::Env env) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
@@ -184,6 +229,16 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         set(run->request.pooler_output, "poolerOutput", run->pooler_output);
         set(run->request.sentence_embedding, "sentenceEmbedding", run->sentence_embedding);
         set(run->request.logits, "logits", run->logits);
+        if (run->request.projections) {
+          Napi::Array projections = Napi::Array::New(env, run->projections.size());
+          for (uint32_t i = 0; i < run->projections.size(); ++i) {
+            projections.Set(i, to_array_buffer(env, std::move(run->projections[i])));
+          }
+          result.Set("projections", projections);
+        }
+        set(run->request.sparse.has_value(), "sparseOffsets", run->sparse_offsets);
+        set(run->request.sparse.has_value(), "sparseIndices", run->sparse_indices);
+        set(run->request.sparse.has_value(), "sparseValues", run->sparse_values);
         return result;
       });
 }

@@ -207,6 +207,9 @@ EncoderSpec read_spec(Reader& reader, Napi::Object object) {
   if (object.Get("head").IsArray()) {
     spec.head = read_list<HeadStep>(reader, object.Get("head"), "head", read_head_step);
   }
+  if (object.Get("projections").IsArray()) {
+    spec.projections = read_list<LogitsSpec>(reader, object.Get("projections"), "projections", read_logits);
+  }
   if (!object.Get("logits").IsUndefined()) {
     spec.logits = read_logits(reader, reader.object(object.Get("logits"), "logits"));
   }

@@ -6,12 +6,16 @@ namespace {
 LogitsStep read_step(Reader& reader, Napi::Value value) {
   const Napi::Object object = reader.object(value, "logits.steps");
   LogitsStep step;
-  step.kind = reader.one_of<LogitsStep::Kind>(
-      object.Get("kind"), "logits.kind",
-      {{"dense", LogitsStep::Kind::kDense}, {"norm", LogitsStep::Kind::kNorm}});
-  step.weights = reader.string(object.Get("weights"), "logits.weights");
+  step.kind = reader.one_of<LogitsStep::Kind>(object.Get("kind"), "logits.kind",
+                                              {{"dense", LogitsStep::Kind::kDense},
+                                               {"norm", LogitsStep::Kind::kNorm},
+                                               {"normalize", LogitsStep::Kind::kL2Normalize}});
+  if (step.kind != LogitsStep::Kind::kL2Normalize) {
+    step.weights = reader.string(object.Get("weights"), "logits.weights");
+  }
   step.in_features = reader.integer(object.Get("inFeatures"), "logits.inFeatures", 1);
   step.out_features = reader.integer(object.Get("outFeatures"), "logits.outFeatures", 1);
+  if (step.kind == LogitsStep::Kind::kL2Normalize) return step;
   if (step.kind == LogitsStep::Kind::kNorm) {
     step.eps = static_cast<float>(reader.number(object.Get("eps"), "logits.eps"));
     return step;

@@ -11,5 +11,6 @@ void init_norm(Napi::Env env, Napi::Object exports);
 void init_attention(Napi::Env env, Napi::Object exports);
 void init_pool(Napi::Env env, Napi::Object exports);
 void init_gather(Napi::Env env, Napi::Object exports);
+void init_max_sim(Napi::Env env, Napi::Object exports);
 
 }  // namespace padless::binding

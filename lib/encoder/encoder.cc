@@ -33,7 +33,10 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   const int64_t dense_heads = std::count_if(spec_.head.begin(), spec_.head.end(), [](const HeadStep& step) {
     return step.kind == HeadStep::Kind::kDense;
   });
-  const int64_t head_steps = spec_.logits ? static_cast<int64_t>(spec_.logits->steps.size()) : 0;
+  int64_t head_steps = spec_.logits ? static_cast<int64_t>(spec_.logits->steps.size()) : 0;
+  for (const LogitsSpec& projection : spec_.projections) {
+    head_steps += static_cast<int64_t>(projection.steps.size());
+  }
   const int64_t total =
       bind_steps(spec_) + ScoreBias::bind_steps(spec_) + spec_.pooler + dense_heads + head_steps;
   int64_t done = 0;
@@ -54,12 +57,22 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   programs_ = build_programs(spec_, weights_);
   // What makes the final vector or logits stays exact, whatever the encoder computes in.
   WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
+  PADLESS_RETURN_IF_ERROR(bind_token_heads(exact));
+  return bind_pooled_heads(exact);
+}
+
+Status Encoder::bind_token_heads(WeightBinder& exact) {
   if (spec_.logits) {
     auto logits = LogitsHead::load(*engine_, *spec_.logits, spec_.hidden_size, exact);
     if (!logits.is_ok()) return logits.status();
     logits_ = logits.take();
   }
-  return bind_pooled_heads(exact);
+  for (const LogitsSpec& spec : spec_.projections) {
+    auto projection = LogitsHead::load(*engine_, spec, spec_.hidden_size, exact);
+    if (!projection.is_ok()) return projection.status();
+    projections_.push_back(projection.take());
+  }
+  return Status::ok();
 }
 
 Status Encoder::bind_pooled_heads(WeightBinder& binder) {
@@ -96,6 +109,7 @@ size_t Encoder::weight_bytes() const {
       if (const auto* linear = std::get_if<LinearStep>(&step)) bytes += linear->weight->bytes();
     }
   }
+  for (const auto& projection : projections_) bytes += projection->weight_bytes();
   return bytes + (logits_ ? logits_->weight_bytes() : 0);
 }
 
@@ -150,6 +164,14 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
     PADLESS_CHECK(logits_ != nullptr, Code::kUnsupported, "outputs",
                   "this encoder was loaded without a task head");
     PADLESS_RETURN_IF_ERROR(logits_->check(batch, request.logit_rows));
+  }
+  if (request.sparse) {
+    PADLESS_CHECK(logits_ != nullptr && logits_->spec().per_token(), Code::kUnsupported, "outputs",
+                  "this encoder has no logits of tokens to make sparse vectors of");
+  }
+  if (request.projections) {
+    PADLESS_CHECK(!projections_.empty(), Code::kUnsupported, "outputs", "this encoder has no projections");
+    PADLESS_RETURN_IF_ERROR(projections_[0]->check(batch, request.projection_rows));
   }
   if (!request.sentence_embedding) return Status::ok();
   PADLESS_CHECK(!request.pooling.empty() || !spec_.pooling.empty(), Code::kInvalidArgument, "pooling",

@@ -12,6 +12,7 @@
 #include "lib/encoder/programs.h"
 #include "lib/encoder/rope.h"
 #include "lib/encoder/score_bias.h"
+#include "lib/encoder/sparse_rows.h"
 #include "lib/encoder/spec.h"
 #include "lib/encoder/weight_source.h"
 #include "lib/encoder/workspace.h"
@@ -34,6 +35,9 @@ struct ForwardRequest {
   bool normalize = false;         // L2, after the truncation
   bool logits = false;
   LogitRows logit_rows;  // of heads that have logits a token
+  bool projections = false;
+  LogitRows projection_rows;
+  std::optional<SparseOptions> sparse;  // of the task head's logits
 };
 
 /** Host memory of the caller; a null pointer where nothing was asked for. */
@@ -42,6 +46,8 @@ struct ForwardResult {
   float* pooler_output = nullptr;       // [B, H]
   float* sentence_embedding = nullptr;  // [B, dimensions]
   float* logits = nullptr;              // [logit_rows, logits_head()->spec().width()]
+  std::vector<float*> projections;      // [projection_rows, projections()[i]->spec().width()] each
+  SparseRows* sparse = nullptr;         // a row a sequence is appended
 };
 
 class Encoder {
@@ -61,6 +67,7 @@ class Encoder {
   size_t weight_bytes() const;
   /** Null for an encoder that was loaded without a task head. */
   const LogitsHead* logits_head() const { return logits_.get(); }
+  const std::vector<std::unique_ptr<LogitsHead>>& projections() const { return projections_; }
 
   /** Ids within the vocabulary, positions within the table, types within theirs, the request's options sane.
    */
@@ -81,6 +88,9 @@ class Encoder {
   Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec);
   Status bind(const WeightSource& weights, const Progress& progress, const Cancelled& cancelled);
   Status bind_pooled_heads(WeightBinder& binder);
+  Status bind_token_heads(WeightBinder& exact);
+  Status token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                     const ForwardRequest& request, const ForwardResult& result, const Cancelled& cancelled);
   Result<std::unique_ptr<Workspace>> take_workspace(int64_t tokens);
   void keep_workspace(std::unique_ptr<Workspace> space);
   Status embed(Stream& stream, const PreparedBatch& batch, Workspace& space);
@@ -102,6 +112,7 @@ class Encoder {
   RowProgram pooler_;
   RowProgram head_;
   std::unique_ptr<LogitsHead> logits_;
+  std::vector<std::unique_ptr<LogitsHead>> projections_;
   std::mutex workspaces_mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;  // idle ones, reused by the next forward
 };

@@ -150,6 +150,25 @@ Status Encoder::sentence_embedding(Stream& stream, const PreparedBatch& batch, c
   return engine_->copy_rows_to_host(stream, out, kept);
 }
 
+Status Encoder::token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                            const ForwardRequest& request, const ForwardResult& result,
+                            const Cancelled& cancelled) {
+  const auto keep_going = [&] { return check_running(cancelled); };
+  if (result.logits) {
+    PADLESS_RETURN_IF_ERROR(
+        logits_->run(stream, batch, hidden, request.logit_rows, result.logits, keep_going));
+  }
+  for (size_t i = 0; i < result.projections.size(); ++i) {
+    PADLESS_RETURN_IF_ERROR(projections_[i]->run(stream, batch, hidden, request.projection_rows,
+                                                 result.projections[i], keep_going));
+  }
+  if (!result.sparse) return Status::ok();
+  const auto append = [&](int64_t, std::span<const float> maxima) {
+    result.sparse->append(maxima, *request.sparse);
+  };
+  return logits_->max_of_sequences(stream, batch.host(), hidden, append, keep_going);
+}
+
 Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
                         const ForwardResult& result, const Cancelled& cancelled) {
   auto prepared = engine_->prepare(stream, batch, spec_.attention);
@@ -169,10 +188,7 @@ Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardR
   if (status.is_ok() && result.sentence_embedding) {
     status = sentence_embedding(stream, *prepared.value(), hidden, request, result.sentence_embedding);
   }
-  if (status.is_ok() && result.logits) {
-    status = logits_->run(stream, *prepared.value(), hidden, request.logit_rows, result.logits,
-                          [&] { return check_running(cancelled); });
-  }
+  if (status.is_ok()) status = token_heads(stream, *prepared.value(), hidden, request, result, cancelled);
   keep_workspace(std::move(space));
   return status;
 }

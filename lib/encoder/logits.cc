@@ -1,73 +1,11 @@
 #include "lib/encoder/logits.h"
 
 #include <algorithm>
-#include <numeric>
+
+#include "lib/encoder/row_blocks.h"
+#include "lib/encoder/sequence_max.h"
 
 namespace padless {
-namespace {
-
-/** Logits that are in device memory at once: a vocabulary is 250,000 wide, and a batch has 16,384 tokens. */
-constexpr int64_t kBlockBytes = int64_t{32} << 20;
-
-int64_t block_rows(int64_t width) {
-  return std::max<int64_t>(1, kBlockBytes / (width * static_cast<int64_t>(sizeof(float))));
-}
-
-/** An f32 matrix in memory of its own. */
-struct OwnedMatrix {
-  std::unique_ptr<Buffer> buffer;
-  Matrix matrix;
-};
-
-Result<OwnedMatrix> allocate_matrix(Engine& engine, int64_t rows, int64_t cols) {
-  auto buffer = engine.allocate(static_cast<size_t>(rows * cols) * sizeof(float));
-  if (!buffer.is_ok()) return buffer.status();
-  OwnedMatrix owned{buffer.take(), {}};
-  owned.matrix = {owned.buffer->data(), DType::kF32, rows, cols, cols};
-  return owned;
-}
-
-/** Rows [first, first + count). */
-Matrix row_range(const Matrix& matrix, int64_t first, int64_t count) {
-  const int64_t offset = first * matrix.stride * static_cast<int64_t>(dtype_size(matrix.dtype));
-  return {static_cast<char*>(matrix.data) + offset, matrix.dtype, count, matrix.cols, matrix.stride};
-}
-
-/** Blocks of rows of an activation matrix, as f32. */
-class RowReader {
- public:
-  RowReader(Engine& engine, Stream& stream, const Matrix& in, const LogitRows& rows)
-      : engine_(engine), stream_(stream), in_(in), rows_(rows) {}
-
-  int64_t total() const { return rows_ ? static_cast<int64_t>(rows_->size()) : in_.rows; }
-
-  Result<Matrix> read(int64_t first, int64_t count) {
-    if (!rows_ && in_.dtype == DType::kF32) return row_range(in_, first, count);
-    if (!gathered_.buffer || gathered_.matrix.rows < count) {
-      auto owned = allocate_matrix(engine_, count, in_.cols);
-      if (!owned.is_ok()) return owned.status();
-      gathered_ = owned.take();
-    }
-    std::vector<int32_t> indices(static_cast<size_t>(count));
-    if (rows_) {
-      std::copy_n(rows_->begin() + first, count, indices.begin());
-    } else {
-      std::iota(indices.begin(), indices.end(), static_cast<int32_t>(first));
-    }
-    const Matrix out = row_range(gathered_.matrix, 0, count);
-    PADLESS_RETURN_IF_ERROR(engine_.gather_rows(stream_, in_, indices, out));
-    return out;
-  }
-
- private:
-  Engine& engine_;
-  Stream& stream_;
-  const Matrix& in_;
-  LogitRows rows_;
-  OwnedMatrix gathered_;
-};
-
-}  // namespace
 
 Status validate(const LogitsSpec& spec, int64_t hidden_size) {
   int64_t width = hidden_size;
@@ -81,8 +19,8 @@ Status validate(const LogitsSpec& spec, int64_t hidden_size) {
                   " features");
     width = step.out_features;
   }
-  PADLESS_CHECK(!spec.steps.empty() && spec.steps.back().kind == LogitsStep::Kind::kDense, Code::kBadConfig,
-                "logits", "a task head must end with a dense layer");
+  PADLESS_CHECK(!spec.steps.empty() && spec.steps.back().kind != LogitsStep::Kind::kNorm, Code::kBadConfig,
+                "logits", "a task head must not end with a norm");
   return Status::ok();
 }
 
@@ -105,6 +43,8 @@ Status LogitsHead::bind(int64_t hidden_size, WeightBinder& binder) {
                         : binder.linear_rows(step.weights, step.in_features, step.stored_features, step.rows);
       if (!weight.is_ok()) return weight.status();
       program_.steps.push_back(LinearStep{weight.take(), at, out, kNoSlot, step.activation});
+    } else if (step.kind == LogitsStep::Kind::kL2Normalize) {
+      program_.steps.push_back(L2NormalizeStep{at, out});
     } else {
       auto gamma = binder.vector(step.weights + ".gamma", step.out_features);
       if (!gamma.is_ok()) return gamma.status();
@@ -176,7 +116,7 @@ Status LogitsHead::pool(Stream& stream, const PreparedBatch& batch, const Matrix
 Status LogitsHead::to_host(Stream& stream, const Matrix& in, const LogitRows& rows, float* out,
                            const KeepGoing& keep_going) const {
   const int64_t width = spec_.width();
-  RowReader reader(engine_, stream, in, rows);
+  ActivationRows reader(engine_, stream, in, rows);
   const int64_t block = std::min(reader.total(), block_rows(width));
   auto logits = allocate_matrix(engine_, block, width);
   if (!logits.is_ok()) return logits.status();
@@ -201,7 +141,7 @@ Status LogitsHead::mean_to_host(Stream& stream, const PreparedBatch& batch, cons
   if (!every.is_ok()) return every.status();
   auto means = allocate_matrix(engine_, sequences, width);
   if (!means.is_ok()) return means.status();
-  RowReader reader(engine_, stream, hidden, std::nullopt);
+  ActivationRows reader(engine_, stream, hidden, std::nullopt);
   const int64_t block = std::max<int64_t>(1, block_rows(hidden.cols));
   for (int64_t first = 0; first < hidden.rows; first += block) {
     PADLESS_RETURN_IF_ERROR(keep_going());
@@ -215,6 +155,12 @@ Status LogitsHead::mean_to_host(Stream& stream, const PreparedBatch& batch, cons
   PADLESS_RETURN_IF_ERROR(engine_.pool(stream, batch, {PoolMode::kMean, every.value().matrix, result, {}}));
   return engine_.copy_to_host(stream, out, result.data,
                               static_cast<size_t>(sequences * width) * sizeof(float));
+}
+
+Status LogitsHead::max_of_sequences(Stream& stream, const PackedBatch& batch, const Matrix& hidden,
+                                    const TakeMaxima& take, const KeepGoing& keep_going) const {
+  ActivationRows rows(engine_, stream, hidden, std::nullopt);
+  return sequence_max(engine_, stream, {program_, spec_.width(), batch.cu_seqlens}, rows, take, keep_going);
 }
 
 }  // namespace padless

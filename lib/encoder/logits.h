@@ -1,18 +1,14 @@
 // The logits of a task head over packed tokens: never more of them in device memory than a block of rows.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <optional>
-#include <span>
 
 #include "lib/encoder/binder.h"
 #include "lib/encoder/logits_spec.h"
+#include "lib/encoder/row_blocks.h"
+#include "lib/encoder/sequence_max.h"
 
 namespace padless {
-
-/** Tokens of the packed batch whose logits are wanted; none given: all. */
-using LogitRows = std::optional<std::span<const int32_t>>;
 
 class LogitsHead {
  public:
@@ -34,11 +30,14 @@ class LogitsHead {
    * every block of rows.
    */
   Status run(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, const LogitRows& rows,
-             float* out, const std::function<Status()>& keep_going) const;
+             float* out, const KeepGoing& keep_going) const;
+
+  /** For heads with logits a token: calls `take` with the column maxima of each sequence's logits, in order.
+   */
+  Status max_of_sequences(Stream& stream, const PackedBatch& batch, const Matrix& hidden,
+                          const TakeMaxima& take, const KeepGoing& keep_going) const;
 
  private:
-  using KeepGoing = std::function<Status()>;
-
   LogitsHead(Engine& engine, LogitsSpec spec) : engine_(engine), spec_(std::move(spec)) {}
   Status bind(int64_t hidden_size, WeightBinder& binder);
   /** One vector of each sequence, f32 [B, hidden size], into `pooled`. */

@@ -10,9 +10,10 @@
 
 namespace padless {
 
-/** A layer of a task head: dense [in -> out] with activation, or a norm over `out_features` columns. */
+/** A layer of a task head: dense [in -> out] with activation, a norm over its columns, or L2 normalisation.
+ */
 struct LogitsStep {
-  enum class Kind { kDense, kNorm };
+  enum class Kind { kDense, kNorm, kL2Normalize };
   Kind kind = Kind::kDense;
   std::string weights;  // canonical prefix of its tensors, "logits.0"
   int64_t in_features = 0;
@@ -34,7 +35,7 @@ struct LogitsSpec {
   int32_t skip_id = -1;
   /** With kTokens: the logits of a sequence are the mean of those of its tokens (EuroBERT's "late"). */
   bool mean = false;
-  std::vector<LogitsStep> steps;  // the last one is dense
+  std::vector<LogitsStep> steps;  // the last one is no norm
 
   /** Columns of the logits. */
   int64_t width() const { return steps.back().out_features; }

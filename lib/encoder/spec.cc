@@ -104,6 +104,10 @@ Status validate(const EncoderSpec& spec) {
                   "a dense layer takes ", step.in_features, " features where ", width, " arrive");
     width = step.out_features;
   }
+  for (const LogitsSpec& projection : spec.projections) {
+    PADLESS_RETURN_IF_ERROR(validate(projection, spec.hidden_size));
+    PADLESS_CHECK(projection.per_token(), Code::kBadConfig, "projections", "a projection must be of tokens");
+  }
   if (spec.logits) return validate(*spec.logits, spec.hidden_size);
   return Status::ok();
 }

@@ -125,10 +125,11 @@ struct EncoderSpec {
   BiasSpec bias;
   ConvolutionSpec convolution;
   std::vector<LayerSpec> layers;
-  bool pooler = false;               // dense + tanh on the first token of a sequence
-  std::vector<PoolMode> pooling;     // concatenated; empty: no sentence embedding
-  std::vector<HeadStep> head;        // what follows the pooling
-  std::optional<LogitsSpec> logits;  // the task head; none: there is none, or nobody will ask for it
+  bool pooler = false;                  // dense + tanh on the first token of a sequence
+  std::vector<PoolMode> pooling;        // concatenated; empty: no sentence embedding
+  std::vector<HeadStep> head;           // what follows the pooling
+  std::vector<LogitsSpec> projections;  // of every token, besides the logits: ColBERT's vectors, term weights
+  std::optional<LogitsSpec> logits;     // the task head; none: there is none, or nobody will ask for it
   ComputeType compute = ComputeType::kF32;
 
   int64_t num_layers() const { return static_cast<int64_t>(layers.size()); }

@@ -1,6 +1,6 @@
 import { packed, tokenBatches } from '../batching/batches';
 import { pipelined } from '../batching/pipeline';
-import { Encoder, type EncoderOutput } from '../encoder';
+import { Encoder, type MatrixOutput } from '../encoder';
 import { writeSafetensors, type SafetensorsTensor } from '../io/safetensors';
 import { withSignals } from '../signals';
 import { defaultBatchTokens } from '../batching/budget';
@@ -15,7 +15,7 @@ interface RunFlags extends ComputeFlags {
 }
 
 /** The tensor of OUT.safetensors for each output of the encoder. */
-const TENSOR_NAMES: Record<EncoderOutput, string> = {
+const TENSOR_NAMES: Record<MatrixOutput, string> = {
   lastHiddenState: 'last_hidden_state',
   poolerOutput: 'pooler_output',
   sentenceEmbedding: 'sentence_embedding',
@@ -48,7 +48,7 @@ export async function run(flags: RunFlags, signal: AbortSignal): Promise<void> {
   await writeSafetensors(flags.output, tensors(ids, outputs, collected, encoder));
 }
 
-function outputsOf({ spec, pipeline, head }: Encoder): EncoderOutput[] {
+function outputsOf({ spec, pipeline, head }: Encoder): MatrixOutput[] {
   return [
     'lastHiddenState',
     ...(spec.pooler ? (['poolerOutput'] as const) : []),
@@ -57,12 +57,12 @@ function outputsOf({ spec, pipeline, head }: Encoder): EncoderOutput[] {
   ];
 }
 
-type Collected = Record<EncoderOutput, Float32Array[]>;
+type Collected = Record<MatrixOutput, Float32Array[]>;
 
 async function compute(
   encoder: Encoder,
   ids: IdsFile,
-  outputs: EncoderOutput[],
+  outputs: MatrixOutput[],
   batchTokens: number,
   signal: AbortSignal,
 ): Promise<Collected> {
@@ -88,7 +88,7 @@ async function compute(
 
 function tensors(
   { sequences }: IdsFile,
-  outputs: EncoderOutput[],
+  outputs: MatrixOutput[],
   collected: Collected,
   { spec, head }: Encoder,
 ): Record<string, SafetensorsTensor> {

@@ -18,6 +18,8 @@ export interface ModelDescription {
   tensors: Map<string, TensorLocation>;
   /** The task head; undefined for a bare encoder, the reason where it cannot be run. */
   head: HeadDescription | PadlessError | undefined;
+  /** What is computed of every token besides: ColBERT's vectors, weights of terms. */
+  projections: readonly HeadDescription[];
 }
 
 /**
@@ -27,8 +29,18 @@ export interface ModelDescription {
  */
 export async function describeModel(path: string): Promise<ModelDescription> {
   const directory = await ModelDirectory.open(path);
-  const pipeline = await parsePipeline(directory);
-  const folder = pipeline?.encoderDirectory ?? '';
+  return describeEncoder(directory, await parsePipeline(directory));
+}
+
+/**
+ * As {@link describeModel}, of a directory whose chain of modules is known; `folder` is where config.json is, ''
+ * for the directory itself.
+ */
+export async function describeEncoder(
+  directory: ModelDirectory,
+  pipeline: PipelineSpec | undefined,
+  folder = pipeline?.encoderDirectory ?? '',
+): Promise<ModelDescription> {
   const configFile = join(folder, 'config.json');
   const config = await directory.json(configFile);
   const family = familyOf(config);
@@ -75,7 +87,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
     index++;
   }
   const checkpoint = { config: fields, spec, encoder: tensors, files: weights.map };
-  return { directory, config, spec, pipeline, tensors, head: headOrReason(checkpoint) };
+  return { directory, config, spec, pipeline, tensors, head: headOrReason(checkpoint), projections: [] };
 }
 
 /** Without its head a checkpoint still embeds, so what is wrong with it matters to those who ask for logits. */

@@ -19,16 +19,14 @@ export interface Model {
 }
 
 /** Loads the encoder and the tokenizer of a directory that has been described; both or none. */
-export async function loadModel(
-  { directory, config, spec, pipeline }: ModelDescription,
-  options: EncoderLoadOptions,
-): Promise<Model> {
+export async function loadModel(description: ModelDescription, options: EncoderLoadOptions): Promise<Model> {
+  const { directory, config, spec, pipeline } = description;
   const folder = pipeline?.encoderDirectory
     ? await directory.subdirectory(pipeline.encoderDirectory)
     : directory;
   const padId = config['pad_token_id'];
   const [encoder, tokenizer] = await Promise.allSettled([
-    Encoder.load(directory.path, options),
+    Encoder.fromDescription(description, options),
     Tokenizer.load(folder, {
       maxLength: Math.min(maxLength(spec), pipeline?.maxSeqLength ?? Infinity),
       lowerCase: pipeline?.doLowerCase,

@@ -3,7 +3,7 @@ import type { HeadDescription } from './describe_head';
 import type { TaskHead, TaskHeadStep } from './task_head';
 
 function stepWords(step: TaskHeadStep): string {
-  if (step.kind === 'norm') return 'norm';
+  if (step.kind !== 'dense') return step.kind;
   const activation = step.activation === 'none' ? '' : ` ${step.activation}`;
   return `dense ${step.inFeatures} to ${step.outFeatures}${activation}`;
 }

@@ -187,7 +187,7 @@ export function selectColumns(head: TaskHead, columns: readonly number[]): TaskH
     ...rest,
     width: columns.length,
     steps: head.steps.map((step, index) =>
-      index + 1 < head.steps.length || step.kind === 'norm'
+      index + 1 < head.steps.length || step.kind !== 'dense'
         ? step
         : {
             ...step,

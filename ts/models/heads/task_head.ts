@@ -16,7 +16,9 @@ export type TaskHeadStep =
       rows?: Int32Array;
       storedFeatures?: number;
     }
-  | { kind: 'norm'; weights: string; inFeatures: number; outFeatures: number; eps: number };
+  | { kind: 'norm'; weights: string; inFeatures: number; outFeatures: number; eps: number }
+  /** L2, of what the layers before give. */
+  | { kind: 'normalize'; inFeatures: number; outFeatures: number };
 
 /** The task head of a checkpoint as data: what `logits` is. The native counterpart is lib/encoder/logits_spec.h. */
 export interface TaskHead {
