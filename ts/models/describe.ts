@@ -1,4 +1,4 @@
-import { maxLength, type EncoderSpec, type LayerSpec, type RopeSpec } from './spec';
+import { textLimit, type EncoderSpec, type LayerSpec, type RopeSpec } from './spec';
 
 /** How far a layer's queries see. */
 function spanWords({ causal, windowLeft, windowRight }: LayerSpec): string {
@@ -50,7 +50,7 @@ export function specFacts(spec: EncoderSpec): Record<string, unknown> {
     intermediateSize: mlp.intermediateSize,
     vocabSize,
     tokenTypes: spec.tokenTypes,
-    maxLength: maxLength(spec),
+    maxLength: textLimit(spec, undefined),
     attention: attentionWords(spec.layers),
     positions: positionWords(spec),
     activation: mlp.activation,

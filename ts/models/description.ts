@@ -2,7 +2,7 @@ import { join } from 'node:path';
 
 import { PadlessError } from '../errors';
 import { ModelDirectory } from './directory';
-import { familyOf, mapWeights, type TensorLocation } from './families';
+import { checkBiases, familyOf, mapWeights, type TensorLocation } from './families';
 import { describeHead, type Checkpoint, type HeadDescription } from './heads/describe_head';
 import { parsePipeline, type PipelineSpec } from './pipeline';
 import { reader } from './reader';
@@ -69,6 +69,7 @@ export async function describeEncoder(
     }
     tensors.set(target, { file: weights.map.get(name)!, ...location });
   }
+  checkBiases(spec, tensors);
   spec.pooler = tensors.has('pooler.weight') && tensors.has('pooler.bias');
   let index = 0;
   for (const step of pipeline?.steps ?? []) {

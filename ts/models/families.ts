@@ -14,7 +14,7 @@ import { modernBert } from './modernbert';
 import { mpnet } from './mpnet';
 import { nomicBert } from './nomic';
 import { roberta } from './roberta';
-import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
+import type { EncoderSpec, Family, RowPart, WeightTable, WeightTarget } from './spec';
 
 const families: readonly Family[] = [
   jinaBert,
@@ -75,6 +75,25 @@ export interface WeightLocation {
 /** Where a tensor's values are. */
 export interface TensorLocation extends WeightLocation {
   file: string;
+}
+
+/**
+ * Refuses a bias that some layers have and others lack: E_BAD_WEIGHTS names what is missing. A checkpoint that lost a
+ * bias would otherwise be taken for one that never had it.
+ */
+export function checkBiases(spec: EncoderSpec, tensors: ReadonlyMap<string, WeightLocation>): void {
+  const layers = [...new Set(spec.layers.map(({ weights }) => weights))];
+  for (const [target, { name }] of tensors) {
+    const [, suffix] = /^layers\.\d+\.(.+\.bias)$/.exec(target) ?? [];
+    if (suffix === undefined) continue;
+    const lacking = layers.find((layer) => !tensors.has(`layers.${layer}.${suffix}`));
+    if (lacking === undefined) continue;
+    throw new PadlessError(
+      'E_BAD_WEIGHTS',
+      `The checkpoint has a tensor "${name}", but no such tensor for layer ${lacking}; it is incomplete.`,
+      { field: name },
+    );
+  }
 }
 
 /** What the tensor `name` holds: padless's names, each with the rows that are meant. */

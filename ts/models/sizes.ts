@@ -37,6 +37,7 @@ export interface Sizes {
   vocabSize: number;
   activation: Activation;
   eps: number;
+  trainedLength: number | undefined;
 }
 
 /** Reads the sizes; E_BAD_CONFIG where the heads do not share the hidden size evenly. */
@@ -60,6 +61,7 @@ export function readSizes(
     vocabSize: field.integer('vocab_size', { min: 1 }),
     activation: activationOf(field, names.activation, defaults.activation),
     eps: field.number(names.eps, defaults.eps, { min: 0 }),
+    trainedLength: field.optionalInteger(['max_position_embeddings', 'n_positions'], { min: 1 }),
   };
 }
 
@@ -80,6 +82,7 @@ export function postNormSpec(sizes: Sizes): EncoderSpec {
     mlp: { kind: 'plain', activation: sizes.activation, intermediateSize: sizes.intermediateSize },
     ropes: [],
     layers: fullLayers(sizes.layers),
+    ...(sizes.trainedLength !== undefined && { trainedLength: sizes.trainedLength }),
     pooler: false,
   };
 }

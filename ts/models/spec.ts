@@ -103,6 +103,8 @@ export interface EncoderSpec {
   /** A convolution over the embeddings, added to the first layer's result (DeBERTa v2 xlarge). */
   convolution?: { kernel: number; groups: number; activation: Activation };
   layers: readonly LayerSpec[];
+  /** Positions that config.json counts. A model without a position table computes beyond; texts are cut there. */
+  trainedLength?: number;
   /** Dense + tanh on the first token. Decided by the weights: config.json does not tell. */
   pooler: boolean;
 }
@@ -137,6 +139,11 @@ export interface Family {
 /** The longest sequence a spec has positions for. */
 export function maxLength(spec: EncoderSpec): number {
   return spec.positions.rows === 0 ? 2 ** 31 - 1 : spec.positions.rows - spec.positions.offset;
+}
+
+/** The most tokens of a text, `given` being what the directory says about that. */
+export function textLimit(spec: EncoderSpec, given: number | undefined): number {
+  return Math.min(maxLength(spec), given ?? spec.trainedLength ?? Infinity);
 }
 
 /** Layers of full attention in both directions, each with tensors of its own. */

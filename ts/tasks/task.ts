@@ -5,7 +5,7 @@ import { pipelined } from '../batching/pipeline';
 import { Encoder, type EncoderLoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import type { ModelDescription } from '../models/description';
-import { maxLength } from '../models/spec';
+import { textLimit } from '../models/spec';
 import { withSignals } from '../signals';
 import { Tokenizer, type EncodeOptions } from '../tokenizer/tokenizer';
 
@@ -28,7 +28,7 @@ export async function loadModel(description: ModelDescription, options: EncoderL
   const [encoder, tokenizer] = await Promise.allSettled([
     Encoder.fromDescription(description, options),
     Tokenizer.load(folder, {
-      maxLength: Math.min(maxLength(spec), pipeline?.maxSeqLength ?? Infinity),
+      maxLength: textLimit(spec, pipeline?.maxSeqLength),
       lowerCase: pipeline?.doLowerCase,
       model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
       signal: options.signal,
