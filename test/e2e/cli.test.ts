@@ -146,6 +146,24 @@ describe('the other commands', () => {
     expect(stdout).toContain('"hiddenSize": 96');
   });
 
+  test('inspect reports what bf16 and int8 cost on texts', () => {
+    const texts = ['bread', 'The bread is baked in the morning, before the market opens.'];
+    const { status, stdout } = padless('inspect', checkpoint, '--json', '--quantization', ...texts);
+    expect(status).toBe(0);
+    const { quantization } = JSON.parse(stdout) as {
+      quantization: { dtype: string; relativeError: number; leastCosine: number }[];
+    };
+    expect(quantization.map(({ dtype }) => dtype)).toEqual(['bf16', 'int8']);
+    for (const { relativeError: error, leastCosine } of quantization) {
+      expect(error).toBeGreaterThan(1e-4);
+      expect(error).toBeLessThan(0.05);
+      expect(leastCosine).toBeGreaterThan(0.995);
+      expect(leastCosine).toBeLessThanOrEqual(1);
+    }
+    expect(padless('inspect', '--quantization', 'bread').stderr).toContain('E_INVALID_ARGUMENT');
+    expect(padless('inspect', checkpoint, '--quantization', ...texts).stdout).toMatch(/^int8 .*text [12]/m);
+  });
+
   test('wrong usage exits with 2, --version with the package’s', () => {
     expect(padless('embd').status).toBe(2);
     expect(padless('run', '--model', checkpoint).status).toBe(2);

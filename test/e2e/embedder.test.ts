@@ -35,6 +35,18 @@ function copyOfBert(name: string): string {
   return folder;
 }
 
+test.each(['bf16', 'int8'] as const)('%s vectors are close to f32 ones', async (dtype) => {
+  const target = join(scratch, `pool-mean-${dtype}`);
+  const { inputs } = makeChain('pool-mean', target);
+  const texts = inputs.map(({ text }) => text);
+  await using exact = await Embedder.load(target);
+  await using lower = await Embedder.load(target, { dtype });
+  const [wanted, found] = [await exact.embed(texts), await lower.embed(texts)];
+  const error = relativeError(found.data, wanted.data);
+  expect(error).toBeGreaterThan(1e-4);
+  expect(error).toBeLessThan(dtype === 'bf16' ? 0.01 : 0.03);
+});
+
 describe('equals sentence-transformers in float64', () => {
   test.each(chainNames())('%s', async (name) => {
     const target = join(scratch, name);

@@ -2,23 +2,58 @@ import { devices, type DeviceInfo } from '../device';
 import { describeModel, type ModelDescription } from '../models/description';
 import { headFacts } from '../models/heads/describe';
 import { specFacts } from '../models/describe';
+import { PadlessError } from '../errors';
+import { precisionCosts, type PrecisionCost } from './quantization';
 import { table } from './table';
 
 interface InspectFlags {
+  quantization?: string[];
   json?: boolean;
 }
 
-/** `padless inspect`: what this machine can compute on; with a directory, what its model is. */
-export async function inspect(path: string | undefined, flags: InspectFlags): Promise<void> {
+/**
+ * `padless inspect`: what this machine can compute on; with a directory, what its model is, and with texts what
+ * bf16 and int8 cost on them.
+ */
+export async function inspect(
+  path: string | undefined,
+  flags: InspectFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  if (flags.quantization && path === undefined) {
+    throw new PadlessError('E_INVALID_ARGUMENT', '--quantization needs a model directory before it.', {
+      field: 'quantization',
+    });
+  }
   const machine = devices();
   const model = path === undefined ? undefined : facts(await describeModel(path));
+  const quantization =
+    flags.quantization && path !== undefined
+      ? await precisionCosts(path, flags.quantization, signal)
+      : undefined;
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ devices: machine, ...(model && { model }) }, null, 2)}\n`);
+    const answer = { devices: machine, ...(model && { model }), ...(quantization && { quantization }) };
+    process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
     return;
   }
   process.stdout.write(table([['device', 'use', 'chip'], ...machine.map(deviceRow)]));
   if (model)
     process.stdout.write(`\n${table(Object.entries(model).map(([key, value]) => [key, words(value)]))}`);
+  if (quantization) process.stdout.write(`\n${costTable(quantization)}`);
+}
+
+/** What each precision costs against f32. */
+function costTable(costs: readonly PrecisionCost[]): string {
+  return table([
+    ['against f32', 'relative error', 'worst text', 'least cosine', 'weights'],
+    ...costs.map(({ dtype, relativeError, worstText, leastCosine, weightBytes, weightBytesF32 }) => [
+      dtype,
+      relativeError.toExponential(1),
+      `${worstText.relativeError.toExponential(1)} (text ${worstText.index + 1})`,
+      leastCosine.toFixed(6),
+      `${((100 * weightBytes) / weightBytesF32).toFixed(0)}%`,
+    ]),
+  ]);
 }
 
 /** What a device offers, or why it cannot be used. */

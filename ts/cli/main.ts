@@ -84,7 +84,9 @@ function build(signal: AbortSignal): Command {
     .requiredOption('-i, --input <ids.json>', '{"sequences": [[ids], ...], "tokenTypes"?: [[...], ...]}')
     .requiredOption('-o, --output <file>', 'safetensors file to write')
     .addOption(options.batchTokens);
-  add('inspect', '[dir]', 'devices of this machine; what a model directory holds').addOption(options.json);
+  add('inspect', '[dir]', 'devices of this machine; what a model directory holds')
+    .option('--quantization <texts...>', 'what bf16 and int8 cost on these texts, against f32')
+    .addOption(options.json);
   computing(add('bench', '', 'padded against packed, on this machine'))
     .addOption(options.optionalModel)
     .option('--sequences <n>', 'sequences of the workload', atLeast(1), 64)
