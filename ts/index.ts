@@ -3,6 +3,15 @@ export { Embedder, type EmbedOptions, type EmbedderLoadOptions } from './tasks/e
 export type { ChunkOptions } from './tasks/chunk_pooling';
 export { Embeddings } from './tasks/embeddings';
 export type { Task } from './tasks/task';
+export type { HeadLoadOptions, LogitsTask } from './tasks/head_task';
+export { Classifier, type ClassifyOptions, type LabelScore } from './tasks/classifier';
+export { Reranker, type RankOptions, type RankedDocument, type RerankScoreOptions } from './tasks/reranker';
+export { TokenClassifier, type TokenClassifyOptions } from './tasks/token_classifier';
+export { FillMask, type FillMaskOptions, type Filling } from './tasks/fill_mask';
+export { QuestionAnswerer, type Answer, type AnswerOptions, type Question } from './tasks/question_answerer';
+export type { Aggregation, Entity } from './tasks/entities';
+export type { ScoreActivation } from './tasks/scores';
+export type { TextPair } from './tasks/text_pairs';
 export type { SimilarityMatrix } from './tasks/similarity';
 export {
   Encoder,

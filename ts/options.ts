@@ -68,6 +68,11 @@ export const string: Check<string> = (value, fail) => (typeof value === 'string'
 export const boolean: Check<boolean> = (value, fail) =>
   typeof value === 'boolean' ? value : fail('true or false');
 
+export const stringList: Check<readonly string[]> = (value, fail) =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string')
+    ? value
+    : fail('an array of strings');
+
 /** An integer within [low, high]. */
 export function integer(low: number, high = Number.MAX_SAFE_INTEGER): Check<number> {
   return (value, fail) =>

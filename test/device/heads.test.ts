@@ -1,11 +1,12 @@
 // The logits of task heads against transformers in float64, on every device and instruction set.
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Encoder } from '../../ts/encoder';
 import { modelTypes } from '../../ts/models/families';
 import { PackedBatch } from '../../ts/packed';
 import { testDevices } from '../support/devices';
 import { expectError } from '../support/errors';
+import { temporaryFolder } from '../support/folders';
 import {
   goldenNames,
   multiplyProbe,
@@ -128,6 +129,18 @@ function dense(x: ArrayLike<number>, weights: (name: string) => Float64Array, na
     return sum;
   });
 }
+
+test("Alibaba's own class names mean the heads of Gte", async () => {
+  using folder = temporaryFolder();
+  const golden = readGolden('gte-sequence');
+  cpSync(golden.checkpoint, folder.path, { recursive: true });
+  const file = join(folder.path, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, architectures: ['NewForSequenceClassification'] }));
+  using encoder = await Encoder.load(folder.path);
+  const [logits] = await logitsOf(encoder, golden, [2]);
+  expect(errorOf(golden, 2, logits!, 3)).toBeLessThan(tolerance);
+});
 
 describe('is refused', () => {
   const classify = readGolden('bert-sequence');

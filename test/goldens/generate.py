@@ -17,7 +17,15 @@ from transformers.utils import logging
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from generator import chain_list, chains, difficult_strings, fixtures, tokenizer_training, tokenizer_windows  # noqa: E402
+from generator import (  # noqa: E402
+    chain_list,
+    chains,
+    difficult_strings,
+    fixtures,
+    task_fixtures,
+    tokenizer_training,
+    tokenizer_windows,
+)
 from generator.groups import MODEL_GROUPS, MODELS, load_tokenizers  # noqa: E402
 
 
@@ -52,12 +60,21 @@ def write_chains(only: str | None) -> None:
             print(chains.build(chain, HERE / "chains", MODELS, 1000 + 10 * seed), flush=True)
 
 
+def write_tasks(only: str | None, transformers_4: Path | None = None) -> None:
+    for name, build in task_fixtures.fixtures(transformers_4).items():
+        if only in (None, name):
+            print(build(HERE / "tasks", MODELS), flush=True)
+    if not transformers_4:
+        print("questions-*: kept, since --transformers-4 was not given")
+
+
 GROUPS = {
     **{name: partial(write_models, module) for name, module in MODEL_GROUPS.items()},
     "strings": write_strings,
     "windows": write_windows,
     "chains": write_chains,
     "precision": write_precision_errors,
+    "tasks": write_tasks,
 }
 
 
@@ -68,6 +85,9 @@ def main() -> None:
     parser.add_argument(
         "--train-tokenizers", metavar="SPM_TRAIN", help="train the tokenizers again, with this spm_train"
     )
+    parser.add_argument(
+        "--transformers-4", metavar="DIR", type=Path, help="package of transformers 4.57, for group tasks"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
     logging.disable_progress_bar()
@@ -76,7 +96,10 @@ def main() -> None:
             if options.only in (None, name):
                 tokenizer_training.save(tokenizer, name, MODELS / name / "checkpoint")
     for group in options.groups or GROUPS:
-        GROUPS[group](options.only)
+        if group == "tasks":
+            write_tasks(options.only, options.transformers_4)
+        else:
+            GROUPS[group](options.only)
 
 
 if __name__ == "__main__":

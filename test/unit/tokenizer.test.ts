@@ -25,6 +25,33 @@ async function load(name: Name, maxLength: number): Promise<Tokenizer> {
   });
 }
 
+test.each([
+  ['bert', '[MASK]', '[UNK]', true],
+  ['roberta', '<mask>', '<unk>', false],
+  ['xlm-roberta', '<mask>', '<unk>', false],
+  ['camembert', '<mask>', '<unk>', false],
+] as const)('%s knows its mask and its unknown token', async (name, mask, unknown, marksSubwords) => {
+  const tokenizer = await load(name, 512);
+  const texts = await tokenizer.decode(
+    [tokenizer.maskId!, tokenizer.unknownId!].map((id) => Int32Array.of(id)),
+  );
+  expect([...texts, tokenizer.marksSubwords]).toEqual([mask, unknown, marksSubwords]);
+  await tokenizer.dispose();
+});
+
+test('decodes sequences of any length, with and without special tokens', async () => {
+  const tokenizer = await load('bert', 512);
+  const { ids } = await tokenizer.encode(['the harbour wakes']);
+  const sequences = [ids, new Int32Array(0), ids.subarray(1, 2)];
+  expect(await tokenizer.decode(sequences, { skipSpecialTokens: true })).toEqual([
+    'the harbour wakes',
+    '',
+    'the',
+  ]);
+  expect(await tokenizer.decode([ids])).toEqual(['[CLS] the harbour wakes [SEP]']);
+  await tokenizer.dispose();
+});
+
 describe.each(names)('%s', (name) => {
   test('equals the Rust library on difficult strings', async () => {
     for (const maxLength of new Set(difficult.map((record) => record.maxLength))) {

@@ -85,6 +85,7 @@ const weights = {
   ...linear('encoder.layers.{i}.mlp.fc2', down),
   ...norm('layers.{i}.post_mlp_layernorm', mlpNorm),
   ...norm('encoder.layers.{i}.norm2', mlpNorm),
+  ...linear('pooler.dense', 'pooler'),
 };
 
 /** NomicBERT (arXiv:2402.01613): BERT with rope and SwiGLU; by transformers' class and by Nomic's own code. */

@@ -12,28 +12,23 @@ export const POOLING_MODES = [
   'mean_sqrt_len',
 ] as const satisfies readonly PoolingMode[];
 
-/** One text or many, as a list that the caller can no longer change. */
-export function checkTexts(input: unknown): string[] {
+/** One text or many, as a list that the caller can no longer change; `field` is the argument's name. */
+export function checkTexts(input: unknown, field = 'texts'): string[] {
   if (typeof input === 'string') return [input];
   if (!Array.isArray(input)) {
     throw new PadlessError(
       'E_INVALID_ARGUMENT',
-      `texts must be a string or an array of strings, not ${kind(input)}.`,
-      {
-        field: 'texts',
-      },
+      `${field} must be a string or an array of strings, not ${kind(input)}.`,
+      { field },
     );
   }
   const texts = Array.from<unknown>(input);
   const wrong = texts.findIndex((text) => typeof text !== 'string');
   if (wrong >= 0) {
-    throw new PadlessError(
-      'E_INVALID_ARGUMENT',
-      `texts[${wrong}] must be a string, not ${kind(texts[wrong])}.`,
-      {
-        field: `texts[${wrong}]`,
-      },
-    );
+    const place = `${field}[${wrong}]`;
+    throw new PadlessError('E_INVALID_ARGUMENT', `${place} must be a string, not ${kind(texts[wrong])}.`, {
+      field: place,
+    });
   }
   return texts as string[];
 }

@@ -8,6 +8,9 @@ export interface TokenizerSetup {
   lowerCase: boolean;
   truncationSide: 'left' | 'right';
   padToken: string | undefined;
+  /** What they may be called; the first that is in the vocabulary counts. */
+  maskTokens: readonly string[];
+  unknownTokens: readonly string[];
 }
 
 /** The thread's first message, when tokenizer.json is loaded. */
@@ -17,6 +20,11 @@ export interface TokenizerReady {
   vocabSize: number;
   /** Id of `padToken`, where it is in the vocabulary. */
   padId: number | undefined;
+  /** Ids of `maskTokens` and `unknownTokens`, where the vocabulary has one of them. */
+  maskId: number | undefined;
+  unknownId: number | undefined;
+  /** Whether tokens that go on with a word are marked as such, like WordPiece's `##ing`. */
+  marksSubwords: boolean;
   /** Special tokens that the post-processor adds to one text. */
   specialTokens: number;
   /** Those that it adds to a pair. */
@@ -53,7 +61,16 @@ export interface PrefixLengthRequest {
   limit: number;
 }
 
-export type TokenizerRequest = EncodeRequest | PrefixLengthRequest;
+/** Asks for the texts of sequences of ids, back to back as in {@link TokenizedChunk}. */
+export interface DecodeRequest {
+  kind: 'decode';
+  id: number;
+  ids: Int32Array;
+  lengths: Int32Array;
+  skipSpecialTokens: boolean;
+}
+
+export type TokenizerRequest = EncodeRequest | PrefixLengthRequest | DecodeRequest;
 
 /** Where the tokens of sequences stand in their texts. */
 export interface TokenDetails {
@@ -92,6 +109,12 @@ export interface PrefixLengthReply {
   tokens: number;
 }
 
+export interface DecodedReply {
+  kind: 'decoded';
+  id: number;
+  texts: string[];
+}
+
 export interface FailureReply {
   kind: 'failed';
   /** The request at fault; undefined when loading failed. */
@@ -110,4 +133,4 @@ export interface TooLong {
   noRoom: boolean;
 }
 
-export type TokenizerReply = TokenizerReady | EncodedReply | PrefixLengthReply | FailureReply;
+export type TokenizerReply = TokenizerReady | EncodedReply | PrefixLengthReply | DecodedReply | FailureReply;

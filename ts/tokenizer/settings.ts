@@ -6,6 +6,8 @@ export interface TokenizerSettings {
   maxLength: number | undefined;
   truncationSide: 'left' | 'right';
   padToken: string | undefined;
+  maskToken: string | undefined;
+  unknownToken: string | undefined;
 }
 
 /** transformers writes int(1e30) for "no limit". */
@@ -14,13 +16,18 @@ const NO_LIMIT = 1e9;
 /** Reads tokenizer_config.json; a directory without one has the defaults. */
 export function parseTokenizerConfig(config: Record<string, unknown> | undefined): TokenizerSettings {
   const max = config?.['model_max_length'];
-  const pad = config?.['pad_token'];
   return {
     maxLength: typeof max === 'number' && max >= 1 && max < NO_LIMIT ? Math.floor(max) : undefined,
     truncationSide: config?.['truncation_side'] === 'left' ? 'left' : 'right',
-    padToken: tokenText(pad),
+    padToken: tokenText(config?.['pad_token']),
+    maskToken: tokenText(config?.['mask_token']),
+    unknownToken: tokenText(config?.['unk_token']),
   };
 }
+
+/** What these tokens are called where tokenizer_config.json leaves it to the tokenizer's class. */
+export const MASK_TOKENS = ['[MASK]', '<mask>', '<|mask|>'];
+export const UNKNOWN_TOKENS = ['[UNK]', '<unk>'];
 
 /** A token is a string, or an object of an added token's fields. */
 function tokenText(token: unknown): string | undefined {

@@ -4,6 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { PadlessError } from '../errors';
 import { abortable } from '../signals';
 import type {
+  DecodeRequest,
+  DecodedReply,
   EncodeRequest,
   EncodedReply,
   FailureReply,
@@ -68,12 +70,18 @@ export class TokenizerThread {
     return this.#request<PrefixLengthReply>(request);
   }
 
+  decode(request: Unsent<DecodeRequest>): Promise<DecodedReply> {
+    return this.#request<DecodedReply>(request);
+  }
+
   /** Ends the thread once what it runs is done, and frees the tokenizer. */
   async close(): Promise<void> {
     await this.#worker.terminate();
   }
 
-  #request<R>(request: Unsent<EncodeRequest> | Unsent<PrefixLengthRequest>): Promise<R> {
+  #request<R>(
+    request: Unsent<EncodeRequest> | Unsent<PrefixLengthRequest> | Unsent<DecodeRequest>,
+  ): Promise<R> {
     if (this.#failed) return Promise.reject(this.#failed);
     const id = this.#nextId++;
     this.#worker.postMessage({ ...request, id });

@@ -2,7 +2,13 @@ import { PadlessError } from '../errors';
 import type { ModelDirectory } from '../models/directory';
 import { abortable } from '../signals';
 import type { PairTruncation, TokenizedChunk, TokenizerReady } from './protocol';
-import { checkVocabulary, parseTokenizerConfig, type ModelExpectation } from './settings';
+import {
+  MASK_TOKENS,
+  UNKNOWN_TOKENS,
+  checkVocabulary,
+  parseTokenizerConfig,
+  type ModelExpectation,
+} from './settings';
 import { TooLongFailure, leaseThread, type ThreadLease } from './thread';
 
 /** Options of {@link Tokenizer.load}. */
@@ -70,6 +76,8 @@ export class Tokenizer {
         lowerCase: options.lowerCase ?? false,
         truncationSide: settings.truncationSide,
         padToken: settings.padToken,
+        maskTokens: settings.maskToken === undefined ? MASK_TOKENS : [settings.maskToken],
+        unknownTokens: settings.unknownToken === undefined ? UNKNOWN_TOKENS : [settings.unknownToken],
       },
       options.signal,
     );
@@ -93,6 +101,21 @@ export class Tokenizer {
   /** Number of ids, added tokens included. */
   get vocabSize(): number {
     return this.#ready.vocabSize;
+  }
+
+  /** The id of the token that stands for a masked one. */
+  get maskId(): number | undefined {
+    return this.#ready.maskId;
+  }
+
+  /** The id of the token that stands for what the vocabulary lacks. */
+  get unknownId(): number | undefined {
+    return this.#ready.unknownId;
+  }
+
+  /** Whether tokens that go on with a word are marked as such, like WordPiece's `##ing`. */
+  get marksSubwords(): boolean {
+    return this.#ready.marksSubwords;
   }
 
   /**
@@ -123,6 +146,23 @@ export class Tokenizer {
       if (error instanceof TooLongFailure) throw tooLong(error, firstIndex);
       throw error;
     }
+  }
+
+  /** The texts of sequences of ids, with or without special tokens. */
+  async decode(
+    sequences: readonly Int32Array[],
+    options: { skipSpecialTokens?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<string[]> {
+    const lengths = Int32Array.from(sequences, ({ length }) => length);
+    const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
+    let end = 0;
+    for (const sequence of sequences) {
+      ids.set(sequence, end);
+      end += sequence.length;
+    }
+    const { skipSpecialTokens = false, signal } = options;
+    const request = this.#lease.thread.decode({ kind: 'decode', ids, lengths, skipSpecialTokens });
+    return (await abortable(request, signal)).texts;
   }
 
   /** Tokens at the head of a sequence that starts with `prefix`: leading special tokens and its own. */

@@ -1,8 +1,11 @@
 // The thread that owns one tokenizer.json. Parsing 17 MB of it takes over a second and ids come out of the
 // binding one JavaScript number at a time, so both happen here; the main thread sees typed arrays.
+import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Tokenizer, lowercase, sequenceNormalizer, type Encoding } from 'tokenizers';
 import type {
+  DecodeRequest,
+  DecodedReply,
   EncodeRequest,
   EncodedReply,
   PrefixLengthRequest,
@@ -87,11 +90,27 @@ async function prefixLength(tokenizer: Tokenizer, request: PrefixLengthRequest):
   return encoding.getLength() - (encoding.getSpecialTokensMask().at(-1) ?? 0);
 }
 
+async function decode(tokenizer: Tokenizer, request: DecodeRequest): Promise<DecodedReply> {
+  let end = 0;
+  const sequences = Array.from(request.lengths, (length) => [...request.ids.subarray(end, (end += length))]);
+  const texts = await tokenizer.decodeBatch(sequences, request.skipSpecialTokens);
+  return { kind: 'decoded', id: request.id, texts };
+}
+
+async function answer(tokenizer: Tokenizer, request: TokenizerRequest): Promise<TokenizerReply> {
+  switch (request.kind) {
+    case 'encode':
+      return encode(tokenizer, request);
+    case 'decode':
+      return decode(tokenizer, request);
+    case 'prefixLength':
+      return { kind: 'prefixLength', id: request.id, tokens: await prefixLength(tokenizer, request) };
+  }
+}
+
 async function reply(tokenizer: Tokenizer, request: TokenizerRequest): Promise<TokenizerReply> {
   try {
-    return request.kind === 'encode'
-      ? await encode(tokenizer, request)
-      : { kind: 'prefixLength', id: request.id, tokens: await prefixLength(tokenizer, request) };
+    return await answer(tokenizer, request);
   } catch (error) {
     const failure = { kind: 'failed', id: request.id, message: (error as Error).message } as const;
     return error instanceof TooLongError
@@ -110,14 +129,23 @@ function send(message: TokenizerReply): void {
   port.postMessage(message, message.kind === 'encoded' ? buffersOf(message) : []);
 }
 
+/** The binding does not tell, and parsing the file would take as long as loading it: a key cannot occur in a string. */
+function marksSubwords(): boolean {
+  return /"continuing_subword_prefix"\s*:\s*"[^"]/.test(readFileSync(setup.file, 'latin1'));
+}
+
 async function main(): Promise<void> {
   const tokenizer = load();
   const empty = await tokenizer.encode('');
-  const padId = setup.padToken === undefined ? undefined : (tokenizer.tokenToId(setup.padToken) ?? undefined);
+  const idOf = (tokens: readonly string[]) =>
+    tokens.map((token) => tokenizer.tokenToId(token) ?? undefined).find((id) => id !== undefined);
   send({
     kind: 'ready',
     vocabSize: tokenizer.getVocabSize(true),
-    padId,
+    padId: idOf(setup.padToken === undefined ? [] : [setup.padToken]),
+    maskId: idOf(setup.maskTokens),
+    unknownId: idOf(setup.unknownTokens),
+    marksSubwords: marksSubwords(),
     specialTokens: empty.getLength(),
     pairSpecialTokens: (await tokenizer.encode('', '')).getLength(),
   });

@@ -20,7 +20,7 @@ CONTEXTS = [
 LIMITS = [(24, 4), (33, 0), (40, 15), (24, None), (None, None)]
 
 
-def _encode(tokenizer: Tokenizer, texts: list[str], limit, stride) -> list[dict]:
+def encode_windows(tokenizer: Tokenizer, texts: list[str], limit, stride) -> list[dict]:
     """Windows of the last text. Truncating in `encode` is no reference: 0.23.2 stops reading a text beyond the limit,
     and so its overflow lacks most windows. `Encoding.truncate` cuts what has been read to the end. `post_process` then
     forgets some sequence ids and trims offsets twice, so those two come from the encoding of the whole."""
@@ -65,7 +65,7 @@ def write(tokenizers: dict[str, Tokenizer], path: Path) -> int:
         if stride is not None or limit is None:
             cases += [[context] for context in CONTEXTS]
         for texts in cases:
-            windows = {name: _encode(tokenizer, texts, limit, stride) for name, tokenizer in tokenizers.items()}
+            windows = {name: encode_windows(tokenizer, texts, limit, stride) for name, tokenizer in tokenizers.items()}
             record = {"texts": texts, "maxLength": limit, "stride": stride, "windows": windows}
             lines.append(json.dumps(record, separators=(",", ":")))
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", "ascii")

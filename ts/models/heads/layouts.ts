@@ -289,6 +289,7 @@ export const layouts: Readonly<Record<string, Layouts>> = {
   },
   NomicBert: { ...bert, 'masked-lm': clsWords('layer_norm') },
   Gte: { ...bert, 'masked-lm': lmHeadWords },
+  New: { 'sequence-classification': pooledLabels, 'token-classification': tokenLabels },
   EuroBert: {
     'sequence-classification': euroLabels,
     'token-classification': tokenLabels,
