@@ -19,7 +19,10 @@
     {
       "target_name": "padless",
       "dependencies": ["padless_core"],
-      "sources": ["<!@(node -p \"require('./sources.json').binding.join(' ')\")"],
+      "sources": [
+        "<!@(node -p \"require('./sources.json').binding.join(' ')\")",
+        "<!@(node -p \"require('./sources.json').cuda.absent.join(' ')\")"
+      ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "conditions": [

@@ -22,6 +22,7 @@ export default tseslint.config(
         process: 'readonly',
         module: 'writable',
         require: 'readonly',
+        __dirname: 'readonly',
         URL: 'readonly',
         Buffer: 'readonly',
         performance: 'readonly',

@@ -91,10 +91,10 @@ inline constexpr int64_t kMaxNormColumns = 16384;
 /** out[t] = norm(word_scale * word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]);
  * no norm without gamma. */
 struct EmbedNormArgs {
-  Matrix word;                           // [vocab, H], f32, bf16 or f16
+  Matrix word;                           // [vocab, H]; each table is f32, bf16 or f16
   float word_scale = 1;                  // sqrt(H) for Gemma
-  Matrix position;                       // [positions, H], word's dtype; data == nullptr: none
-  Matrix token_type;                     // [types, H], word's dtype; data == nullptr: none
+  Matrix position;                       // [positions, H]; data == nullptr: none
+  Matrix token_type;                     // [types, H]; data == nullptr: none
   const int32_t* ids = nullptr;          // [T]; like positions and types, checked by the caller, clamped here
   const int32_t* positions = nullptr;    // [T], needed with a position table
   const int32_t* token_types = nullptr;  // [T]; null: all 0
@@ -213,7 +213,9 @@ Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cud
 
 // ---- attention
 
+/** Those of the tensor core kernels; simt_attention takes every head dim up to the largest. */
 inline constexpr int kAttentionHeadDims[] = {32, 64, 96, 128, 256};
+inline constexpr int64_t kMaxAttentionHeadDim = 256;
 
 /**
  * What is added to the scores; with d = clamp(i - j, -reach, reach) for query i and key j of a sequence:
@@ -327,5 +329,10 @@ struct AttentionResources {
 };
 Status varlen_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan,
                         const AttentionResources& resources, cudaStream_t stream);
+
+/** The same for f32, other head dims and rows of any alignment, without tensor cores; `tiles` is the plan's
+ * list in device memory. One kernel for all lengths: a sequence has the same bits in every batch. */
+Status simt_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionTile* tiles,
+                      cudaStream_t stream);
 
 }  // namespace padless::cuda

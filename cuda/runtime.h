@@ -1,13 +1,20 @@
 // The CUDA runtime API on a machine with CUDA, its host twin under the emulator; and errors as Status.
 #pragma once
 
+#include "lib/core/status.h"
+
+// kRuntimeKind: what devices of the runtime are called, "cuda:0".
 #if defined(PADLESS_CUDA_RUNTIME) || defined(__CUDACC__)
 #include <cuda_runtime.h>
+namespace padless::cuda {
+inline constexpr const char* kRuntimeKind = "cuda";
+}
 #else
 #include "cuda/emulator/runtime/runtime_api.h"
+namespace padless::cuda {
+inline constexpr const char* kRuntimeKind = "emulator";
+}
 #endif
-
-#include "lib/core/status.h"
 
 namespace padless::cuda {
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // Builds what a clone needs: the CPU addon (cmake-js where cmake exists, otherwise node-gyp) and dist/.
-//   node scripts/build.mjs [--native | --ts]     PADLESS_BUILD=cmake|gyp forces one
+//   node scripts/build.mjs [--native | --ts | --emulator]     PADLESS_BUILD=cmake|gyp forces one
+// PADLESS_CUDA=auto|all|off: CUDA for the GPU of this machine if there is one, for every GPU, or not at all.
+// --emulator: the addon of the tests, build/Release/padless_emulator.node.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync, chmodSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(import.meta.url);
+const jobs = String(availableParallelism());
 
 function run(what, script, args) {
   const { status, signal, error } = spawnSync(process.execPath, [script, ...args], {
@@ -38,10 +41,13 @@ function localHeaders() {
   return existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
 }
 
+function buildWithCmake(...target) {
+  run('the native build', bin('cmake-js'), ['build', '--parallel', jobs, ...target]);
+}
+
 function buildNative() {
   const builder = process.env.PADLESS_BUILD ?? (hasCmake() ? 'cmake' : 'gyp');
-  const jobs = String(availableParallelism());
-  if (builder === 'cmake') run('the native build', bin('cmake-js'), ['build', '--parallel', jobs]);
+  if (builder === 'cmake') buildWithCmake();
   else if (builder === 'gyp')
     run('the native build', bin('node-gyp'), ['rebuild', '--jobs', jobs, ...localHeaders()]);
   else {
@@ -70,5 +76,9 @@ function buildTypeScript() {
 }
 
 const only = process.argv[2];
-if (only !== '--ts') buildNative();
-if (only !== '--native') buildTypeScript();
+if (only === '--emulator') {
+  buildWithCmake('--target', 'padless_emulator');
+} else {
+  if (only !== '--ts') buildNative();
+  if (only !== '--native') buildTypeScript();
+}

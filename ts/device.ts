@@ -29,6 +29,12 @@ export interface DeviceOptions {
   threads?: number;
   /** CPU: a lower instruction set than the chip's, to compare. */
   isa?: 'auto' | 'avx512' | 'avx2' | 'portable';
+  /**
+   * GPU: what two results have in common bit for bit. `'run'` (the default): the same batch gives the same bits.
+   * `'batch'`: a sequence also gets the same bits alone and in any batch, which costs speed for short batches.
+   * A CPU always gives `'batch'`.
+   */
+  determinism?: 'run' | 'batch';
 }
 
 /** Memory of a device. */
@@ -116,6 +122,7 @@ const deviceOptions = {
   name: string,
   threads: integer(1, 1024),
   isa: oneOf(['auto', 'avx512', 'avx2', 'portable']),
+  determinism: oneOf(['run', 'batch']),
 };
 
 /**
@@ -136,6 +143,7 @@ export function device(which: string | DeviceOptions = 'cpu'): Device {
     name = 'cpu',
     threads,
     isa,
+    determinism = 'run',
   } = checkOptions('device', typeof which === 'string' ? { name: which } : which, deviceOptions);
   const { name: known, kind } = canonical(name);
   if (kind !== 'cpu' && (threads !== undefined || isa !== undefined)) {
@@ -146,12 +154,13 @@ export function device(which: string | DeviceOptions = 'cpu'): Device {
       { field },
     );
   }
-  const key = `${known} ${threads ?? 0} ${isa ?? 'auto'}`;
+  const batchInvariant = kind !== 'cpu' && determinism === 'batch';
+  const key = `${known} ${threads ?? 0} ${isa ?? 'auto'} ${batchInvariant}`;
   let found = opened.get(key);
-  if (!found) {
+  if (!found || found.native.isLost()) {
     found = new Device(
       kind,
-      native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto')),
+      native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto', batchInvariant)),
     );
     opened.set(key, found);
   }

@@ -16,7 +16,9 @@ interface NativeHandle {
 }
 
 export interface NativeDevice extends NativeHandle {
-  info(): { name: string; description: string; isa: string; threads: number };
+  info(): { name: string; description: string; isa: string; threads?: number };
+  /** The device has failed for good; open it again. */
+  isLost(): boolean;
   memory(): { allocated: number; tensors: number; tensorBytes: number };
 }
 
@@ -49,8 +51,8 @@ export interface NativeListing {
 
 interface DeviceAddon {
   listDevices(): NativeListing[];
-  /** threads 0: all; isa 'auto': the best. */
-  openDevice(name: string, threads: number, isa: string): NativeDevice;
+  /** threads 0: all; isa 'auto': the best; batchInvariant: a GPU gives a sequence the same bits in every batch. */
+  openDevice(name: string, threads: number, isa: string, batchInvariant: boolean): NativeDevice;
   createStream(device: NativeDevice): NativeStream;
   createEvent(device: NativeDevice): NativeEvent;
   /** source null: zeros. */
@@ -223,11 +225,13 @@ interface EncoderAddon {
   ): Promise<NativeEncoder>;
 }
 
+/** The tests load the addon of the emulator as well, with PADLESS_ADDON=padless_emulator. */
 function load(): Addon {
   const root = join(__dirname, '..');
+  const name = process.env['PADLESS_ADDON'] ?? 'padless';
   try {
     return bindings({
-      bindings: 'padless',
+      bindings: name,
       module_root: root,
       try: [['module_root', 'build', 'Release', 'bindings']],
     });
@@ -235,8 +239,8 @@ function load(): Addon {
     const { message } = error as Error;
     throw new PadlessError(
       'E_NOT_FOUND',
-      `The native addon build/Release/padless.node cannot be loaded from ${root}; build it with "npm run build". ${message}`,
-      { field: 'build/Release/padless.node', cause: error },
+      `The native addon build/Release/${name}.node cannot be loaded from ${root}; build it with "npm run build". ${message}`,
+      { field: `build/Release/${name}.node`, cause: error },
     );
   }
 }

@@ -19,13 +19,14 @@ Napi::Value list(const Napi::CallbackInfo& info) {
   return devices;
 }
 
-/** openDevice(name, threads, isa): Device. */
+/** openDevice(name, threads, isa, batchInvariant): Device. */
 Napi::Value open(const Napi::CallbackInfo& info) {
   Reader reader(info.Env());
   const std::string name = reader.string(info[0], "device");
   EngineOptions options;
   options.threads = static_cast<int>(reader.integer(info[1], "threads"));
   options.isa = reader.string(info[2], "isa");
+  options.batch_invariant = reader.boolean(info[3], "determinism");
   if (!reader.is_ok()) return reader.raise();
 
   Result<std::shared_ptr<Engine>> engine = engine_for(name, options);
@@ -45,7 +46,7 @@ Napi::Value DeviceHandle::info(const Napi::CallbackInfo& info) {
   result.Set("name", device.name);
   result.Set("description", device.description);
   result.Set("isa", device.isa);
-  result.Set("threads", device.threads);
+  if (device.threads > 0) result.Set("threads", device.threads);
   return result;
 }
 
@@ -59,8 +60,14 @@ Napi::Value DeviceHandle::memory(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value DeviceHandle::is_lost(const Napi::CallbackInfo& info) {
+  const auto state = object_or_throw(info.Env());
+  return Napi::Boolean::New(info.Env(), state && state->engine->is_lost());
+}
+
 void init_device(Napi::Env env, Napi::Object exports) {
   DeviceHandle::define(env, {DeviceHandle::InstanceMethod<&DeviceHandle::info>("info"),
+                             DeviceHandle::InstanceMethod<&DeviceHandle::is_lost>("isLost"),
                              DeviceHandle::InstanceMethod<&DeviceHandle::memory>("memory")});
   exports.Set("listDevices", Napi::Function::New<list>(env, "listDevices"));
   exports.Set("openDevice", Napi::Function::New<open>(env, "openDevice"));

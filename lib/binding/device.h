@@ -25,6 +25,7 @@ class DeviceHandle : public Handle<DeviceHandle, DeviceState> {
   using Handle::Handle;
 
   Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value is_lost(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
 };
 

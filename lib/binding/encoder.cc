@@ -160,8 +160,9 @@ Napi::Value load_encoder(const Napi::CallbackInfo& info) {
   };
   return run_in_background(
       info.Env(),
-      [session, key, load]() -> Status {
-        auto encoder = EncoderCache::shared().get(key, load);
+      [session, device, key, load]() -> Status {
+        // Engines of one device may differ in their options, and one may have lost the device.
+        auto encoder = EncoderCache::shared().get(concat(key, " on ", device->engine.get()), load);
         if (!encoder.is_ok()) return encoder.status();
         session->encoder = encoder.take();
         return Status::ok();

@@ -5,13 +5,12 @@
 #include <tuple>
 
 #include "lib/engine/cpu/cpu_engine.h"
+#include "lib/engine/cuda/cuda_engine.h"
 
 namespace padless::binding {
 namespace {
 
-constexpr const char* kNoCuda = "this build has no CUDA support";
-
-using Key = std::tuple<std::string, int, std::string>;
+using Key = std::tuple<std::string, int, std::string, bool>;
 
 struct Registry {
   std::mutex mutex;
@@ -26,21 +25,32 @@ Registry& registry() {
 
 Result<std::shared_ptr<Engine>> create(const std::string& name, const EngineOptions& options) {
   if (name == "cpu") return create_cpu_engine({options.threads, options.isa});
-  if (name.starts_with("cuda:")) return Status(Code::kDevice, concat(name, ": ", kNoCuda), "device");
-  return Status(Code::kDevice, concat("there is no device \"", name, "\"; cpu is one"), "device");
+  const std::string kind = name.substr(0, name.find(':'));
+  const std::vector<CudaListing> gpus = list_cuda_devices();
+  PADLESS_CHECK(kind != "emulator" || gpus[0].name.starts_with(kind), Code::kDevice, "device", name,
+                ": the emulator is in an addon of its own, which only padless's tests build and load");
+  PADLESS_CHECK(gpus[0].name.starts_with(kind), Code::kDevice, "device", "there is no device \"", name,
+                "\"; cpu and ", gpus[0].name, " are known");
+  return create_cuda_engine(name, {.batch_invariant = options.batch_invariant});
 }
 
 }  // namespace
 
-std::vector<DeviceListing> list_devices() { return {{"cpu", "cpu", ""}, {"cuda:0", "cuda", kNoCuda}}; }
+std::vector<DeviceListing> list_devices() {
+  std::vector<DeviceListing> devices = {{"cpu", "cpu", ""}};
+  for (const CudaListing& gpu : list_cuda_devices())
+    devices.push_back({gpu.name, gpu.name.substr(0, gpu.name.find(':')), gpu.reason});
+  return devices;
+}
 
 Result<std::shared_ptr<Engine>> engine_for(const std::string& name, const EngineOptions& options) {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
-  const Key key = {name, options.threads, options.isa};
-  if (const auto found = all.engines.find(key); found != all.engines.end()) return found->second;
+  const Key key = {name, options.threads, options.isa, options.batch_invariant};
+  if (const auto found = all.engines.find(key); found != all.engines.end() && !found->second->is_lost())
+    return found->second;
   Result<std::shared_ptr<Engine>> engine = create(name, options);
-  if (engine.is_ok()) all.engines.emplace(key, engine.value());
+  if (engine.is_ok()) all.engines.insert_or_assign(key, engine.value());
   return engine;
 }
 

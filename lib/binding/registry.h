@@ -12,14 +12,15 @@
 namespace padless::binding {
 
 struct EngineOptions {
-  int threads = 0;           // CPU: the most threads one op uses; 0: all this process may use
-  std::string isa = "auto";  // CPU: "auto", "avx512", "avx2" or "portable"
+  int threads = 0;               // CPU: the most threads one op uses; 0: all this process may use
+  std::string isa = "auto";      // CPU: "auto", "avx512", "avx2" or "portable"
+  bool batch_invariant = false;  // GPU: a sequence has the same bits in every batch; a CPU gives that anyway
 };
 
 /** A device as the process sees it, usable or not. */
 struct DeviceListing {
   std::string name;
-  std::string kind;    // "cpu", "cuda"
+  std::string kind;    // "cpu", "cuda", in the tests' addon "emulator"
   std::string reason;  // why it cannot be used; empty if it can
 };
 

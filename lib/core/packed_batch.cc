@@ -22,6 +22,18 @@ Status check_cu_seqlens(std::span<const int32_t> cu_seqlens, int64_t tokens) {
   return Status::ok();
 }
 
+Status check_arrays(const PackedBatch& batch) {
+  const int64_t tokens = batch.tokens();
+  const auto check = [tokens](std::span<const int32_t> array, const char* field) -> Status {
+    PADLESS_CHECK(static_cast<int64_t>(array.size()) == tokens, Code::kInvalidArgument, field, field, " has ",
+                  array.size(), " entries for ", tokens, " tokens");
+    return Status::ok();
+  };
+  PADLESS_RETURN_IF_ERROR(check(batch.ids, "ids"));
+  PADLESS_RETURN_IF_ERROR(check(batch.positions, "positions"));
+  return batch.token_types.empty() ? Status::ok() : check(batch.token_types, "tokenTypes");
+}
+
 int64_t max_length(std::span<const int32_t> cu_seqlens) {
   int32_t longest = 0;
   for (size_t i = 1; i < cu_seqlens.size(); ++i) {

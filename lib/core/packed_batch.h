@@ -22,6 +22,9 @@ struct PackedBatch {
 /** cu_seqlens must start at 0, never decrease, and end at `tokens`; E_INVALID_ARGUMENT otherwise. */
 Status check_cu_seqlens(std::span<const int32_t> cu_seqlens, int64_t tokens);
 
+/** ids, positions and token types (or none) have an entry a token; E_INVALID_ARGUMENT otherwise. */
+Status check_arrays(const PackedBatch& batch);
+
 /** The longest sequence, 0 for none. */
 int64_t max_length(std::span<const int32_t> cu_seqlens);
 

@@ -114,6 +114,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual const DeviceInfo& info() const = 0;
+  /** The device has failed for good, with all that was on it; opening it again gives a new engine. */
+  virtual bool is_lost() const { return false; }
 
   virtual Result<std::shared_ptr<Stream>> create_stream() = 0;
   virtual Result<std::unique_ptr<Event>> create_event() = 0;

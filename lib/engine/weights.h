@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/core/matrix.h"
+#include "lib/core/status.h"
 
 namespace padless {
 
@@ -31,6 +32,9 @@ struct HostTensor {
 /** dst[i] = float(tensor[first + i]) of a tensor in f32, f16 or bf16. */
 void read_floats(const HostTensor& tensor, int64_t first, int64_t count, float* dst);
 
+/** What Engine::upload takes: rank 1 or 2, floats as any float dtype, i32 as i32. */
+Status check_upload(const HostTensor& tensor, DType dtype);
+
 /** A tensor an engine owns, in its storage dtype; rank 1 is one row. */
 class DeviceTensor {
  public:
@@ -48,13 +52,25 @@ struct LinearPart {
 /** What the matrix product computes in: storage of the packed weight and precision of its operands. */
 enum class ComputeType : uint8_t { kF32, kBF16, kF16, kI8 };
 
+/** A row of the stacked parts of a linear layer. */
+struct LinearRow {
+  const LinearPart* part = nullptr;  // null: padding
+  int64_t row = 0;
+};
+
 struct LinearSource {
   /** Stacked along the outputs: {query, key, value} make one product. */
   std::vector<LinearPart> parts;
   /** Exactly two parts of equal size, {gate, up}: the product yields activation(gate) * up. */
   bool glu = false;
   ComputeType compute = ComputeType::kF32;
+
+  /** Where row `stacked_row` of the stacked parts comes from; no part for rows before and behind them. */
+  LinearRow row(int64_t stacked_row) const;
 };
+
+/** E_INVALID_ARGUMENT for parts whose shapes disagree, E_UNSUPPORTED for weights that are no floats. */
+Status check_linear_source(const LinearSource& source);
 
 /** A linear layer in an engine's own layout. */
 class LinearWeight {

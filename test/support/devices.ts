@@ -1,10 +1,13 @@
 // The devices this machine can test on: every suite in test/device runs once on each.
 import { device, devices, type DeviceOptions } from '../../ts/device';
 import { PadlessError } from '../../ts/errors';
+import type { Compute } from '../../ts/weight';
 
 export interface TestDevice {
   label: string;
   request: DeviceOptions & { name: string };
+  /** What the products can compute in besides f32. */
+  reducedPrecisions: readonly Compute[];
 }
 
 const isas = ['avx512', 'avx2', 'portable'] as const;
@@ -20,20 +23,25 @@ function opens(request: DeviceOptions): boolean {
   }
 }
 
+/** Whether this run is the emulator's: the addon of the tests, and its device alone. */
+export const isEmulated = process.env['PADLESS_ADDON'] === 'padless_emulator';
+
 /** Every device that can be used, the CPU once with each of its instruction sets. Others are named with the reason. */
 export function testDevices(): TestDevice[] {
   const found: TestDevice[] = [];
-  for (const { name, available, reason } of devices()) {
+  for (const { name, kind, available, reason } of devices()) {
+    if (isEmulated && kind !== 'emulator') continue;
     if (!available) {
       console.info(`not tested: ${name}, ${reason}`);
     } else if (name === 'cpu') {
       for (const isa of isas) {
         const request = { name, isa };
-        if (opens(request)) found.push({ label: `cpu, ${isa}`, request });
+        if (opens(request))
+          found.push({ label: `cpu, ${isa}`, request, reducedPrecisions: ['bf16', 'int8'] });
         else console.info(`not tested: cpu, ${isa}: the processor lacks it`);
       }
     } else {
-      found.push({ label: name, request: { name } });
+      found.push({ label: name, request: { name }, reducedPrecisions: ['bf16', 'f16'] });
     }
   }
   return found;

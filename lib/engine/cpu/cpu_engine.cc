@@ -117,11 +117,7 @@ class CpuEngine final : public Engine {
                                                  const AttentionShape& shape) override {
     if (Result<CpuStream*> cpu = as_cpu_stream(stream); !cpu.is_ok()) return cpu.status();
     PADLESS_RETURN_IF_ERROR(check_attention_shape(shape));
-    const int64_t tokens = batch.tokens();
-    PADLESS_RETURN_IF_ERROR(check_length(batch.ids, tokens, "ids"));
-    PADLESS_RETURN_IF_ERROR(check_length(batch.positions, tokens, "positions"));
-    if (!batch.token_types.empty())
-      PADLESS_RETURN_IF_ERROR(check_length(batch.token_types, tokens, "tokenTypes"));
+    PADLESS_RETURN_IF_ERROR(check_arrays(batch));
     return std::unique_ptr<PreparedBatch>(
         std::make_unique<CpuPreparedBatch>(batch, plan_attention(batch.cu_seqlens, shape, context_.threads)));
   }
@@ -147,12 +143,6 @@ class CpuEngine final : public Engine {
   }
 
  private:
-  static Status check_length(std::span<const int32_t> array, int64_t tokens, const char* field) {
-    PADLESS_CHECK(static_cast<int64_t>(array.size()) == tokens, Code::kInvalidArgument, field, field, " has ",
-                  array.size(), " entries for ", tokens, " tokens");
-    return Status::ok();
-  }
-
   template <class Op>
   static Status run(Stream& stream, const Op& op) {
     Result<CpuStream*> cpu = as_cpu_stream(stream);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "lib/core/convert.h"
 #include "lib/engine/cpu/parallel_rows.h"
 
 namespace padless {
@@ -50,47 +50,6 @@ class CpuTensor : public DeviceTensor {
   CountedBytes counted_;
 };
 
-bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
-
-float read_float(const void* data, DType dtype, int64_t index) {
-  switch (dtype) {
-    case DType::kF16:
-      return f16_to_float(static_cast<const uint16_t*>(data)[index]);
-    case DType::kBF16:
-      return bf16_to_float(static_cast<const uint16_t*>(data)[index]);
-    default:
-      break;
-  }
-  float value;  // a mapped file promises no alignment
-  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(float)),
-              sizeof(float));
-  return value;
-}
-
-void write_float(void* data, DType dtype, int64_t index, float value) {
-  switch (dtype) {
-    case DType::kF16:
-      static_cast<uint16_t*>(data)[index] = float_to_f16(value);
-      return;
-    case DType::kBF16:
-      static_cast<uint16_t*>(data)[index] = float_to_bf16(value);
-      return;
-    default:
-      static_cast<float*>(data)[index] = value;
-  }
-}
-
-/** Elements [first, last) of `tensor`, as `dtype`, to the same places of `to`. */
-void copy_floats(const HostTensor& tensor, int64_t first, int64_t last, void* to, DType dtype) {
-  if (tensor.dtype == dtype) {
-    const size_t size = dtype_size(dtype);
-    std::memcpy(static_cast<char*>(to) + first * size, static_cast<const char*>(tensor.data) + first * size,
-                (last - first) * size);
-    return;
-  }
-  for (int64_t i = first; i < last; ++i) write_float(to, dtype, i, read_float(tensor.data, tensor.dtype, i));
-}
-
 }  // namespace
 
 CountedBytes::CountedBytes(ByteCounter counter, size_t bytes) : counter_(std::move(counter)), bytes_(bytes) {
@@ -127,16 +86,7 @@ Result<std::unique_ptr<Buffer>> create_cpu_buffer(const ByteCounter& counter, si
 Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter& counter,
                                                               const HostTensor& tensor, DType dtype,
                                                               int threads) {
-  const bool integers = tensor.dtype == DType::kI32 && dtype == DType::kI32;
-  PADLESS_CHECK(integers || (is_float(tensor.dtype) && is_float(dtype)), Code::kUnsupported, "dtype",
-                "a tensor of ", dtype_name(tensor.dtype), " cannot be stored as ", dtype_name(dtype),
-                "; f32, f16 and bf16 convert into each other, and i32 stays i32");
-  PADLESS_CHECK(tensor.shape.size() == 1 || tensor.shape.size() == 2, Code::kUnsupported, "shape",
-                "a tensor of rank ", tensor.shape.size(), " cannot be uploaded; rank 1 and 2 can");
-  PADLESS_CHECK(std::all_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t dim) { return dim >= 0; }),
-                Code::kInvalidArgument, "shape", "a tensor has a negative dimension");
-  PADLESS_CHECK(tensor.data != nullptr || tensor.elements() == 0, Code::kInvalidArgument, "data",
-                "a tensor of ", tensor.elements(), " elements has no data");
+  PADLESS_RETURN_IF_ERROR(check_upload(tensor, dtype));
   const int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
   const int64_t cols = tensor.shape.back();
   const size_t bytes = static_cast<size_t>(rows * cols) * dtype_size(dtype);
@@ -149,7 +99,8 @@ Result<std::shared_ptr<const DeviceTensor>> create_cpu_tensor(const ByteCounter&
   parallel_rows(rows, cols, threads, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row += slab) {
       const int64_t end = std::min(last, row + slab);
-      copy_floats(tensor, row * cols, end * cols, to, dtype);
+      convert_elements(static_cast<const char*>(tensor.data) + row * row_bytes, tensor.dtype,
+                       static_cast<char*>(to) + row * cols * dtype_size(dtype), dtype, (end - row) * cols);
       if (tensor.let_go) tensor.let_go(row * row_bytes, end * row_bytes);
     }
   });

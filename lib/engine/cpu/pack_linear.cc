@@ -9,37 +9,6 @@
 #include "lib/engine/cpu/linear.h"
 
 namespace padless {
-namespace {
-
-Status check_source(const LinearSource& source) {
-  PADLESS_CHECK(!source.parts.empty(), Code::kInvalidArgument, "parts",
-                "a linear layer needs at least one part");
-  const auto is_float = [](DType dtype) {
-    return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-  };
-  const int64_t in_features = source.parts[0].weight.shape.size() == 2 ? source.parts[0].weight.shape[1] : 0;
-  for (const LinearPart& part : source.parts) {
-    const HostTensor& weight = part.weight;
-    PADLESS_CHECK(weight.shape.size() == 2 && weight.shape[0] > 0 && weight.shape[1] > 0 && weight.data,
-                  Code::kInvalidArgument, "weight", "a linear weight must be a [out, in] matrix");
-    PADLESS_CHECK(weight.shape[1] == in_features, Code::kInvalidArgument, "weight", "stacked weights have ",
-                  in_features, " and ", weight.shape[1], " inputs");
-    PADLESS_CHECK(is_float(weight.dtype), Code::kUnsupported, "weight", "linear weights of dtype ",
-                  dtype_name(weight.dtype), "; supported are f32, f16 and bf16");
-    if (!part.bias.data) continue;
-    PADLESS_CHECK(part.bias.elements() == weight.shape[0], Code::kInvalidArgument, "bias", "a bias of ",
-                  part.bias.elements(), " elements for ", weight.shape[0], " outputs");
-    PADLESS_CHECK(is_float(part.bias.dtype), Code::kUnsupported, "bias", "biases of dtype ",
-                  dtype_name(part.bias.dtype), "; supported are f32, f16 and bf16");
-  }
-  if (source.glu) {
-    PADLESS_CHECK(source.parts.size() == 2 && source.parts[0].weight.shape == source.parts[1].weight.shape,
-                  Code::kInvalidArgument, "glu", "a GLU needs exactly two parts of equal shape: gate and up");
-  }
-  return Status::ok();
-}
-
-}  // namespace
 
 /** Fills one weight, panel by panel; panels are independent of each other. */
 class LinearPacker {
@@ -52,11 +21,6 @@ class LinearPacker {
   std::shared_ptr<const LinearWeight> take() { return std::move(weight_); }
 
  private:
-  struct SourceRow {
-    const LinearPart* part = nullptr;  // null: padding
-    int64_t row = 0;
-  };
-  SourceRow find_row(int64_t stacked_row) const;
   void pack_panel(int64_t panel, float* row_values);
   template <class Element, class Convert>
   void scatter_row(const float* values, int64_t panel, int vector, int lane, Convert convert);
@@ -100,15 +64,6 @@ Status LinearPacker::allocate() {
   return Status::ok();
 }
 
-LinearPacker::SourceRow LinearPacker::find_row(int64_t stacked_row) const {
-  if (stacked_row < 0) return {};
-  for (const LinearPart& part : source_.parts) {
-    if (stacked_row < part.weight.shape[0]) return {&part, stacked_row};
-    stacked_row -= part.weight.shape[0];
-  }
-  return {};
-}
-
 template <class Element, class Convert>
 void LinearPacker::scatter_row(const float* values, int64_t panel, int vector, int lane, Convert convert) {
   const PanelLayout& layout = weight_->layout_;
@@ -142,7 +97,7 @@ void LinearPacker::pack_panel(int64_t panel, float* row_values) {
   const int64_t in_features = weight_->in_features_;
   for (int vector = 0; vector < layout.vectors(panel); ++vector) {
     for (int lane = 0; lane < kernel_.lanes; ++lane) {
-      const SourceRow source = find_row(layout.source_row(panel, vector, lane));
+      const LinearRow source = source_.row(layout.source_row(panel, vector, lane));
       if (!source.part) continue;
       read_floats(source.part->weight, source.row * in_features, in_features, row_values);
       switch (kernel_.panel) {
@@ -178,7 +133,7 @@ Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& co
   const GemmKernel* kernel = select_gemm_kernel(context.isa, source.compute);
   PADLESS_CHECK(kernel, Code::kUnsupported, "dtype",
                 "the CPU engine computes linear layers in f32, bf16 or int8, not in f16");
-  PADLESS_RETURN_IF_ERROR(check_source(source));
+  PADLESS_RETURN_IF_ERROR(check_linear_source(source));
   LinearPacker packer(*kernel, source);
   PADLESS_RETURN_IF_ERROR(packer.allocate());
   packer.pack(context.threads);

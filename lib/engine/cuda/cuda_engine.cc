@@ -1,0 +1,173 @@
+#include "lib/engine/cuda/cuda_engine.h"
+
+#include <charconv>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "lib/engine/cuda/batch.h"
+#include "lib/engine/cuda/devices.h"
+#include "lib/engine/cuda/ops.h"
+#include "lib/engine/cuda/row_program.h"
+#include "lib/engine/cuda/stream.h"
+#include "lib/engine/cuda/weights.h"
+
+namespace padless {
+namespace cuda {
+namespace {
+
+class CudaEngine final : public Engine {
+ public:
+  CudaEngine(std::shared_ptr<const CudaContext> context, std::unique_ptr<WeightUploader> uploader,
+             const CudaEngineOptions& options)
+      : context_(std::move(context)), uploader_(std::move(uploader)) {
+    const CudaDevice& device = *context_->device;
+    info_.name = device.name();
+    info_.description = device.description();
+    info_.isa = concat("sm_", device.properties().compute_capability);
+    gemm_.split_k = !options.batch_invariant;
+    attention_.strategy = options.batch_invariant ? AttentionStrategy::kGrouped : AttentionStrategy::kAuto;
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  bool is_lost() const override { return context_->device->is_lost(); }
+
+  Result<std::shared_ptr<Stream>> create_stream() override { return CudaStream::create(*context_); }
+  Result<std::unique_ptr<Event>> create_event() override { return create_cuda_event(context_->device); }
+
+  Result<std::unique_ptr<Buffer>> allocate(size_t bytes) override {
+    CudaQueue* const queue = CudaStream::current();
+    const bool own = queue != nullptr && queue->context().arena == context_->arena;
+    return context_->arena->allocate(bytes, own ? queue->shared() : nullptr);
+  }
+  size_t allocated_bytes() const override { return context_->arena->allocated_bytes(); }
+
+  Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) override {
+    return run(stream, [&](CudaQueue& queue) { return queue.upload(device, host, bytes); });
+  }
+  Status copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) override {
+    return run(stream, [&](CudaQueue& queue) { return queue.download(host, device, bytes); });
+  }
+  Status copy_rows_to_host(Stream& stream, float* host, const Matrix& matrix) override {
+    return run(stream, [&](CudaQueue& queue) { return read_rows(queue, matrix, host); });
+  }
+  Status wait(Stream& stream) override {
+    return run(stream, [](CudaQueue& queue) { return queue.wait(); });
+  }
+
+  Result<DType> activation_dtype(ComputeType compute) const override { return storage_of(compute); }
+  Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) override {
+    return upload_linear(*uploader_, source);
+  }
+  Result<std::shared_ptr<const DeviceTensor>> upload(const HostTensor& tensor, DType dtype) override {
+    return upload_tensor(*uploader_, tensor, dtype);
+  }
+
+  Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
+                                                 const AttentionShape& shape) override {
+    Result<std::unique_ptr<PreparedBatch>> prepared = Status(Code::kInternal, "the batch was not prepared");
+    PADLESS_RETURN_IF_ERROR(run(stream, [&](CudaQueue& queue) {
+      prepared = CudaBatch::create(queue, batch, shape, attention_);
+      return prepared.status();
+    }));
+    return prepared;
+  }
+
+  Status embed(Stream& stream, const PreparedBatch& batch, const EmbedArgs& args) override {
+    return run_on(stream, batch,
+                  [&](CudaQueue& queue, const CudaBatch& own) { return run_embed(queue, own, args); });
+  }
+  Status run_rows(Stream& stream, const RowProgram& program, std::span<const Matrix> matrices,
+                  int64_t rows) override {
+    return run(stream,
+               [&](CudaQueue& queue) { return run_row_program(queue, program, matrices, rows, gemm_); });
+  }
+  Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) override {
+    return run_on(stream, batch,
+                  [&](CudaQueue& queue, const CudaBatch& own) { return run_attention(queue, own, args); });
+  }
+  Status pool(Stream& stream, const PreparedBatch& batch, const PoolArgs& args) override {
+    return run_on(stream, batch,
+                  [&](CudaQueue& queue, const CudaBatch& own) { return run_pool(queue, own, args); });
+  }
+  Status gather_rows(Stream& stream, const Matrix& in, std::span<const int32_t> indices,
+                     const Matrix& out) override {
+    return run(stream, [&](CudaQueue& queue) { return run_gather(queue, in, indices, out); });
+  }
+
+ private:
+  template <class Op>
+  Status run(Stream& stream, const Op& op) {
+    Result<CudaStream*> own = as_cuda_stream(*context_->device, stream);
+    if (!own.is_ok()) return own.status();
+    return own.value()->run_in_order(op);
+  }
+
+  template <class Op>
+  Status run_on(Stream& stream, const PreparedBatch& batch, const Op& op) {
+    Result<const CudaBatch*> own = as_cuda_batch(*context_->device, batch);
+    if (!own.is_ok()) return own.status();
+    return run(stream, [&](CudaQueue& queue) { return op(queue, *own.value()); });
+  }
+
+  const std::shared_ptr<const CudaContext> context_;
+  const std::unique_ptr<WeightUploader> uploader_;
+  DeviceInfo info_;
+  GemmPlanOptions gemm_;
+  AttentionPlanOptions attention_;
+};
+
+/** 3 of "cuda:3". */
+std::optional<int> index_of(std::string_view name) {
+  const std::string prefix = concat(kRuntimeKind, ":");
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  int index = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return index;
+}
+
+/** What the engines of one device share while one of them lives and the device works. */
+Result<std::shared_ptr<const CudaContext>> context_of(int index) {
+  static std::mutex mutex;
+  static auto* const contexts = new std::map<int, std::weak_ptr<const CudaContext>>;
+  const std::lock_guard lock(mutex);
+  std::weak_ptr<const CudaContext>& known = (*contexts)[index];
+  if (const auto shared = known.lock(); shared && !shared->device->is_lost()) return shared;
+  Result<std::shared_ptr<CudaDevice>> device = CudaDevice::open(index);
+  if (!device.is_ok()) return device.status();
+  auto made = std::make_shared<CudaContext>();
+  made->device = device.take();
+  made->arena = std::make_shared<CudaArena>(made->device);
+  made->pinned = std::make_shared<PinnedPool>(made->device);
+  known = made;
+  return std::shared_ptr<const CudaContext>(std::move(made));
+}
+
+}  // namespace
+}  // namespace cuda
+
+std::vector<CudaListing> list_cuda_devices() {
+  std::vector<CudaListing> devices;
+  for (int i = 0; i < cuda::device_count(); ++i)
+    devices.push_back({cuda::device_name(i), cuda::why_unusable(i)});
+  return devices;
+}
+
+Result<std::shared_ptr<Engine>> create_cuda_engine(const std::string& name,
+                                                   const CudaEngineOptions& options) {
+  const std::optional<int> index = cuda::index_of(name);
+  PADLESS_CHECK(index, Code::kDevice, "device", "there is no device \"", name, "\" in this build; ",
+                cuda::device_name(0), " is one");
+  Result<std::shared_ptr<const cuda::CudaContext>> context = cuda::context_of(*index);
+  if (!context.is_ok()) return context.status();
+  auto uploader = cuda::WeightUploader::create(*context.value());
+  if (!uploader.is_ok()) return uploader.status();
+  return std::shared_ptr<Engine>(
+      std::make_shared<cuda::CudaEngine>(context.take(), uploader.take(), options));
+}
+
+}  // namespace padless

@@ -1,0 +1,30 @@
+// The engine that runs on a GPU, over the launch API of cuda/padless_cuda.h.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/engine/engine.h"
+
+namespace padless {
+
+struct CudaEngineOptions {
+  /** A sequence has the same bits alone and in any batch: no split-K, and attention's kernel is chosen by the
+   * sequence's own length. */
+  bool batch_invariant = false;
+};
+
+/** A GPU as the process sees it. */
+struct CudaListing {
+  std::string name;
+  std::string reason;  // why it cannot be used; empty if it can
+};
+
+/** At least one: where there is no GPU, its listing says why. */
+std::vector<CudaListing> list_cuda_devices();
+
+/** E_DEVICE with the reason if there is no such device, or it cannot be used. */
+Result<std::shared_ptr<Engine>> create_cuda_engine(const std::string& name, const CudaEngineOptions& options);
+
+}  // namespace padless

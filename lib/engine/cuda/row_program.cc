@@ -1,0 +1,261 @@
+#include "lib/engine/cuda/row_program.h"
+
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "lib/core/convert.h"
+#include "lib/engine/cuda/weights.h"
+
+namespace padless::cuda {
+namespace {
+
+class RowRun {
+ public:
+  RowRun(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices, int64_t rows,
+         const GemmPlanOptions& options)
+      : queue_(queue), program_(program), matrices_(matrices), rows_(rows), options_(options) {}
+
+  Status run() {
+    PADLESS_CHECK(rows_ >= 0, Code::kInvalidArgument, "rows", "a program runs on ", rows_, " rows");
+    PADLESS_RETURN_IF_ERROR(bind());
+    for (const RowStep& step : program_.steps) {
+      PADLESS_RETURN_IF_ERROR(std::visit([this](const auto& each) { return run_step(each); }, step));
+    }
+    return Status::ok();
+  }
+
+ private:
+  Status bind() {
+    for (const RowSlot& slot : program_.slots) {
+      Matrix& bound = slots_.emplace_back();
+      if (slot.binding < 0) continue;
+      PADLESS_CHECK(slot.binding < static_cast<int>(matrices_.size()), Code::kInvalidArgument, "matrices",
+                    "the program binds matrix ", slot.binding, "; there are ", matrices_.size());
+      bound = matrices_[slot.binding];
+      PADLESS_CHECK(bound.rows >= rows_ && bound.cols == slot.cols, Code::kInvalidArgument, "matrices",
+                    "matrix ", slot.binding, " is [", bound.rows, ", ", bound.cols, "]; the program needs [",
+                    rows_, ", ", slot.cols, "]");
+      PADLESS_CHECK(is_float_dtype(bound.dtype), Code::kInvalidArgument, "matrices", "matrix ", slot.binding,
+                    " is ", dtype_name(bound.dtype));
+      bound.rows = rows_;
+      queue_.touch(bound.data);
+    }
+    return Status::ok();
+  }
+
+  bool has(Slot slot) const { return slot >= 0 && slot < static_cast<Slot>(slots_.size()); }
+
+  /** A matrix that an earlier step or the caller has written. */
+  Result<Matrix> input(Slot slot) const {
+    PADLESS_CHECK(has(slot) && (slots_[slot].data != nullptr || rows_ == 0 ||
+                                program_.slots[slot].cols == 0 || program_.slots[slot].binding >= 0),
+                  Code::kInvalidArgument, "program", "a step reads slot ", slot,
+                  ", which nothing has written");
+    Matrix matrix = slots_[slot];
+    matrix.rows = rows_;
+    matrix.cols = program_.slots[slot].cols;
+    return matrix;
+  }
+
+  Result<Matrix> output(Slot slot, DType dtype) {
+    PADLESS_CHECK(has(slot), Code::kInvalidArgument, "program", "a step writes slot ", slot,
+                  ", which is none of the program's");
+    Matrix& matrix = slots_[slot];
+    if (matrix.data == nullptr && program_.slots[slot].binding < 0) {
+      Result<Matrix> made = temporary(program_.slots[slot].cols, dtype);
+      if (!made.is_ok()) return made;
+      matrix = made.take();
+    }
+    return matrix;
+  }
+
+  /** Lives until the program ends; rows are 16-byte aligned. */
+  Result<Matrix> temporary(int64_t cols, DType dtype) {
+    const int64_t stride = (cols + 7) / 8 * 8;
+    Result<std::unique_ptr<Buffer>> memory =
+        queue_.allocate(static_cast<size_t>(rows_ * stride) * dtype_size(dtype));
+    if (!memory.is_ok()) return memory.status();
+    queue_.touch(memory.value()->data());
+    memory_.push_back(memory.take());
+    return Matrix{memory_.back()->data(), dtype, rows_, cols, stride};
+  }
+
+  /** The matrix itself if it has the dtype, otherwise a converted copy. */
+  Result<Matrix> as_dtype(const Matrix& matrix, DType dtype) {
+    if (matrix.dtype == dtype) return matrix;
+    Result<Matrix> copy = temporary(matrix.cols, dtype);
+    if (copy.is_ok()) PADLESS_RETURN_IF_ERROR(cast_rows({matrix, copy.value()}, queue_.get()));
+    return copy;
+  }
+
+  /** Where a kernel that writes `dtype` writes what is to be in `target`. */
+  Result<Matrix> written_as(const Matrix& target, DType dtype) {
+    if (target.dtype == dtype) return target;
+    return temporary(target.cols, dtype);
+  }
+  Status finish(const Matrix& written, const Matrix& target) {
+    if (written.data == target.data) return Status::ok();
+    return cast_rows({written, target}, queue_.get());
+  }
+
+  /** An f32 vector of `size` elements, on this device. */
+  Result<const float*> vector(const DeviceTensor& tensor, int64_t size, const char* name) {
+    const Matrix view = tensor.view();
+    PADLESS_CHECK(view.dtype == DType::kF32 && view.rows * view.cols == size, Code::kInvalidArgument, name,
+                  name, " is ", dtype_name(view.dtype), " [", view.rows * view.cols, "]; needed is f32 [",
+                  size, "]");
+    queue_.touch(view.data);
+    return static_cast<const float*>(view.data);
+  }
+
+  Status run_step(const LinearStep& step) {
+    const auto* weight = dynamic_cast<const CudaLinearWeight*>(step.weight.get());
+    PADLESS_CHECK(weight != nullptr, Code::kInvalidArgument, "weight",
+                  "the weight is missing, or was packed for another device");
+    PADLESS_CHECK(step.in != step.out, Code::kInvalidArgument, "program",
+                  "a product cannot write to its own input");
+    Result<Matrix> in = input(step.in);
+    if (!in.is_ok()) return in.status();
+    const DType dtype = weight->view().dtype;
+    // A product of f32, such as a head's, leaves f32.
+    Result<Matrix> out = output(step.out, dtype == DType::kF32 ? dtype : in.value().dtype);
+    if (!out.is_ok()) return out.status();
+
+    LinearArgs args;
+    Result<Matrix> operand = as_dtype(in.value(), dtype);
+    if (!operand.is_ok()) return operand.status();
+    args.in = operand.value();
+    args.weight = weight->view();
+    args.bias = weight->bias();
+    args.activation = step.activation;
+    args.glu = weight->glu();
+    if (step.residual != kNoSlot) {
+      Result<Matrix> residual = input(step.residual);
+      if (!residual.is_ok()) return residual.status();
+      residual = as_dtype(residual.value(), dtype);
+      if (!residual.is_ok()) return residual.status();
+      args.residual = residual.value();
+    }
+    const bool direct = out.value().dtype == dtype || out.value().dtype == DType::kF32;
+    Result<Matrix> written = direct ? out : temporary(out.value().cols, dtype);
+    if (!written.is_ok()) return written.status();
+    args.out = written.value();
+
+    const GemmPlan plan = plan_gemm(args, queue_.context().device->properties(), options_);
+    void* workspace = nullptr;
+    if (const size_t bytes = linear_workspace_bytes(args, plan); bytes > 0) {
+      Result<std::unique_ptr<Buffer>> memory = queue_.allocate(bytes);
+      if (!memory.is_ok()) return memory.status();
+      workspace = memory.value()->data();
+      queue_.touch(workspace);
+      memory_.push_back(memory.take());
+    }
+    queue_.touch(weight->view().data);
+    queue_.touch(weight->bias());
+    PADLESS_RETURN_IF_ERROR(linear(args, plan, workspace, queue_.get()));
+    return finish(args.out, out.value());
+  }
+
+  Status run_step(const NormStep& step) {
+    Result<Matrix> in = input(step.in);
+    if (!in.is_ok()) return in.status();
+    const DType dtype = in.value().dtype;
+    ResidualNormArgs args;
+    args.in = in.value();
+    for (const auto& [slot, operand] :
+         {std::pair{step.residual, &args.residual}, std::pair{step.add, &args.add}}) {
+      if (slot == kNoSlot) continue;
+      Result<Matrix> matrix = input(slot);
+      if (!matrix.is_ok()) return matrix.status();
+      matrix = as_dtype(matrix.value(), dtype);
+      if (!matrix.is_ok()) return matrix.status();
+      *operand = matrix.value();
+    }
+    PADLESS_CHECK(step.gamma != nullptr, Code::kInvalidArgument, "gamma", "a norm without gamma");
+    Result<const float*> gamma = vector(*step.gamma, args.in.cols, "gamma");
+    if (!gamma.is_ok()) return gamma.status();
+    args.gamma = gamma.value();
+    if (step.beta) {
+      Result<const float*> beta = vector(*step.beta, args.in.cols, "beta");
+      if (!beta.is_ok()) return beta.status();
+      args.beta = beta.value();
+    }
+    args.kind = step.kind;
+    args.eps = step.eps;
+    Result<Matrix> out = output(step.out, dtype);
+    if (!out.is_ok()) return out.status();
+    Result<Matrix> written = written_as(out.value(), dtype);
+    if (!written.is_ok()) return written.status();
+    args.out = written.value();
+    PADLESS_RETURN_IF_ERROR(residual_norm(args, queue_.get()));
+    return finish(args.out, out.value());
+  }
+
+  Status run_step(const L2NormalizeStep& step) {
+    Result<Matrix> in = input(step.in);
+    if (!in.is_ok()) return in.status();
+    Result<Matrix> out = output(step.out, in.value().dtype);
+    if (!out.is_ok()) return out.status();
+    Result<Matrix> written = written_as(out.value(), in.value().dtype);
+    if (!written.is_ok()) return written.status();
+    PADLESS_RETURN_IF_ERROR(l2_normalize({.in = in.value(), .out = written.value()}, queue_.get()));
+    return finish(written.value(), out.value());
+  }
+
+  /** The columns of `heads` heads from `first` on. */
+  Result<Matrix> heads_of(Slot slot, int64_t first, int64_t heads, int64_t head_dim) const {
+    Result<Matrix> data = input(slot);
+    if (!data.is_ok()) return data;
+    PADLESS_CHECK(first >= 0 && heads >= 0 && head_dim > 0 && heads <= (data.value().cols - first) / head_dim,
+                  Code::kInvalidArgument, "program", heads, " heads of ", head_dim, " from column ", first,
+                  " on do not fit into ", data.value().cols, " columns");
+    return data.value().columns(first, heads * head_dim);
+  }
+
+  Status run_step(const HeadNormStep& step) {
+    Result<Matrix> data = heads_of(step.data, step.first_column, step.heads, step.head_dim);
+    if (!data.is_ok()) return data.status();
+    PADLESS_CHECK(step.gamma != nullptr, Code::kInvalidArgument, "gamma", "a head norm without gamma");
+    Result<const float*> gamma = vector(*step.gamma, step.head_dim, "gamma");
+    if (!gamma.is_ok()) return gamma.status();
+    return head_norm({.data = data.value(),
+                      .heads = step.heads,
+                      .head_dim = step.head_dim,
+                      .gamma = gamma.value(),
+                      .eps = step.eps},
+                     queue_.get());
+  }
+
+  Status run_step(const RopeStep& step) {
+    Result<Matrix> data = heads_of(step.data, step.first_column, step.heads, step.head_dim);
+    if (!data.is_ok()) return data.status();
+    Result<Matrix> table = input(step.table);
+    if (!table.is_ok()) return table.status();
+    return rope({.data = data.value(),
+                 .table = table.value(),
+                 .heads = step.heads,
+                 .head_dim = step.head_dim,
+                 .rotary_dim = step.rotary_dim,
+                 .interleaved = step.interleaved},
+                queue_.get());
+  }
+
+  CudaQueue& queue_;
+  const RowProgram& program_;
+  const std::span<const Matrix> matrices_;
+  const int64_t rows_;
+  const GemmPlanOptions options_;
+  std::vector<Matrix> slots_;
+  std::vector<std::unique_ptr<Buffer>> memory_;
+};
+
+}  // namespace
+
+Status run_row_program(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices,
+                       int64_t rows, const GemmPlanOptions& options) {
+  return RowRun(queue, program, matrices, rows, options).run();
+}
+
+}  // namespace padless::cuda

@@ -1,0 +1,15 @@
+// A row program on a GPU: one kernel a step, temporaries in stream order.
+#pragma once
+
+#include <span>
+
+#include "lib/engine/cuda/stream.h"
+#include "lib/engine/row_program.h"
+
+namespace padless::cuda {
+
+/** Engine::run_rows. A temporary is f32 if what makes it reads f32, otherwise in 16 bits. */
+Status run_row_program(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices,
+                       int64_t rows, const GemmPlanOptions& options);
+
+}  // namespace padless::cuda
