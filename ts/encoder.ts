@@ -259,7 +259,8 @@ export class Encoder {
    * are written.
    *
    * @throws PadlessError E_INVALID_ARGUMENT for ids, token types or options out of range, E_TOO_LONG for
-   * positions beyond the table, E_UNSUPPORTED for an output this checkpoint lacks, E_ABORTED, E_DISPOSED.
+   * positions beyond the table, E_UNSUPPORTED for an output this checkpoint lacks, and for positions with holes where
+   * a window, a bias or a convolution counts distances, E_ABORTED, E_DISPOSED.
    */
   async run(batch: PackedBatch, options: RunOptions): Promise<EncoderResult> {
     const { outputs, layers = this.spec.layers.length, pooling = [], dimensions = 0 } = options;

@@ -203,6 +203,9 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
   const auto ticket = reader.handle<TicketHandle>(info[2], "ticket");
   if (!reader.is_ok()) return reader.raise();
   Encoder& encoder = *session->encoder;
+  if (Status status = encoder.check_distances(run->batch.view()); !status.is_ok()) {
+    return throw_status(info.Env(), status);
+  }
   run->batch.positions = encoder.effective_positions(run->batch.view());
   if (Status status = encoder.check(run->batch.view(), run->request); !status.is_ok()) {
     return throw_status(info.Env(), status);

@@ -190,6 +190,18 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
   return Status::ok();
 }
 
+Status Encoder::check_distances(const PackedBatch& batch) const {
+  if (!spec_.counts_distances()) return Status::ok();
+  for (int64_t b = 0; b < batch.sequences(); ++b) {
+    for (int64_t t = batch.cu_seqlens[b] + 1; t < batch.cu_seqlens[b + 1]; ++t) {
+      PADLESS_CHECK(batch.positions[t] == batch.positions[t - 1] + 1, Code::kUnsupported, "positions",
+                    "positions[", t, "] is ", batch.positions[t], " after ", batch.positions[t - 1],
+                    "; this model goes by the distances of tokens, and cannot run sequences with holes");
+    }
+  }
+  return Status::ok();
+}
+
 std::vector<int32_t> Encoder::effective_positions(const PackedBatch& batch) const {
   std::vector<int32_t> positions(batch.positions.begin(), batch.positions.end());
   if (spec_.positions.pad_id < 0) return positions;

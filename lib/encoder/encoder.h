@@ -73,6 +73,12 @@ class Encoder {
    */
   Status check(const PackedBatch& batch, const ForwardRequest& request) const;
   /**
+   * Distances are counted in the packed sequence, so a model that goes by them needs positions that follow
+   * each other; E_UNSUPPORTED for the holes of a mask, which lie between tokens that then would be
+   * neighbours.
+   */
+  Status check_distances(const PackedBatch& batch) const;
+  /**
    * The positions that the model's own tokenizer side would count: the given ones, but for sequences that
    * hold the pad id of a model that skips it (transformers' create_position_ids_from_input_ids).
    */

@@ -1,5 +1,6 @@
 #include "lib/encoder/spec.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -8,6 +9,13 @@ namespace padless {
 
 int64_t EncoderSpec::max_length() const {
   return positions.rows == 0 ? std::numeric_limits<int32_t>::max() : positions.rows - positions.offset;
+}
+
+bool EncoderSpec::counts_distances() const {
+  return bias.kind != BiasSpec::Kind::kNone || convolution.kernel > 0 ||
+         std::any_of(layers.begin(), layers.end(), [](const LayerSpec& layer) {
+           return layer.span.window_left >= 0 || layer.span.window_right >= 0;
+         });
 }
 
 int64_t EncoderSpec::distinct_layers() const {

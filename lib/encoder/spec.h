@@ -138,6 +138,8 @@ struct EncoderSpec {
   /** Columns of the queries of all heads, and of their keys (as many of values). */
   int64_t query_width() const { return attention.heads * attention.head_dim; }
   int64_t key_width() const { return attention.kv_heads * attention.head_dim; }
+  /** Whether a window, a bias or a convolution counts how far tokens are apart. */
+  bool counts_distances() const;
   /** The longest sequence the position table has rows for; INT32_MAX where there is no table. */
   int64_t max_length() const;
 };
