@@ -1,13 +1,11 @@
-import { createReadStream } from 'node:fs';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import type { PoolingMode } from '../models/pipeline';
-import { PadlessError } from '../errors';
 import { Embedder } from '../tasks/embedder';
 import type { Embeddings } from '../tasks/embeddings';
 import type { SimilarityMatrix } from '../tasks/similarity';
 import { computeOptions, type ComputeFlags } from './compute_flags';
 import { clip, table } from './table';
+import { readTexts } from './texts';
 
 interface EmbedFlags extends ComputeFlags {
   model: string;
@@ -29,16 +27,7 @@ const TABLE_TEXTS = 12;
 const PREVIEW_NUMBERS = 5;
 
 export async function embed(words: string[], flags: EmbedFlags, signal: AbortSignal): Promise<void> {
-  const texts = flags.file === undefined ? words : [...words, ...(await lines(flags.file))];
-  if (texts.length === 0) {
-    throw new PadlessError(
-      'E_INVALID_ARGUMENT',
-      'There is no text: give some, or --file with one text a line.',
-      {
-        field: 'texts',
-      },
-    );
-  }
+  const texts = await readTexts(words, flags.file);
   await using embedder = await Embedder.load(flags.model, {
     ...computeOptions(flags),
     ...(flags.pooling && { pooling: flags.pooling as PoolingMode[] }),
@@ -59,24 +48,6 @@ export async function embed(words: string[], flags: EmbedFlags, signal: AbortSig
   if (flags.json) await printJson(vectors, scores);
   else if (scores) process.stdout.write(similarityTable(texts, scores, embedder.similarityFunction));
   else process.stdout.write(vectorTable(texts, vectors));
-}
-
-/** The lines of a file, or of standard input, that hold text. */
-async function lines(path: string): Promise<string[]> {
-  const input = path === '-' ? process.stdin : createReadStream(path);
-  if (input !== process.stdin) {
-    await once(input, 'open').catch((cause: Error) => {
-      throw new PadlessError('E_NOT_FOUND', `${path} cannot be read: ${cause.message}`, {
-        field: '--file',
-        cause,
-      });
-    });
-  }
-  const texts: string[] = [];
-  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-    if (line.trim() !== '') texts.push(line);
-  }
-  return texts;
 }
 
 async function print(text: string): Promise<void> {

@@ -4,10 +4,17 @@ import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodeOf, report } from './failure';
 import { interruptSignal } from './interrupt';
+import { AGGREGATIONS } from '../tasks/entities';
+import { SCORE_ACTIVATIONS } from '../tasks/scores';
 
 /** Every command's module is loaded when it runs, so that `--help` needs neither addon nor tokenizer. */
 const commands = {
   embed: async () => (await import('./embed.js')).embed,
+  classify: async () => (await import('./classify.js')).classify,
+  rerank: async () => (await import('./rerank.js')).rerank,
+  ner: async () => (await import('./ner.js')).ner,
+  'fill-mask': async () => (await import('./fill_mask.js')).fillMask,
+  answer: async () => (await import('./answer.js')).answer,
   run: async () => (await import('./run.js')).run,
   inspect: async () => (await import('./inspect.js')).inspect,
   bench: async () => (await import('./bench.js')).bench,
@@ -38,6 +45,8 @@ const options = {
   threads: new Option('--threads <n>', 'CPU threads').argParser(atLeast(1)),
   batchTokens: new Option('--batch-tokens <n>', 'most tokens of one forward pass').argParser(atLeast(1)),
   json: new Option('--json', 'print JSON'),
+  file: new Option('-f, --file <path>', 'one text a line; - is standard input'),
+  noTruncate: new Option('--no-truncate', "fail on a text beyond the model's limit"),
 };
 
 function packageVersion(): string {
@@ -46,6 +55,46 @@ function packageVersion(): string {
 
 function computing(command: Command): Command {
   return command.addOption(options.device).addOption(options.dtype).addOption(options.threads);
+}
+
+type Add = (name: keyof typeof commands, usage: string, description: string) => Command;
+
+/** What the commands on task heads have in common. */
+function onHead(command: Command): Command {
+  return computing(command).addOption(options.model).addOption(options.batchTokens).addOption(options.json);
+}
+
+function addHeadCommands(add: Add): void {
+  onHead(add('classify', '[texts...]', 'labels of texts'))
+    .addOption(options.file)
+    .option('--pair <text>', 'second text of each pair, such as a hypothesis')
+    .option('--top-k <n>', 'labels of each text', atLeast(1), 5)
+    .addOption(new Option('--activation <name>', 'instead of what the model says').choices(SCORE_ACTIVATIONS))
+    .addOption(options.noTruncate);
+  onHead(add('rerank', '<query> [documents...]', 'documents by how well they answer a query'))
+    .addOption(options.file)
+    .option('--top-n <n>', 'best documents to print', atLeast(1))
+    .addOption(
+      new Option('--activation <name>', 'instead of what the model says').choices(['sigmoid', 'none']),
+    )
+    .addOption(options.noTruncate);
+  onHead(add('ner', '[texts...]', 'entities of texts: names, places, ...'))
+    .addOption(options.file)
+    .addOption(
+      new Option('--aggregation <how>', 'how labels of tokens become entities')
+        .choices(AGGREGATIONS)
+        .default('simple'),
+    )
+    .option('--stride <n>', 'read longer texts in windows that overlap by so many tokens', atLeast(0));
+  onHead(add('fill-mask', '[texts...]', 'the likeliest tokens behind masks'))
+    .addOption(options.file)
+    .option('--top-k <n>', 'tokens for each mask', atLeast(1), 5)
+    .addOption(options.noTruncate);
+  onHead(add('answer', '<question> [context...]', 'the answer to a question in a text'))
+    .option('-f, --file <path>', 'the text; - is standard input')
+    .option('--top-k <n>', 'best answers to print', atLeast(1), 1)
+    .option('--max-answer-tokens <n>', 'most tokens of an answer', atLeast(1))
+    .option('--null-answer', '"no answer" counts as an answer');
 }
 
 function build(signal: AbortSignal): Command {
@@ -68,17 +117,18 @@ function build(signal: AbortSignal): Command {
 
   computing(add('embed', '[texts...]', 'vectors of texts, or how alike they are'))
     .addOption(options.model)
-    .option('-f, --file <path>', 'one text a line; - is standard input')
+    .addOption(options.file)
     .option('--prompt <text>', 'put before each text')
     .option('--prompt-name <name>', "one of the checkpoint's prompts")
     .option('--pooling <modes...>', 'cls, mean, max, ...; needed where modules.json is missing')
     .option('--dimensions <n>', 'keep the first so many numbers', atLeast(1))
     .option('--layers <n>', 'run the first so many layers only', atLeast(1))
     .option('--normalize', 'scale vectors to length 1')
-    .option('--no-truncate', "fail on a text beyond the model's limit")
+    .addOption(options.noTruncate)
     .option('--similarity', 'print how alike the texts are')
     .addOption(options.batchTokens)
     .addOption(options.json);
+  addHeadCommands(add);
   computing(add('run', '', 'encoder outputs for token ids, file to file'))
     .addOption(options.model)
     .requiredOption('-i, --input <ids.json>', '{"sequences": [[ids], ...], "tokenTypes"?: [[...], ...]}')
