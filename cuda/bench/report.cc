@@ -35,7 +35,7 @@ Result<Report> Report::open(const Options& options, const std::string& device, c
   std::printf("%s: %.0f TFLOP/s by mma.sync, %.0f GB/s by a copy\n", device.c_str(), roof.flops / 1e12,
               roof.bytes / 1e9);
   std::printf("%-14s %-34s %10s %9s %8s %7s %9s\n", "op", "", "us", "TFLOP/s", "GB/s", "roof", "cuBLASLt");
-  return report;
+  return Result<Report>(std::move(report));
 }
 
 Report::Report(Report&& other) noexcept

@@ -42,7 +42,7 @@ Result<DeviceArray> DeviceArray::allocate(size_t bytes) {
   DeviceArray array;
   PADLESS_RETURN_IF_ERROR(to_status(cudaMalloc(&array.data_, std::max<size_t>(bytes, 1))));
   array.bytes_ = bytes;
-  return array;
+  return Result<DeviceArray>(std::move(array));
 }
 DeviceArray::DeviceArray(DeviceArray&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
@@ -71,7 +71,7 @@ Result<Setting> Setting::create(const Options& options, size_t flush_bytes) {
   PADLESS_RETURN_IF_ERROR(flush.status());
   setting.flush_ = flush.take();
   if constexpr (!PADLESS_EMULATED) setting.cublas_ = CublasLt::open();
-  return setting;
+  return Result<Setting>(std::move(setting));
 }
 
 Result<void*> Setting::keep(size_t bytes) {
