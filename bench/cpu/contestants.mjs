@@ -28,20 +28,36 @@ const ORT = {
   modes: ['sorted8', 'each'],
 };
 
+/** Models that BERT's classes and exports are for. */
+const BERTS = ['minilm', 'base'];
+
 /**
  * Who may take part. Of each `family`, one engine under several names, the fastest goes into the final rounds.
  * `modes` are tried in the qualifying round: the best one is the opponent. A packed rival has nothing to
  * pad, so one mode.
  */
 export const RIVALS = [
-  { name: 'torch', ...TORCH, dtypes: ['f32', 'bf16'], modes: ['sorted8', 'each'] },
-  { name: 'torch-packed', ...TORCH, dtypes: ['f32', 'bf16'], modes: ['packed'] },
-  { name: 'torch-packed-onednn', ...TORCH, dtypes: ['f32', 'bf16'], modes: ['packed'] },
-  { name: 'onnxruntime', ...ORT, dtypes: ['f32', 'int8'] },
-  { name: 'onnxruntime-fused', ...ORT, dtypes: ['f32', 'int8'] },
-  { name: 'onnxruntime-node', ...NODE, package: 'onnxruntime-node', dtypes: ['f32', 'int8'] },
-  { name: 'onnxruntime-node-fused', ...NODE, package: 'onnxruntime-node', dtypes: ['f32', 'int8'] },
-  { name: 'transformers.js', ...NODE, package: '@huggingface/transformers', dtypes: ['f32', 'int8'] },
+  { name: 'torch', ...TORCH, models: BERTS, dtypes: ['f32', 'bf16'], modes: ['sorted8', 'each'] },
+  { name: 'torch-packed', ...TORCH, models: BERTS, dtypes: ['f32', 'bf16'], modes: ['packed'] },
+  { name: 'torch-packed-onednn', ...TORCH, models: BERTS, dtypes: ['f32', 'bf16'], modes: ['packed'] },
+  { name: 'torch-auto', ...TORCH, models: ['deberta'], dtypes: ['f32', 'bf16'], modes: ['sorted8', 'each'] },
+  { name: 'onnxruntime', ...ORT, models: BERTS, dtypes: ['f32', 'int8'] },
+  { name: 'onnxruntime-fused', ...ORT, models: BERTS, dtypes: ['f32', 'int8'] },
+  { name: 'onnxruntime-node', ...NODE, package: 'onnxruntime-node', models: BERTS, dtypes: ['f32', 'int8'] },
+  {
+    name: 'onnxruntime-node-fused',
+    ...NODE,
+    package: 'onnxruntime-node',
+    models: BERTS,
+    dtypes: ['f32', 'int8'],
+  },
+  {
+    name: 'transformers.js',
+    ...NODE,
+    package: '@huggingface/transformers',
+    models: BERTS,
+    dtypes: ['f32', 'int8'],
+  },
 ];
 const PADLESS = {
   name: 'padless',
@@ -130,16 +146,17 @@ export function reasonAbsent(entry, { missing }) {
 }
 
 /**
- * Starts padless and the rivals of a precision on a model; `absent` collects why others are missing.
+ * Starts padless and the rivals of a stage; `absent` collects why others are missing.
  *
  * @returns contestants, padless first.
  */
-export async function startAll(dtype, folder, { rivals, options, absent }) {
+export async function startAll({ model, dtype, rivals: names }, folder, { rivals, options, absent }) {
   const started = [await Contestant.start(PADLESS, dtype, folder, options)];
-  const noOnnx = options.rivals.length > 0 ? await exportOnnx(folder, rivals.exporter) : undefined;
-  for (const entry of RIVALS.filter(
-    ({ name, dtypes }) => dtypes.includes(dtype) && options.rivals.includes(name),
-  )) {
+  const invited = RIVALS.filter(
+    (entry) => entry.models.includes(model) && entry.dtypes.includes(dtype) && names.includes(entry.name),
+  );
+  const noOnnx = invited.some(({ onnx }) => onnx) ? await exportOnnx(folder, rivals.exporter) : undefined;
+  for (const entry of invited) {
     const reason = reasonAbsent(entry, rivals) ?? (entry.onnx ? noOnnx : undefined);
     if (reason) {
       absent.set(entry.name, reason);

@@ -5,16 +5,28 @@ import { join } from 'node:path';
 import { BERT_BASE, MINILM, writeRandomCheckpoint } from '../../dist/demo/random_checkpoint.js';
 import { runQuietly } from './processes.mjs';
 
-/** BERT shapes by name; `title` is what the report says. */
+const VOCABULARY = 30_522;
+
+const writeBert = (shape) => (folder, seed) =>
+  writeRandomCheckpoint(folder, { vocabSize: VOCABULARY, seed, shape });
+
+async function writeDeberta(folder, seed, python) {
+  const script = new URL('rivals/make_deberta.py', import.meta.url).pathname;
+  const { status, errors } = await runQuietly(python, [script, folder, String(seed)]);
+  if (status !== 0) throw new Error(`make_deberta.py failed: ${lastLine(errors)}`);
+}
+
+/** Shapes by name, and what writes a checkpoint of each. */
 export const SHAPES = {
-  minilm: { ...MINILM, title: 'MiniLM shape' },
-  base: { ...BERT_BASE, title: 'BERT-base shape' },
+  minilm: { ...MINILM, write: writeBert(MINILM) },
+  base: { ...BERT_BASE, write: writeBert(BERT_BASE) },
+  deberta: { ...BERT_BASE, write: writeDeberta },
 };
-export const VOCABULARY = 30_522;
 
 /**
  * Useful operations of an encoder on sequences of these lengths: a multiply and an add are two. Products of all real
- * tokens, and the two products of attention; what a rival spends on padding is not useful.
+ * tokens, and the two products of attention; what a rival spends on padding is not useful. DeBERTa's position scores are
+ * left out: how many of them there are is the implementation's choice.
  */
 export function usefulOperations({ layers, hidden, intermediate }, lengths) {
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
@@ -23,13 +35,13 @@ export function usefulOperations({ layers, hidden, intermediate }, lengths) {
 }
 
 /** The folder of a model, made on first use; a folder that exists is complete. */
-export async function modelFolder(data, name, seed) {
+export async function modelFolder(data, name, seed, python) {
   const folder = join(data, 'models', `${name}-${seed}`);
   if (existsSync(folder)) return folder;
   const partial = `${folder}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true });
-  await writeRandomCheckpoint(partial, { vocabSize: VOCABULARY, seed, shape: SHAPES[name] });
+  await SHAPES[name].write(partial, seed, python);
   await rename(partial, folder);
   return folder;
 }

@@ -7,7 +7,7 @@ import { lengthsOf } from './workloads.mjs';
 
 export const USAGE = `npm run bench:cpu -- [options]
 
-  --models minilm,base          shapes, random weights
+  --models minilm,base,deberta  shapes, random weights; deberta on W2 in f32 alone
   --dtypes f32,bf16,int8
   --workloads W1,W2,W3,W4       or COUNTxLENGTH; none: no workloads
   --parts workloads,uniform,padded,batch,length,memory
@@ -20,6 +20,7 @@ export const USAGE = `npm run bench:cpu -- [options]
   --seed 1                      of weights, lengths and ids
   --threads N                   all CPUs
   --patience 90                 seconds that the run may wait for the machine's full speed
+  --minutes 12                  no group begins later; --resume goes on
   --python python3              with torch, transformers, onnx, onnxruntime (bench/cpu/rivals/requirements.txt)
   --modules DIR                 node_modules with onnxruntime-node, @huggingface/transformers
   --data DIR                    models and workloads are made here
@@ -52,7 +53,7 @@ export function readOptions(root) {
   const text = (value) => ({ type: 'string', default: value });
   const { values } = parseArgs({
     options: {
-      models: text('minilm,base'),
+      models: text('minilm,base,deberta'),
       dtypes: text(DTYPES.join(',')),
       workloads: text('W1,W2,W3,W4'),
       parts: text(PARTS.join(',')),
@@ -62,6 +63,7 @@ export function readOptions(root) {
       seed: text('1'),
       threads: text(String(availableParallelism())),
       patience: text('90'),
+      minutes: text('12'),
       python: text('python3'),
       modules: text(join(root, 'bench/cpu/rivals/node_modules')),
       data: text(join(root, '.cache/bench')),
@@ -83,5 +85,6 @@ export function readOptions(root) {
     seed,
     threads: whole(values.threads, 'threads', 1),
     patience: whole(values.patience, 'patience', 0),
+    minutes: whole(values.minutes, 'minutes', 1),
   };
 }

@@ -4,8 +4,8 @@ import { agreement, median } from './statistics.mjs';
 /** A sample runs about so long, so that clocks and interrupts average out. */
 const SAMPLE_MS = 150;
 const MOST_REPS = 50;
-/** Samples longer than this are not taken again when the machine was slow. */
-const RETRY_BELOW_MS = 1500;
+/** Samples longer than this are fewer, and not taken again when the machine was slow. */
+const LONG_SAMPLE_MS = 1500;
 
 /** Cosine of mean-pooled vectors with the reference's below which an answer counts as wrong. */
 const LEAST_COSINE = { f32: 0.9999, bf16: 0.999, int8: 0.98 };
@@ -20,7 +20,7 @@ async function timeSample({ contestant, mode }, { samplePath }) {
 }
 
 /** What each contestant and mode costs on a sample of the workload, and how far its vectors are from the reference's. */
-async function qualify(entries, workload, dtype, references) {
+async function qualify(entries, workload, dtype, { references, referenceKey }) {
   for (const entry of entries) {
     // The embedding is the warm-up.
     entry.rows = await entry.contestant.embed(workload.samplePath, entry.mode);
@@ -28,9 +28,9 @@ async function qualify(entries, workload, dtype, references) {
   }
   // The reference is a rival in f32 where there is one: padless is what is to be checked.
   const judge = entries.find(({ name }) => name !== 'padless') ?? entries[0];
-  if (!references.has(workload.path))
-    references.set(workload.path, { name: `${judge.name}-${dtype}`, rows: judge.rows });
-  const { name, rows } = references.get(workload.path);
+  if (!references.has(referenceKey))
+    references.set(referenceKey, { name: `${judge.name}-${dtype}`, rows: judge.rows });
+  const { name, rows } = references.get(referenceKey);
   for (const entry of entries) {
     const { cosine, relativeError } = agreement(entry.rows, rows);
     entry.agreement = { with: name, cosine, relativeError, agrees: cosine >= LEAST_COSINE[dtype] };
@@ -52,7 +52,7 @@ async function takeSample({ contestant, mode, expectedMs }, workload, dtype, roo
   const reps = Math.min(MOST_REPS, Math.max(1, Math.round(SAMPLE_MS / expectedMs)));
   const once = () => roof.around(dtype, () => contestant.measure(workload.path, mode, reps));
   const sample = await once();
-  return sample.full || sample.ms * reps > RETRY_BELOW_MS ? sample : once();
+  return sample.full || sample.ms * reps > LONG_SAMPLE_MS ? sample : once();
 }
 
 /** Medians over the samples at full speed; over all where there is none. */
@@ -77,27 +77,30 @@ function summary(entry, workload, operations) {
   };
 }
 
+/** Fewer samples of what takes long: they vary less. */
+function roundsFor(players, rounds) {
+  const slowest = Math.max(...players.map(({ expectedMs }) => expectedMs));
+  return slowest > LONG_SAMPLE_MS ? Math.min(rounds, Math.max(3, Math.ceil(rounds / 2))) : rounds;
+}
+
 /**
- * Runs one workload. `references` holds the vectors that later precisions are compared with, by workload.
+ * Runs one workload. `references` holds the vectors that later precisions are compared with, by `referenceKey`.
  *
  * @returns a result for every contestant and mode; those of the final rounds have `samples`, `ms`,
  * `tokensPerSecond` and `fractionOfRoof`.
  */
-export async function play(
-  contestants,
-  workload,
-  { dtype, operations, rounds, finalists, roof, references },
-) {
+export async function play(contestants, workload, options) {
+  const { dtype, operations, rounds, finalists, roof } = options;
   const entries = contestants.flatMap((contestant) =>
     contestant.modes.map((mode) => ({ contestant, name: contestant.name, mode, samples: [] })),
   );
-  if (entries.length > 1) await qualify(entries, workload, dtype, references);
+  if (entries.length > 1) await qualify(entries, workload, dtype, options);
   const players = chooseFinalists(entries, finalists);
   for (const player of players) {
     // A first full run: new shapes cost some libraries memory and plans.
     player.expectedMs = await player.contestant.measure(workload.path, player.mode, 1);
   }
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < roundsFor(players, rounds); round++) {
     const first = round % players.length;
     for (const player of [...players.slice(first), ...players.slice(0, first)]) {
       player.samples.push(await takeSample(player, workload, dtype, roof));

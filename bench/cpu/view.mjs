@@ -1,7 +1,11 @@
 // What the report and the documentation read from a results file.
 
 export const DTYPES = ['f32', 'bf16', 'int8'];
-export const MODEL_TITLES = { minilm: 'MiniLM shape', base: 'BERT-base shape' };
+export const MODEL_TITLES = {
+  minilm: 'MiniLM shape',
+  base: 'BERT-base shape',
+  deberta: 'DeBERTa-v3-base shape',
+};
 
 export const groupsOf = ({ groups }, part, model, dtype) =>
   groups.filter(
