@@ -13,6 +13,7 @@ import {
   integer,
   isNoisy,
   machineLine,
+  milliseconds,
   padlessOf,
   percent,
   ratioToBest,
@@ -38,13 +39,14 @@ function newest(results, prefix) {
 
 function comparison(groups) {
   return table(
-    ['Workload', 'dtype', 'padless tokens/s', 'of the roof', 'best rival', 'its tokens/s', 'ratio'],
+    ['Workload', 'dtype', 'padless tokens/s', 'ms', 'of the roof', 'best rival', 'its tokens/s', 'ratio'],
     groups.map((group) => {
       const [padless, rival] = [padlessOf(group), bestRival(group)];
       return [
         `${group.workload}: ${group.title}${isNoisy(group) ? ' (machine not at full speed)' : ''}`,
         group.dtype,
         integer(padless.tokensPerSecond),
+        milliseconds(padless.ms),
         percent(padless.fractionOfRoof),
         ...(rival
           ? [`${rival.name}, ${rival.mode}`, integer(rival.tokensPerSecond), times(ratioToBest(group))]
@@ -121,7 +123,7 @@ Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/result
 
 ## CPU
 
-\`npm run bench:cpu\` measures this and writes a report with plots.
+\`npm run bench:cpu\` measures this and writes a report with plots; \`-- --help\` says how to install the rivals.
 
 ${cpuSection(newest(results, 'cpu'))}
 

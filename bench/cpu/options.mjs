@@ -26,6 +26,10 @@ export const USAGE = `npm run bench:cpu -- [options]
   --data DIR                    models and workloads are made here
   --output FILE                 JSON; the HTML report lies beside it
   --resume                      keep the groups that FILE already has
+
+Rivals are installed by hand:
+  npm install --prefix bench/cpu/rivals --no-package-lock
+  python3 -m pip install -r bench/cpu/rivals/requirements.txt
 `;
 
 const PARTS = ['workloads', 'uniform', 'padded', 'batch', 'length', 'memory'];

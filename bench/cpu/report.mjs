@@ -111,7 +111,7 @@ function detailTable(groups) {
         entry.name,
         entry.mode,
         entry.qualifyingTokensPerSecond ? integer(entry.qualifyingTokensPerSecond) : '',
-        entry.ms ? entry.ms.toFixed(2) : '',
+        entry.failure ?? (entry.ms ? entry.ms.toFixed(2) : ''),
         entry.samples ? `${entry.keptSamples} of ${entry.samples.length}` : '',
         entry.agreement ? entry.agreement.cosine.toFixed(6) : '',
         entry.agreement ? entry.agreement.relativeError.toExponential(1) : '',

@@ -19,13 +19,22 @@ async function timeSample({ contestant, mode }, { samplePath }) {
   return Math.min(second, await contestant.measure(samplePath, mode, reps));
 }
 
-/** What each contestant and mode costs on a sample of the workload, and how far its vectors are from the reference's. */
+/**
+ * What each contestant and mode costs on a sample of the workload, and how far its vectors are from the reference's.
+ * A rival that fails is out, with its `failure`.
+ */
 async function qualify(entries, workload, dtype, { references, referenceKey }) {
   for (const entry of entries) {
-    // The embedding is the warm-up.
-    entry.rows = await entry.contestant.embed(workload.samplePath, entry.mode);
-    entry.qualifyingMs = await timeSample(entry, workload);
+    try {
+      // The embedding is the warm-up.
+      entry.rows = await entry.contestant.embed(workload.samplePath, entry.mode);
+      entry.qualifyingMs = await timeSample(entry, workload);
+    } catch (error) {
+      if (entry.name === 'padless') throw error;
+      entry.failure = error.message;
+    }
   }
+  entries = entries.filter(({ failure }) => failure === undefined);
   // The reference is a rival in f32 where there is one: padless is what is to be checked.
   const judge = entries.find(({ name }) => name !== 'padless') ?? entries[0];
   if (!references.has(referenceKey))
@@ -63,6 +72,7 @@ function summary(entry, workload, operations) {
   return {
     name: entry.name,
     mode: entry.mode,
+    ...(entry.failure !== undefined && { failure: entry.failure }),
     ...(entry.qualifyingMs && {
       qualifyingTokensPerSecond: (workload.sampleTokens / entry.qualifyingMs) * 1e3,
       agreement: entry.agreement,
@@ -95,7 +105,10 @@ export async function play(contestants, workload, options) {
     contestant.modes.map((mode) => ({ contestant, name: contestant.name, mode, samples: [] })),
   );
   if (entries.length > 1) await qualify(entries, workload, dtype, options);
-  const players = chooseFinalists(entries, finalists);
+  const players = chooseFinalists(
+    entries.filter(({ failure }) => failure === undefined),
+    finalists,
+  );
   for (const player of players) {
     // A first full run: new shapes cost some libraries memory and plans.
     player.expectedMs = await player.contestant.measure(workload.path, player.mode, 1);

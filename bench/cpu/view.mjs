@@ -33,6 +33,7 @@ export const isNoisy = (group) =>
 
 export const distinct = (values) => [...new Set(values)];
 export const integer = (value) => Math.round(value).toLocaleString('en-US');
+export const milliseconds = (value) => (value < 100 ? value.toPrecision(3) : integer(value));
 export const percent = (value) => `${(100 * value).toFixed(0)}%`;
 export const times = (value) => `${value.toFixed(2)}x`;
 
