@@ -1,6 +1,6 @@
 // CPU attention as a fraction of the fp32 multiply-add roof measured around each sample.
 //
-//   attention_bench [--threads 1,2] [--isa portable|avx2|avx512] [--samples 7] [--tokens 2560]
+//   attention_bench [--threads 1,2] [--isa portable|neon|avx2|avx512] [--samples 7] [--tokens 2560]
 //                   [--only TEXT]    lines whose name contains it
 //
 // Counted are the 4 length^2 head_dim operations of the two products of a head; softmax is overhead. A sample
@@ -136,9 +136,7 @@ int main(int argc, char** argv) {
     if (name == "--threads") {
       options.threads = padless::bench::numbers(value);
     } else if (name == "--isa") {
-      options.level = value == "avx512" ? IsaLevel::kAvx512
-                      : value == "avx2" ? IsaLevel::kAvx2
-                                        : IsaLevel::kPortable;
+      options.level = padless::find_isa_level(value).value_or(options.level);
     } else if (name == "--samples") {
       options.samples = std::atoi(value.c_str());
     } else if (name == "--tokens") {

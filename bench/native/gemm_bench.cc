@@ -1,7 +1,7 @@
 // Matrix products and whole row programs of the CPU engine as fractions of the roof measured around each
 // sample.
 //
-//   gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa portable|avx2|avx512] [--samples 9]
+//   gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa portable|neon|avx2|avx512] [--samples 9]
 //              [--only TEXT]    lines whose name contains it
 //
 // The machine may change speed between samples, so a sample counts only if the roofs before and after it
@@ -237,9 +237,7 @@ bool parse(int argc, char** argv, Options& options) {
       options.threads.clear();
       for (const std::string& part : split(value)) options.threads.push_back(std::atoi(part.c_str()));
     } else if (name == "--isa") {
-      options.level = value == "portable" ? IsaLevel::kPortable
-                      : value == "avx2"   ? IsaLevel::kAvx2
-                                          : IsaLevel::kAvx512;
+      options.level = find_isa_level(value).value_or(options.level);
     } else if (name == "--samples") {
       options.samples = std::atoi(value.c_str());
     } else if (name == "--only") {

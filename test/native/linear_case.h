@@ -13,13 +13,14 @@
 
 namespace padless::test {
 
-/** contexts() and, where the machine has AVX-512 extensions, AVX-512 without them: every kernel that can run.
- */
+/** contexts() and, where the machine has dot products, its best level without them: every kernel that can
+ * run. */
 inline std::vector<CpuContext> kernel_contexts(int threads) {
   std::vector<CpuContext> list = contexts(threads);
   CpuContext plain = list.back();
   plain.isa.avx_vnni = plain.isa.avx512_vnni = plain.isa.avx512_bf16 = false;
   plain.isa.amx_bf16 = plain.isa.amx_int8 = false;
+  plain.isa.neon_dotprod = plain.isa.neon_bf16 = false;
   if (!(plain.isa == list.back().isa)) list.push_back(plain);
   return list;
 }

@@ -16,6 +16,10 @@ extern const test::SimdSamples simd_samples;
 namespace avx512 {
 extern const test::SimdSamples simd_samples;
 }
+#elif defined(__aarch64__)
+namespace neon {
+extern const test::SimdSamples simd_samples;
+}
 #endif
 }  // namespace padless
 
@@ -26,6 +30,8 @@ const SimdSamples& samples_of(IsaLevel level) {
 #if defined(__x86_64__)
   if (level == IsaLevel::kAvx512) return avx512::simd_samples;
   if (level == IsaLevel::kAvx2) return avx2::simd_samples;
+#elif defined(__aarch64__)
+  if (level == IsaLevel::kNeon) return neon::simd_samples;
 #endif
   (void)level;
   return portable::simd_samples;

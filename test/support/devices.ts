@@ -10,7 +10,7 @@ export interface TestDevice {
   reducedPrecisions: readonly Compute[];
 }
 
-const isas = ['avx512', 'avx2', 'portable'] as const;
+const isas = ['avx512', 'avx2', 'neon', 'portable'] as const;
 
 /** Whether the processor has the instruction set. */
 function opens(request: DeviceOptions): boolean {

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 #include <fstream>
-#include <string_view>
 #include <utility>
 
 #include "lib/core/thread_pool.h"
@@ -31,23 +30,14 @@ std::string processor_name() {
 }
 
 Result<CpuIsa> choose_isa(const std::string& name) {
-  struct Choice {
-    std::string_view name;
-    IsaLevel level;
-  };
-  constexpr Choice kChoices[] = {
-      {"portable", IsaLevel::kPortable}, {"avx2", IsaLevel::kAvx2}, {"avx512", IsaLevel::kAvx512}};
   const CpuIsa machine = detect_cpu_isa();
   if (name == "auto") return machine;
-  for (const Choice& choice : kChoices) {
-    if (choice.name != name) continue;
-    PADLESS_CHECK(choice.level <= machine.level, Code::kUnsupported, "isa", "this machine has no ", name,
-                  "; it has ", isa_name(machine));
-    return restrict_isa(machine, choice.level);
-  }
-  return Status(
-      Code::kInvalidArgument,
-      concat("unknown isa \"", name, "\"; \"auto\", \"avx512\", \"avx2\" and \"portable\" are known"), "isa");
+  const std::optional<IsaLevel> level = find_isa_level(name);
+  PADLESS_CHECK(level, Code::kInvalidArgument, "isa", "unknown isa \"", name,
+                "\"; \"auto\", \"avx512\", \"avx2\", \"neon\" and \"portable\" are known");
+  PADLESS_CHECK(has_level(machine, *level), Code::kUnsupported, "isa", "this machine has no ", name,
+                "; it has ", isa_name(machine));
+  return restrict_isa(machine, *level);
 }
 
 Result<const CpuPreparedBatch*> as_cpu_batch(const PreparedBatch& batch) {

@@ -7,6 +7,7 @@
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #elif defined(__APPLE__)
@@ -15,6 +16,15 @@
 
 namespace padless {
 namespace {
+
+#if defined(__APPLE__)
+/** 0 where the system does not know the name. */
+size_t system_value(const char* name) {
+  size_t value = 0;
+  size_t length = sizeof value;
+  return sysctlbyname(name, &value, &length, nullptr, 0) == 0 ? value : 0;
+}
+#endif
 
 #if defined(__x86_64__)
 
@@ -75,17 +85,48 @@ CpuIsa ask_processor() {
   return isa;
 }
 
+#elif defined(__aarch64__)
+
+CpuIsa ask_processor() {
+  CpuIsa isa;
+  isa.level = IsaLevel::kNeon;
+#if defined(__linux__)
+  constexpr unsigned long kHwcapAsimdDp = 1ul << 20;
+  constexpr unsigned long kHwcap2Bf16 = 1ul << 14;
+  isa.neon_dotprod = (getauxval(AT_HWCAP) & kHwcapAsimdDp) != 0;
+  isa.neon_bf16 = (getauxval(AT_HWCAP2) & kHwcap2Bf16) != 0;
+#elif defined(__APPLE__)
+  isa.neon_dotprod = system_value("hw.optional.arm.FEAT_DotProd") != 0;
+  isa.neon_bf16 = system_value("hw.optional.arm.FEAT_BF16") != 0;
+#endif
+  return isa;
+}
+
 #else
 
 CpuIsa ask_processor() { return {}; }
 
 #endif
 
+struct LevelName {
+  IsaLevel level;
+  std::string_view name;
+};
+constexpr LevelName kLevelNames[] = {{IsaLevel::kPortable, "portable"},
+                                     {IsaLevel::kNeon, "neon"},
+                                     {IsaLevel::kAvx2, "avx2"},
+                                     {IsaLevel::kAvx512, "avx512"}};
+
 }  // namespace
 
 CpuIsa detect_cpu_isa() {
   static const CpuIsa isa = ask_processor();
   return isa;
+}
+
+bool has_level(const CpuIsa& isa, IsaLevel level) {
+  if (level == IsaLevel::kPortable || level == isa.level) return true;
+  return level == IsaLevel::kAvx2 && isa.level == IsaLevel::kAvx512;
 }
 
 CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level) {
@@ -95,57 +136,63 @@ CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level) {
     result.avx512_vnni = result.avx512_bf16 = result.amx_bf16 = result.amx_int8 = false;
   }
   if (result.level < IsaLevel::kAvx2) result.avx_vnni = false;
+  if (result.level < IsaLevel::kNeon) result.neon_dotprod = result.neon_bf16 = false;
   return result;
 }
 
-std::string isa_name(const CpuIsa& isa) {
-  std::string name;
-  switch (isa.level) {
-    case IsaLevel::kPortable:
-#if defined(__aarch64__)
-      name = "neon";
-#else
-      name = "portable";
-#endif
-      break;
-    case IsaLevel::kAvx2:
-      name = "avx2";
-      break;
-    case IsaLevel::kAvx512:
-      name = "avx512";
-      break;
+std::optional<IsaLevel> find_isa_level(std::string_view name) {
+  for (const LevelName& known : kLevelNames) {
+    if (known.name == name) return known.level;
   }
+  return std::nullopt;
+}
+
+std::string isa_name(const CpuIsa& isa) {
+  std::string name(kLevelNames[static_cast<size_t>(isa.level)].name);
   if (isa.avx512_vnni || (isa.avx_vnni && isa.level == IsaLevel::kAvx2)) name += "+vnni";
-  if (isa.avx512_bf16) name += "+bf16";
+  if (isa.neon_dotprod) name += "+dotprod";
+  if (isa.avx512_bf16 || isa.neon_bf16) name += "+bf16";
   if (isa.amx_bf16 || isa.amx_int8) name += "+amx";
   return name;
 }
 
 CacheSizes detect_cache_sizes() {
   CacheSizes sizes;
+  const auto set = [](size_t& size, long long bytes) {
+    if (bytes > 0) size = static_cast<size_t>(bytes);
+  };
 #if defined(__linux__)
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+  // The C library knows them on some systems whose /sys does not tell.
+  set(sizes.l1d, sysconf(_SC_LEVEL1_DCACHE_SIZE));
+  set(sizes.l2, sysconf(_SC_LEVEL2_CACHE_SIZE));
+  set(sizes.l3, sysconf(_SC_LEVEL3_CACHE_SIZE));
+#endif
   const std::string root = "/sys/devices/system/cpu/cpu0/cache/index";
   for (int index = 0; index < 8; ++index) {
     const std::string entry = root + std::to_string(index);
     int level = 0;
     std::string type;
-    size_t kib = 0;
+    long long kib = 0;
     if (!(std::ifstream(entry + "/level") >> level)) break;
     std::ifstream(entry + "/type") >> type;
     std::ifstream(entry + "/size") >> kib;  // "512K"
-    if (type == "Instruction" || kib == 0) continue;
-    if (level == 1) sizes.l1d = kib * 1024;
-    if (level == 2) sizes.l2 = kib * 1024;
-    if (level == 3) sizes.l3 = kib * 1024;
+    if (type == "Instruction") continue;
+    if (level == 1) set(sizes.l1d, kib * 1024);
+    if (level == 2) set(sizes.l2, kib * 1024);
+    if (level == 3) set(sizes.l3, kib * 1024);
   }
 #elif defined(__APPLE__)
-  const auto read = [](const char* name, size_t& value) {
-    size_t found = 0;
-    size_t length = sizeof found;
-    if (sysctlbyname(name, &found, &length, nullptr, 0) == 0 && found > 0) value = found;
+  const auto read = [&](size_t& size, const char* name, const char* sharers) {
+    const size_t cores = system_value(sharers);
+    set(size, static_cast<long long>(system_value(name) / (cores > 0 ? cores : 1)));
   };
-  read("hw.perflevel0.l1dcachesize", sizes.l1d);
-  read("hw.perflevel0.l2cachesize", sizes.l2);
+  read(sizes.l1d, "hw.l1dcachesize", "");
+  read(sizes.l2, "hw.l2cachesize", "");
+  read(sizes.l3, "hw.l3cachesize", "");
+  // Of the fast cores, where there are two kinds; a second level is shared by several of them.
+  read(sizes.l1d, "hw.perflevel0.l1dcachesize", "");
+  read(sizes.l2, "hw.perflevel0.l2cachesize", "hw.perflevel0.cpusperl2");
 #endif
   return sizes;
 }

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace padless {
 
-/** The vector instruction set that kernels of a kind are compiled for; each level includes those before it.
- */
-enum class IsaLevel { kPortable, kAvx2, kAvx512 };
+/** The vector instruction set that kernels of a kind are compiled for. */
+enum class IsaLevel { kPortable, kNeon, kAvx2, kAvx512 };
 
 /** Instruction sets that the processor has and the operating system saves. */
 struct CpuIsa {
@@ -18,6 +19,8 @@ struct CpuIsa {
   bool avx512_bf16 = false;  // bf16 dot products
   bool amx_bf16 = false;     // tile products
   bool amx_int8 = false;
+  bool neon_dotprod = false;  // int8 dot products
+  bool neon_bf16 = false;     // bf16 dot products
 
   friend bool operator==(const CpuIsa&, const CpuIsa&) = default;
 };
@@ -32,10 +35,16 @@ struct CacheSizes {
 /** Asks the processor; the answer never changes, so callers may keep it. */
 CpuIsa detect_cpu_isa();
 
-/** `isa` without anything above `level`: what tests use to run lower paths on a newer chip. */
+/** Whether kernels of `level` run on `isa`: the portable ones on all, AVX2 ones on AVX-512 too. */
+bool has_level(const CpuIsa& isa, IsaLevel level);
+
+/** `isa` without anything above `level`, which it has: what tests use to run lower paths on a newer chip. */
 CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level);
 
-/** "portable", "neon", "avx2", "avx512", with "+vnni", "+bf16", "+amx" where they are. */
+/** The level of that name, as isa_name() spells it; none for other names. */
+std::optional<IsaLevel> find_isa_level(std::string_view name);
+
+/** "portable", "neon", "avx2", "avx512", with "+vnni", "+dotprod", "+bf16", "+amx" where they are. */
 std::string isa_name(const CpuIsa& isa);
 
 /** From the operating system, with the defaults above where it does not say. */

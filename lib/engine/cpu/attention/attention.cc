@@ -17,6 +17,8 @@ const AttentionKernels& kernels_for(IsaLevel level) {
 #if defined(__x86_64__)
   if (level == IsaLevel::kAvx512) return avx512::attention_kernels;
   if (level == IsaLevel::kAvx2) return avx2::attention_kernels;
+#elif defined(__aarch64__)
+  if (level == IsaLevel::kNeon) return neon::attention_kernels;
 #endif
   (void)level;
   return portable::attention_kernels;

@@ -55,6 +55,9 @@ struct AttentionKernels {
 namespace portable {
 extern const AttentionKernels attention_kernels;
 }
+namespace neon {
+extern const AttentionKernels attention_kernels;
+}
 namespace avx2 {
 extern const AttentionKernels attention_kernels;
 }

@@ -10,7 +10,7 @@ namespace padless::PADLESS_ISA {
 namespace {
 
 /** Accumulators of a tile; with one row of operands they fill the register file. */
-#if defined(PADLESS_ISA_AVX512)
+#if defined(PADLESS_ISA_AVX512) || defined(PADLESS_ISA_NEON)
 constexpr int kAccumulators = 24;
 #else
 constexpr int kAccumulators = 12;

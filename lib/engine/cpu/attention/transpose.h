@@ -69,6 +69,25 @@ inline void transpose(Vec (&rows)[8]) {
   }
 }
 
+#elif defined(PADLESS_ISA_NEON)
+
+inline float32x4_t low_halves(float32x4_t a, float32x4_t b) {
+  return vcombine_f32(vget_low_f32(a), vget_low_f32(b));
+}
+inline float32x4_t high_halves(float32x4_t a, float32x4_t b) {
+  return vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+}
+
+/** rows[i][j] becomes rows[j][i]. */
+inline void transpose(Vec (&rows)[4]) {
+  const float32x4x2_t upper = vtrnq_f32(rows[0].v, rows[1].v);  // columns 0 and 2, 1 and 3
+  const float32x4x2_t lower = vtrnq_f32(rows[2].v, rows[3].v);
+  rows[0].v = low_halves(upper.val[0], lower.val[0]);
+  rows[1].v = low_halves(upper.val[1], lower.val[1]);
+  rows[2].v = high_halves(upper.val[0], lower.val[0]);
+  rows[3].v = high_halves(upper.val[1], lower.val[1]);
+}
+
 #else
 
 /** rows[i][j] becomes rows[j][i]. */

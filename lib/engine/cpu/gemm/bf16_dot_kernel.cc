@@ -1,11 +1,14 @@
-// bf16 products with AVX512-BF16: a step multiplies pairs of bf16 and adds both products to an fp32 sum.
+// bf16 products with AVX512-BF16 or BFDOT: a step multiplies pairs of bf16 and adds both products to an fp32
+// sum.
+#include "lib/engine/cpu/gemm/bf16_rows.h"
 #include "lib/engine/cpu/gemm/panel.h"
 
-namespace padless::avx512 {
+namespace padless::PADLESS_ISA {
 namespace {
 
 struct BF16Dot {
   using Scalar = float;
+#if defined(PADLESS_ISA_AVX512)
   using Sums = __m512;
   using Weights = __m512bh;
   using Input = __m512bh;
@@ -18,32 +21,36 @@ struct BF16Dot {
     return (__m512bh)_mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p));
   }
   static Sums add(Sums sums, Input input, Weights weights) { return _mm512_dpbf16_ps(sums, input, weights); }
+#else
+  using Sums = float32x4_t;
+  using Weights = bfloat16x8_t;
+  using Input = bfloat16x8_t;
+  using InputLanes = bfloat16x8_t;
+  static constexpr int kVectorBytes = 16;
+  static Sums zero() { return vdupq_n_f32(0); }
+  static Sums load(const float* p) { return vld1q_f32(p); }
+  static void store(float* p, Sums sums) { vst1q_f32(p, sums); }
+  static Weights weights(const char* p) { return vld1q_bf16(reinterpret_cast<const bfloat16_t*>(p)); }
+  static Input input(const char* p) {
+    return vreinterpretq_bf16_s32(vld1q_dup_s32(reinterpret_cast<const int32_t*>(p)));
+  }
+  static Sums add(Sums sums, Input input, Weights weights) { return vbfdotq_f32(sums, weights, input); }
+  static InputLanes input_lanes(const char* p) { return weights(p); }
+  template <int kLane>
+  static Sums add_lane(Sums sums, InputLanes input, Weights weights) {
+    return vbfdotq_laneq_f32(sums, weights, input, kLane);
+  }
+#endif
   static simd::Vec value(const PanelTask&, int64_t, const float* row_sums, int vector) {
     return simd::load(row_sums + vector * simd::Vec::kLanes);
   }
 };
 
-/** Rounds to nearest even; see GemmKernel::convert_rows. */
-void convert_rows_to_bf16(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
-                          int64_t padded_columns, char* operand, int64_t operand_stride, float*, int32_t*) {
-  constexpr int kLanes = simd::Vec::kLanes;
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* in = source + row * source_stride;
-    char* out = operand + row * operand_stride;
-    int64_t column = 0;
-    for (; column + kLanes <= columns; column += kLanes) {
-      const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(in + column));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + column * 2), rounded);
-    }
-    if (column < padded_columns) {
-      const simd::Vec tail = simd::load(in + column, static_cast<int>(columns - column));
-      _mm256_mask_storeu_epi16(out + column * 2, simd::first_lanes(static_cast<int>(padded_columns - column)),
-                               (__m256i)_mm512_cvtneps_pbh(tail.v));
-    }
-  }
-}
-
+#if defined(PADLESS_ISA_AVX512)
 constexpr int kTileRows = 8;
+#else
+constexpr int kTileRows = 6;
+#endif
 constexpr int kVectors = 3;
 
 }  // namespace
@@ -62,4 +69,4 @@ const GemmKernel bf16_dot_kernel = {
     .convert_rows = convert_rows_to_bf16,
 };
 
-}  // namespace padless::avx512
+}  // namespace padless::PADLESS_ISA

@@ -2,7 +2,8 @@
 //
 // A row of activations has codes round(x / scale) + zero_point in [0, 255], with scale and zero point from
 // its least and largest element (0 always among them, so that it is exact). Only multiplications, additions
-// and rounding to nearest even: every instruction set yields the same codes, sums and results.
+// and rounding to nearest even: every instruction set yields the same codes, sums and results. Where bytes
+// are signed, codes and zero point are both less by 128, which changes no result.
 #pragma once
 
 #include "lib/engine/cpu/gemm/kernel.h"
@@ -59,6 +60,26 @@ inline simd::Vec corrected_sums(const int32_t* sums, int32_t zero_point, const i
   return {_mm256_cvtepi32_ps(_mm256_sub_epi32(total, offset))};
 }
 
+#elif defined(PADLESS_ISA_NEON)
+
+inline int16x4_t to_codes(simd::Vec scaled, int32_t zero_point) {
+  const int32x4_t codes = vaddq_s32(vcvtnq_s32_f32(scaled.v), vdupq_n_s32(zero_point));
+  return vmovn_s32(vminq_s32(codes, vdupq_n_s32(255)));
+}
+inline void store_codes(int8_t* p, simd::Vec scaled, int32_t zero_point) {
+  const int8x8_t codes = vmovn_s16(vcombine_s16(to_codes(scaled, zero_point), vdup_n_s16(0)));
+  const int8x8_t centred = veor_s8(codes, vdup_n_s8(INT8_MIN));
+  const int32_t four = vget_lane_s32(vreinterpret_s32_s8(centred), 0);
+  __builtin_memcpy(p, &four, sizeof four);
+}
+inline void store_codes(int16_t* p, simd::Vec scaled, int32_t zero_point) {
+  vst1_s16(p, to_codes(scaled, zero_point));
+}
+
+inline simd::Vec corrected_sums(const int32_t* sums, int32_t zero_point, const int32_t* column_sums) {
+  return {vcvtq_f32_s32(vmlsq_n_s32(vld1q_s32(sums), vld1q_s32(column_sums), zero_point))};
+}
+
 #else
 
 template <class Code>
@@ -83,6 +104,12 @@ inline void store_codes(Code* p, simd::Vec scaled, int32_t zero_point, int n) {
   for (int i = 0; i < n; ++i) p[i] = codes[i];
 }
 #endif
+
+/** What a stored code is less than the code. */
+template <class Code>
+constexpr int32_t kCodeOffset = 0;
+template <>
+inline constexpr int32_t kCodeOffset<int8_t> = 128;
 
 /** See GemmKernel::convert_rows. A row with a NaN or an infinity gets the scale NaN, and so NaN results. */
 template <class Code>
@@ -114,13 +141,15 @@ void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t r
     const float range = simd::reduce_max(largest) - low;
     const float inverse = range > 0 ? 255.0f / range : 0.0f;
     const Vec factor = simd::broadcast(inverse);
-    zero_point[row] = static_cast<int32_t>(__builtin_nearbyintf(-low * inverse));
+    const float zero_code = __builtin_nearbyintf(-low * inverse);
+    const int32_t zero = zero_code > 0 ? static_cast<int32_t>(zero_code) : 0;  // 0 if NaN
+    zero_point[row] = zero - kCodeOffset<Code>;
     scale[row] = range * (1.0f / 255.0f) + simd::reduce_add(not_finite);
     Code* out = reinterpret_cast<Code*>(operand + row * operand_stride);
     for (int64_t column = 0; column < whole; column += kLanes) {
-      store_codes(out + column, simd::load(in + column) * factor, zero_point[row]);
+      store_codes(out + column, simd::load(in + column) * factor, zero);
     }
-    if (tail > 0) store_codes(out + whole, simd::load(in + whole, tail) * factor, zero_point[row], tail);
+    if (tail > 0) store_codes(out + whole, simd::load(in + whole, tail) * factor, zero, tail);
     for (int64_t column = columns; column < padded_columns; ++column) out[column] = 0;
   }
 }

@@ -20,14 +20,25 @@ struct FmaDot {
   static Weights weights(const char* p) { return Storage::load(p); }
   static Input input(const char* p) { return simd::broadcast(*reinterpret_cast<const float*>(p)); }
   static Sums add(Sums sums, Input input, Weights weights) { return simd::fma(input, weights, sums); }
+#if defined(PADLESS_ISA_NEON)
+  using InputLanes = simd::Vec;
+  static InputLanes input_lanes(const char* p) { return simd::load(reinterpret_cast<const float*>(p)); }
+  template <int kLane>
+  static Sums add_lane(Sums sums, InputLanes input, Weights weights) {
+    return {vfmaq_laneq_f32(sums.v, weights.v, input.v, kLane)};
+  }
+#endif
   static simd::Vec value(const PanelTask&, int64_t, const float* row_sums, int vector) {
     return simd::load(row_sums + vector * simd::Vec::kLanes);
   }
 };
 
-// As many sums as leave registers for the weights of a step and one input.
+// As many sums as leave registers for the weights of a step and one input; on NEON, one input a row.
 #if defined(PADLESS_ISA_AVX512)
 constexpr int kFmaTileRows = 8;
+constexpr int kFmaVectors = 3;
+#elif defined(PADLESS_ISA_NEON)
+constexpr int kFmaTileRows = 6;
 constexpr int kFmaVectors = 3;
 #else
 constexpr int kFmaTileRows = 6;

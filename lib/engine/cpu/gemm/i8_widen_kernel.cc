@@ -41,6 +41,31 @@ inline Sums add_products(Sums sums, Input input, Weights weights) {
 }
 constexpr int kTileRows = 6;
 constexpr int kVectors = 2;
+#elif defined(PADLESS_ISA_NEON)
+struct Pair {
+  int16x4_t first, second;  // of the two k of a step
+};
+using Sums = int32x4_t;
+using Weights = Pair;
+using Input = Pair;
+inline Sums zero_sums() { return vdupq_n_s32(0); }
+inline Sums load_sums(const int32_t* p) { return vld1q_s32(p); }
+inline void store_sums(int32_t* p, Sums sums) { vst1q_s32(p, sums); }
+inline Weights widen(const char* p) {
+  const int16x8_t pairs = vmovl_s8(vld1_s8(reinterpret_cast<const int8_t*>(p)));
+  const int16x4_t low = vget_low_s16(pairs);
+  const int16x4_t high = vget_high_s16(pairs);
+  return {vuzp1_s16(low, high), vuzp2_s16(low, high)};
+}
+inline Input repeat(const char* p) {
+  const int16_t* codes = reinterpret_cast<const int16_t*>(p);
+  return {vdup_n_s16(codes[0]), vdup_n_s16(codes[1])};
+}
+inline Sums add_products(Sums sums, Input input, Weights weights) {
+  return vmlal_s16(vmlal_s16(sums, weights.first, input.first), weights.second, input.second);
+}
+constexpr int kTileRows = 8;
+constexpr int kVectors = 2;
 #else
 struct Pair {
   simd::Int4 first, second;  // of the two k of a step
@@ -82,6 +107,15 @@ struct WidenDot {
   static Weights weights(const char* p) { return widen(p); }
   static Input input(const char* p) { return repeat(p); }
   static Sums add(Sums sums, Input input, Weights weights) { return add_products(sums, input, weights); }
+#if defined(PADLESS_ISA_NEON)
+  using InputLanes = int16x8_t;
+  static InputLanes input_lanes(const char* p) { return vld1q_s16(reinterpret_cast<const int16_t*>(p)); }
+  template <int kLane>
+  static Sums add_lane(Sums sums, InputLanes input, Weights weights) {
+    const Sums first = vmlal_laneq_s16(sums, weights.first, input, 2 * kLane);
+    return vmlal_laneq_s16(first, weights.second, input, 2 * kLane + 1);
+  }
+#endif
   static simd::Vec value(const PanelTask& task, int64_t row, const int32_t* row_sums, int vector) {
     return dequantise(task, row, row_sums, vector);
   }

@@ -21,7 +21,8 @@ enum class OperandFormat {
   kF32,   // as they come
   kBF16,  // rounded
   kU8,    // value = scale * (code - zero point), a scale and zero point a row
-  kI16,   // the same codes, widened
+  kS8,    // the same codes and zero points, less by 128
+  kI16,   // the codes of kU8, widened
 };
 
 /** How a panel's elements are stored. */

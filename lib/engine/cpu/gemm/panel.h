@@ -10,6 +10,12 @@
 //     static Sums add(Sums, Input, Weights);
 //     static simd::Vec value(const PanelTask&, int64_t row, const Scalar* row_sums, int vector);
 //   };
+//
+// Where an instruction can repeat one lane of a register by itself, a Dot also has
+//
+//     using InputLanes;                  // a register with the 4 bytes of four steps
+//     static InputLanes input_lanes(const char*);
+//     template <int kLane> static Sums add_lane(Sums, InputLanes, Weights);
 #pragma once
 
 #include "lib/engine/cpu/gemm/epilogue.h"
@@ -27,6 +33,49 @@ struct Fetch {
   const char* from;
   int64_t bytes_per_step;
 };
+
+/** Steps whose bytes of a row fill a 128-bit register. */
+constexpr int kLaneSteps = 4;
+
+template <class Dot>
+concept HasLanes = requires(const char* p) { Dot::input_lanes(p); };
+
+template <class Dot, int kVectors>
+inline void load_weights(const char* panel, typename Dot::Weights (&weights)[kVectors]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) weights[v] = Dot::weights(panel + v * Dot::kVectorBytes);
+}
+
+/** Fetches what a step at `panel` makes worth fetching. */
+template <int kPanelStep>
+inline void fetch_ahead(const char* panel, Fetch& fetch) {
+  for (int byte = 0; byte < kPanelStep; byte += 64) {
+    __builtin_prefetch(panel + kNearBytes + byte);
+    __builtin_prefetch(fetch.from + byte, 0, 2);
+  }
+  fetch.from += fetch.bytes_per_step;
+}
+
+/** Steps kLane to kLaneSteps - 1 of those whose inputs are in registers. */
+template <class Dot, int kRows, int kVectors, int kLane = 0>
+[[gnu::always_inline]] inline void add_lanes(const typename Dot::InputLanes (&inputs)[kRows],
+                                             const char* panel, Fetch& fetch,
+                                             typename Dot::Sums (&total)[kRows][kVectors]) {
+  constexpr int kPanelStep = kVectors * Dot::kVectorBytes;
+  typename Dot::Weights weights[kVectors];
+  load_weights<Dot>(panel, weights);
+  fetch_ahead<kPanelStep>(panel, fetch);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      total[r][v] = Dot::template add_lane<kLane>(total[r][v], inputs[r], weights[v]);
+    }
+  }
+  if constexpr (kLane + 1 < kLaneSteps) {
+    add_lanes<Dot, kRows, kVectors, kLane + 1>(inputs, panel + kPanelStep, fetch, total);
+  }
+}
 
 /** sums[rows, vectors] = (resume ? sums : 0) + a * panel over `steps` steps. All sums stay in registers. */
 template <class Dot, int kRows, int kVectors>
@@ -49,15 +98,20 @@ void multiply_tile(const char* a, int64_t a_stride, const char* panel, int64_t s
   }
   const char* row[kRows];
   for (int r = 0; r < kRows; ++r) row[r] = a + r * a_stride;
-  for (int64_t step = 0; step < steps; ++step) {
-    typename Dot::Weights weights[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) weights[v] = Dot::weights(panel + v * Dot::kVectorBytes);
-    for (int byte = 0; byte < kPanelStep; byte += 64) {
-      __builtin_prefetch(panel + kNearBytes + byte);
-      __builtin_prefetch(fetch.from + byte, 0, 2);
+  int64_t step = 0;
+  if constexpr (HasLanes<Dot>) {
+    for (; step + kLaneSteps <= steps; step += kLaneSteps) {
+      typename Dot::InputLanes inputs[kRows];
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) inputs[r] = Dot::input_lanes(row[r] + step * kStepBytes);
+      add_lanes<Dot, kRows, kVectors>(inputs, panel, fetch, total);
+      panel += kLaneSteps * kPanelStep;
     }
-    fetch.from += fetch.bytes_per_step;
+  }
+  for (; step < steps; ++step) {
+    typename Dot::Weights weights[kVectors];
+    load_weights<Dot>(panel, weights);
+    fetch_ahead<kPanelStep>(panel, fetch);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const typename Dot::Input input = Dot::input(row[r] + step * kStepBytes);

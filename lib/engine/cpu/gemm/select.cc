@@ -12,15 +12,23 @@ namespace avx2 {
 extern const GemmKernel f32_kernel;
 extern const GemmKernel bf16_widen_kernel;
 extern const GemmKernel i8_widen_kernel;
-extern const GemmKernel i8_vnni_kernel;
+extern const GemmKernel i8_dot_kernel;
 }  // namespace avx2
 namespace avx512 {
 extern const GemmKernel f32_kernel;
 extern const GemmKernel bf16_widen_kernel;
 extern const GemmKernel bf16_dot_kernel;
 extern const GemmKernel i8_widen_kernel;
-extern const GemmKernel i8_vnni_kernel;
+extern const GemmKernel i8_dot_kernel;
 }  // namespace avx512
+#elif defined(__aarch64__)
+namespace neon {
+extern const GemmKernel f32_kernel;
+extern const GemmKernel bf16_widen_kernel;
+extern const GemmKernel bf16_dot_kernel;
+extern const GemmKernel i8_widen_kernel;
+extern const GemmKernel i8_dot_kernel;
+}  // namespace neon
 #endif
 
 namespace {
@@ -36,9 +44,25 @@ const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
       if (avx512) return isa.avx512_bf16 ? &avx512::bf16_dot_kernel : &avx512::bf16_widen_kernel;
       return &avx2::bf16_widen_kernel;
     case ComputeType::kI8:
-      if (avx512 && isa.avx512_vnni) return &avx512::i8_vnni_kernel;
-      if (isa.avx_vnni) return &avx2::i8_vnni_kernel;
+      if (avx512 && isa.avx512_vnni) return &avx512::i8_dot_kernel;
+      if (isa.avx_vnni) return &avx2::i8_dot_kernel;
       return avx512 ? &avx512::i8_widen_kernel : &avx2::i8_widen_kernel;
+    case ComputeType::kF16:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+#elif defined(__aarch64__)
+
+const GemmKernel* select_neon(const CpuIsa& isa, ComputeType compute) {
+  switch (compute) {
+    case ComputeType::kF32:
+      return &neon::f32_kernel;
+    case ComputeType::kBF16:
+      return isa.neon_bf16 ? &neon::bf16_dot_kernel : &neon::bf16_widen_kernel;
+    case ComputeType::kI8:
+      return isa.neon_dotprod ? &neon::i8_dot_kernel : &neon::i8_widen_kernel;
     case ComputeType::kF16:
       return nullptr;
   }
@@ -66,6 +90,8 @@ const GemmKernel* select_portable(ComputeType compute) {
 const GemmKernel* select_gemm_kernel(const CpuIsa& isa, ComputeType compute) {
 #if defined(__x86_64__)
   if (isa.level >= IsaLevel::kAvx2) return select_x86(isa, compute);
+#elif defined(__aarch64__)
+  if (isa.level == IsaLevel::kNeon) return select_neon(isa, compute);
 #endif
   (void)isa;
   return select_portable(compute);

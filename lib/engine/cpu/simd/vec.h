@@ -13,6 +13,8 @@
 #include "lib/engine/cpu/simd/vec_avx512.h"
 #elif defined(PADLESS_ISA_AVX2)
 #include "lib/engine/cpu/simd/vec_avx2.h"
+#elif defined(PADLESS_ISA_NEON)
+#include "lib/engine/cpu/simd/vec_neon.h"
 #else
 #include "lib/engine/cpu/simd/vec_portable.h"
 #endif

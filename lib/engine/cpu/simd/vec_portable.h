@@ -1,14 +1,9 @@
-// Vec for every other processor: 4 floats in the compiler's own vector type (SSE2 on x86-64, NEON on arm64).
-// See vec.h.
+// Vec for every processor: 4 floats in the compiler's own vector type. See vec.h.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-
-#if defined(__aarch64__)
-#include <arm_neon.h>
-#endif
 
 namespace padless::simd {
 namespace {
@@ -67,13 +62,8 @@ inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
 inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
 inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
 inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
-#if defined(__aarch64__)
-inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
-inline Vec fnma(Vec a, Vec b, Vec c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
-#else
 inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
 inline Vec fnma(Vec a, Vec b, Vec c) { return {c.v - a.v * b.v}; }
-#endif
 inline Vec max(Vec a, Vec b) { return select(a.v > b.v, a, b); }
 inline Vec min(Vec a, Vec b) { return select(a.v < b.v, a, b); }
 inline Vec abs(Vec a) { return {as_float(as_int(a.v) & 0x7fffffff)}; }
