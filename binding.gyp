@@ -26,7 +26,7 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "conditions": [
-        ["architecture=='x64'", { "dependencies": ["padless_avx2", "padless_avx512", "padless_avx_vnni", "padless_avx512_vnni", "padless_avx512_bf16"] }],
+        ["architecture=='x64'", { "dependencies": ["padless_avx2", "padless_avx512", "padless_avx_vnni", "padless_avx512_vnni", "padless_avx512_bf16", "padless_avx512_amx"] }],
         ["architecture=='arm64'", { "dependencies": ["padless_neon", "padless_neon_dotprod", "padless_neon_bf16"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,--version-script=<(module_root_dir)/lib/binding/exports.map"] }]
       ]
@@ -69,6 +69,13 @@
           "sources": ["<!@(node -p \"require('./sources.json').isa.avx512_bf16.sources.join(' ')\")"],
           "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx512_bf16.flags.join(' ')\")"],
           "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./sources.json').isa.avx512_bf16.flags.join(' ')\")"] }
+        },
+        {
+          "target_name": "padless_avx512_amx",
+          "type": "static_library",
+          "sources": ["<!@(node -p \"require('./sources.json').isa.avx512_amx.sources.join(' ')\")"],
+          "cflags_cc": ["<!@(node -p \"require('./sources.json').isa.avx512_amx.flags.join(' ')\")"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<!@(node -p \"require('./sources.json').isa.avx512_amx.flags.join(' ')\")"] }
         }
       ]
     }],

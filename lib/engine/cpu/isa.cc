@@ -80,7 +80,7 @@ CpuIsa ask_processor() {
   isa.avx512_bf16 = bit(extended1.eax, 5);
 
   const bool tiles = bit(extended.edx, 24) && tiles_saved && request_tiles();
-  isa.amx_bf16 = tiles && bit(extended.edx, 22);
+  isa.amx_bf16 = tiles && isa.avx512_bf16 && bit(extended.edx, 22);  // rows are rounded by AVX-512
   isa.amx_int8 = tiles && bit(extended.edx, 25);
   return isa;
 }

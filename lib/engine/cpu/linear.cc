@@ -10,7 +10,8 @@ PanelLayout::PanelLayout(const GemmKernel& kernel, int64_t in_features, int64_t 
   panel_vectors_ = glu ? kernel.glu_vectors : kernel.vectors;
   panel_columns_ = int64_t{panel_vectors_} * lanes_ / (glu ? 2 : 1);
   panels_ = (out_features + panel_columns_ - 1) / panel_columns_;
-  steps_ = (in_features + kernel.group - 1) / kernel.group;
+  const int64_t unit = int64_t{kernel.group} * kernel.step_multiple;
+  steps_ = (in_features + unit - 1) / unit * kernel.step_multiple;
   vector_bytes_ = int64_t{lanes_} * kernel.group * element_bytes;
 }
 

@@ -84,5 +84,8 @@ class CpuLinearWeight final : public LinearWeight {
  */
 Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context,
                                                             const LinearSource& source);
+/** The same for a kernel of the caller's choice, which must outlive the weight. */
+Result<std::shared_ptr<const LinearWeight>> pack_linear_for(const GemmKernel& kernel, int threads,
+                                                            const LinearSource& source);
 
 }  // namespace padless

@@ -128,16 +128,21 @@ void LinearPacker::pack(int threads) {
   });
 }
 
+Result<std::shared_ptr<const LinearWeight>> pack_linear_for(const GemmKernel& kernel, int threads,
+                                                            const LinearSource& source) {
+  PADLESS_RETURN_IF_ERROR(check_linear_source(source));
+  LinearPacker packer(kernel, source);
+  PADLESS_RETURN_IF_ERROR(packer.allocate());
+  packer.pack(threads);
+  return packer.take();
+}
+
 Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context,
                                                             const LinearSource& source) {
   const GemmKernel* kernel = select_gemm_kernel(context.isa, source.compute);
   PADLESS_CHECK(kernel, Code::kUnsupported, "dtype",
                 "the CPU engine computes linear layers in f32, bf16 or int8, not in f16");
-  PADLESS_RETURN_IF_ERROR(check_linear_source(source));
-  LinearPacker packer(*kernel, source);
-  PADLESS_RETURN_IF_ERROR(packer.allocate());
-  packer.pack(context.threads);
-  return packer.take();
+  return pack_linear_for(*kernel, context.threads, source);
 }
 
 }  // namespace padless

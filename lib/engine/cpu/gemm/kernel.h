@@ -61,11 +61,12 @@ struct GemmKernel {
   const char* name;
   OperandFormat operand;
   PanelFormat panel;
-  int lanes;        // outputs a vector
-  int vectors;      // a panel
-  int glu_vectors;  // a panel of a GLU: even
-  int group;        // k a step
-  int tile_rows;    // rows whose sums are in registers at a time
+  int lanes;              // outputs a vector
+  int vectors;            // a panel
+  int glu_vectors;        // a panel of a GLU: even
+  int group;              // k a step
+  int tile_rows;          // rows whose sums are in registers at a time
+  int step_multiple = 1;  // steps of a panel are rounded up to whole multiples, by zeros
 
   void (*multiply)(const PanelTask& task);
 

@@ -20,6 +20,8 @@ extern const GemmKernel bf16_widen_kernel;
 extern const GemmKernel bf16_dot_kernel;
 extern const GemmKernel i8_widen_kernel;
 extern const GemmKernel i8_dot_kernel;
+extern const GemmKernel bf16_amx_kernel;
+extern const GemmKernel i8_amx_kernel;
 }  // namespace avx512
 #elif defined(__aarch64__)
 namespace neon {
@@ -41,9 +43,11 @@ const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
     case ComputeType::kF32:
       return avx512 ? &avx512::f32_kernel : &avx2::f32_kernel;
     case ComputeType::kBF16:
+      if (isa.amx_bf16) return &avx512::bf16_amx_kernel;
       if (avx512) return isa.avx512_bf16 ? &avx512::bf16_dot_kernel : &avx512::bf16_widen_kernel;
       return &avx2::bf16_widen_kernel;
     case ComputeType::kI8:
+      if (isa.amx_int8) return &avx512::i8_amx_kernel;
       if (avx512 && isa.avx512_vnni) return &avx512::i8_dot_kernel;
       if (isa.avx_vnni) return &avx2::i8_dot_kernel;
       return avx512 ? &avx512::i8_widen_kernel : &avx2::i8_widen_kernel;

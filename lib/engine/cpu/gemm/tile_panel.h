@@ -1,0 +1,184 @@
+// Matrix products over one panel on tile registers: 16 rows of 64 bytes each, as AMX has them.
+//
+// A tile of weights is 16 steps of one vector, exactly as panels of 16-lane vectors keep them (kernel.h): a
+// panel needs no other packing, only whole tiles of steps (GemmKernel::step_multiple), which zeros fill up. Two
+// tiles of rows times two vectors use all eight registers: four of sums, two of A, two of weights. Every sum
+// takes tiles of 16 steps in rising order, so its bits depend on its own row and column alone. Fewer rows than
+// a tile has make a smaller tile: nothing beyond the last row is read.
+//
+//   struct Tiles {
+//     void configure(const TileShapes&);                          // and forget what tiles hold
+//     void release();
+//     template <int kTile> void zero();
+//     template <int kTile> void load(const void*, int64_t stride);  // bytes from row to row
+//     template <int kTile> void store(void*, int64_t stride) const;
+//     template <class Product, int kSums, int kA, int kB> void dot();  // sums += a b
+//   };
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lib/engine/cpu/gemm/bf16_rows.h"
+#include "lib/engine/cpu/gemm/codes.h"
+#include "lib/engine/cpu/gemm/epilogue.h"
+
+namespace padless {
+namespace {
+
+constexpr int kTileRows = 16;
+constexpr int kTileBytes = 64;  // a row
+constexpr int kTileSteps = 16;  // rows of weights
+constexpr int kSumTiles = 2;    // each way
+
+/** Memory operand of LDTILECFG for palette 1. */
+struct alignas(64) TileShapes {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};  // 0: not used
+  uint8_t rows[16] = {};
+};
+
+// Tiles 0 to 3 are sums, row by row; then come two of A and two of weights.
+constexpr int kATile = 4;
+constexpr int kBTile = 6;
+
+struct PairProduct {
+  static constexpr bool kFloat = true;  // bf16 pairs to fp32: TDPBF16PS
+};
+struct ByteQuadProduct {
+  static constexpr bool kFloat = false;  // four unsigned by four signed bytes to int32: TDPBUSD
+};
+
+struct BF16Tiles {
+  using Scalar = float;
+  using Product = PairProduct;
+  static simd::Vec value(const PanelTask&, int64_t, const float* row_sums, int vector) {
+    return simd::load(row_sums + vector * simd::Vec::kLanes);
+  }
+};
+
+struct I8Tiles {
+  using Scalar = int32_t;
+  using Product = ByteQuadProduct;
+  static simd::Vec value(const PanelTask& task, int64_t row, const int32_t* row_sums, int vector) {
+    return dequantise(task, row, row_sums, vector);
+  }
+};
+
+TileShapes shapes_for(int rows) {
+  TileShapes shapes;
+  const auto set = [&](int tile, int tile_rows) {
+    shapes.rows[tile] = static_cast<uint8_t>(tile_rows);
+    shapes.row_bytes[tile] = tile_rows > 0 ? kTileBytes : 0;
+  };
+  for (int i = 0; i < kSumTiles; ++i) {
+    const int left = rows - i * kTileRows;
+    const int tile_rows = left < 0 ? 0 : left < kTileRows ? left : kTileRows;
+    for (int v = 0; v < kSumTiles; ++v) set(i * kSumTiles + v, tile_rows);
+    set(kATile + i, tile_rows);
+    set(kBTile + i, kTileSteps);
+  }
+  return shapes;
+}
+
+/** sums[rows, vectors] = (resume ? sums : 0) + a * panel over `tiles` tiles of steps. */
+template <class Tiles, class Product, int kRowTiles, int kVectors>
+void multiply_tiles(Tiles& tiles, const char* a, int64_t a_stride, const char* panel, int64_t count,
+                    void* sums, bool resume) {
+  constexpr int64_t kPanelStride = kVectors * kTileBytes;
+  char* corner = static_cast<char*>(sums);
+  constexpr int64_t kLower = kTileRows * kPanelStride;
+  const auto each_sum = [&]<class Verb>(const Verb& verb) {
+    verb.template operator()<0>(corner);
+    if constexpr (kVectors > 1) verb.template operator()<1>(corner + kTileBytes);
+    if constexpr (kRowTiles > 1) verb.template operator()<2>(corner + kLower);
+    if constexpr (kRowTiles > 1 && kVectors > 1) verb.template operator()<3>(corner + kLower + kTileBytes);
+  };
+  if (resume) {
+    each_sum([&]<int kTile>(char* p) { tiles.template load<kTile>(p, kPanelStride); });
+  } else {
+    each_sum([&]<int kTile>(char*) { tiles.template zero<kTile>(); });
+  }
+  for (int64_t i = 0; i < count; ++i, a += kTileBytes, panel += kTileSteps * kPanelStride) {
+    tiles.template load<kATile>(a, a_stride);
+    tiles.template load<kBTile>(panel, kPanelStride);
+    tiles.template dot<Product, 0, kATile, kBTile>();
+    if constexpr (kVectors > 1) {
+      tiles.template load<kBTile + 1>(panel + kTileBytes, kPanelStride);
+      tiles.template dot<Product, 1, kATile, kBTile + 1>();
+    }
+    if constexpr (kRowTiles > 1) {
+      tiles.template load<kATile + 1>(a + kTileRows * a_stride, a_stride);
+      tiles.template dot<Product, 2, kATile + 1, kBTile>();
+      if constexpr (kVectors > 1) tiles.template dot<Product, 3, kATile + 1, kBTile + 1>();
+    }
+  }
+  each_sum([&]<int kTile>(char* p) { tiles.template store<kTile>(p, kPanelStride); });
+}
+
+template <class Tiles, class Dot>
+void multiply_panel_in_tiles(const PanelTask& task) {
+  static_assert(simd::Vec::kLanes * 4 == kTileBytes);
+  constexpr int kRows = kSumTiles * kTileRows;
+  using Multiply = void (*)(Tiles&, const char*, int64_t, const char*, int64_t, void*, bool);
+  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {
+      {multiply_tiles<Tiles, typename Dot::Product, 1, 1>, multiply_tiles<Tiles, typename Dot::Product, 1, 2>},
+      {multiply_tiles<Tiles, typename Dot::Product, 2, 1>, multiply_tiles<Tiles, typename Dot::Product, 2, 2>}};
+  const FinishTile<Dot> finish =
+      task.glu ? choose_finish<Dot, true>(task.activation) : choose_finish<Dot, false>(task.activation);
+  const int width = task.vectors * simd::Vec::kLanes;
+  // Blocks end between tiles, so that they change no bits.
+  const int64_t tiles_in_all = task.steps / kTileSteps;
+  const int64_t block = (task.block_steps + kTileSteps - 1) / kTileSteps;
+  Tiles tiles;
+  int configured = 0;
+  for (int64_t first = 0; first < tiles_in_all; first += block) {
+    const bool last = first + block >= tiles_in_all;
+    const int64_t count = last ? tiles_in_all - first : block;
+    const char* panel = task.panel + first * kTileSteps * task.vectors * kTileBytes;
+    for (int64_t row = 0; row < task.rows; row += kRows) {
+      const int rows = task.rows - row < kRows ? static_cast<int>(task.rows - row) : kRows;
+      if (rows != configured) tiles.configure(shapes_for(rows));
+      configured = rows;
+      auto* sums = static_cast<typename Dot::Scalar*>(task.accumulators) + (block >= tiles_in_all ? 0 : row * width);
+      kMultiply[rows > kTileRows][task.vectors - 1](tiles, task.a + row * task.a_stride + first * kTileBytes,
+                                                    task.a_stride, panel, count, sums, first > 0);
+      if (last) finish(task, row, rows, sums);
+    }
+  }
+  tiles.release();
+}
+
+/** What the kernels of both element types have in common. */
+template <class Tiles, class Dot>
+constexpr GemmKernel tile_kernel(const char* name, OperandFormat operand, PanelFormat panel, int group) {
+  return {
+      .name = name,
+      .operand = operand,
+      .panel = panel,
+      .lanes = simd::Vec::kLanes,
+      .vectors = kSumTiles,
+      .glu_vectors = kSumTiles,
+      .group = group,
+      .tile_rows = kSumTiles * kTileRows,
+      .step_multiple = kTileSteps,
+      .multiply = multiply_panel_in_tiles<Tiles, Dot>,
+      .convert_rows = group == 2 ? convert_rows_to_bf16 : convert_rows_to_codes<uint8_t>,
+  };
+}
+
+template <class Tiles>
+constexpr GemmKernel bf16_tile_kernel() {
+  return tile_kernel<Tiles, BF16Tiles>("bf16 tiles", OperandFormat::kBF16, PanelFormat::kBF16, 2);
+}
+
+/** The integer sums, and so the bits, of every other int8 kernel. */
+template <class Tiles>
+constexpr GemmKernel i8_tile_kernel() {
+  return tile_kernel<Tiles, I8Tiles>("i8 tiles", OperandFormat::kU8, PanelFormat::kI8, 4);
+}
+
+}  // namespace
+}  // namespace padless

@@ -1,0 +1,139 @@
+// The AMX kernels on tiles in plain C++: packing, tails, epilogue and order of sums, whatever the processor. Needs
+// AVX-512 for the epilogue, and AVX512-BF16 for rounding rows.
+#include "test/native/linear_case.h"
+
+namespace padless::avx512 {
+extern const GemmKernel bf16_software_tile_kernel;
+extern const GemmKernel i8_software_tile_kernel;
+}  // namespace padless::avx512
+
+namespace padless::test {
+namespace {
+
+std::vector<LinearCase> cases(ComputeType compute) {
+  std::vector<LinearCase> list;
+  for (int64_t rows : {1, 15, 16, 17, 32, 33, 70}) {
+    for (int64_t k : {1, 31, 64, 70, 129, 600}) {
+      for (int64_t n : {1, 16, 31, 32, 33, 80}) {
+        list.push_back({.rows = rows, .in_features = k, .parts = {n}, .residual = rows % 2 == 0});
+      }
+    }
+  }
+  list.push_back({.rows = 40, .in_features = 100, .parts = {50}, .activation = Activation::kGeluErf});
+  list.push_back({.rows = 40, .in_features = 100, .parts = {50, 50}, .glu = true, .activation = Activation::kSilu});
+  list.push_back({.rows = 3, .in_features = 100, .parts = {1, 1}, .glu = true, .bias = false});
+  for (LinearCase& shape : list) {
+    shape.dtype = DType::kBF16;  // weights that bf16 holds exactly
+    shape.compute = compute;
+  }
+  return list;
+}
+
+LinearData make_data(const LinearCase& shape, uint64_t salt) {
+  LinearData data(shape, salt);
+  data.x = store_as(DType::kBF16, data.x).values;
+  return data;
+}
+
+/** What RowBlock does with a linear step, for the first `rows` rows. */
+std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, const LinearData& data, int64_t rows,
+                             int64_t block_steps) {
+  const auto packed = pack_linear_for(kernel, 1, data.source(shape));
+  check(packed.is_ok(), concat(shape.name(), ": ", packed.status().message()));
+  const auto& weight = dynamic_cast<const CpuLinearWeight&>(*packed.value());
+  const int64_t stride = weight.layout().steps() * 4 + 64;
+  std::vector<char> operand(static_cast<size_t>(rows * stride), '\xff');  // NaN where nothing is written
+  std::vector<float> scale(static_cast<size_t>(rows));
+  std::vector<int32_t> zero_point(scale.size());
+  kernel.convert_rows(data.x.data(), shape.in_features, rows, shape.in_features,
+                      weight.layout().steps() * kernel.group, operand.data(), stride, scale.data(),
+                      zero_point.data());
+  const int64_t columns = shape.out_features();
+  std::vector<float> out(static_cast<size_t>(rows * columns), NAN);
+  std::vector<float> sums(static_cast<size_t>((rows + kernel.tile_rows) * kernel.vectors * kernel.lanes), NAN);
+  for (int64_t panel = 0; panel < weight.layout().panels(); ++panel) {
+    const int64_t column = weight.layout().first_column(panel);
+    PanelTask task;
+    weight.describe_panel(panel, task);
+    task.a = operand.data();
+    task.a_stride = stride;
+    task.a_scale = scale.data();
+    task.a_zero_point = zero_point.data();
+    task.rows = rows;
+    task.block_steps = block_steps;
+    task.activation = shape.activation;
+    task.residual = shape.residual ? data.residual.data() + column : nullptr;
+    task.residual_stride = columns;
+    task.out = out.data() + column;
+    task.out_stride = columns;
+    task.accumulators = sums.data();
+    kernel.multiply(task);
+  }
+  return out;
+}
+
+constexpr int64_t kOneBlock = 1 << 20;
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b, size_t count) {
+  return std::memcmp(a.data(), b.data(), count * sizeof(float)) == 0;
+}
+
+/** Rows alone and blocks of steps change nothing. */
+void test_bits(const GemmKernel& kernel, const LinearCase& shape, const LinearData& data,
+               const std::vector<float>& whole) {
+  for (int64_t rows : {int64_t{1}, shape.rows / 2 + 1}) {
+    for (int64_t block_steps : {int64_t{20}, kOneBlock}) {
+      const std::vector<float> some = run_tiles(kernel, shape, data, rows, block_steps);
+      check(same_bits(some, whole, some.size()),
+            concat(kernel.name, " ", shape.name(), ": other bits for ", rows, " rows, blocks of ", block_steps));
+    }
+  }
+}
+
+void test_bf16() {
+  const GemmKernel& kernel = avx512::bf16_software_tile_kernel;
+  uint64_t salt = 1000;
+  for (const LinearCase& shape : cases(ComputeType::kBF16)) {
+    const LinearData data = make_data(shape, salt += 100);
+    const std::vector<float> got = run_tiles(kernel, shape, data, shape.rows, kOneBlock);
+    const double error = relative_error(got, linear_case_reference(shape, data));
+    const double limit = 2e-6 * (shape.rows * shape.out_features() < 40 ? 20 : 1);
+    check(error <= limit, concat(kernel.name, " ", shape.name(), ": relative error ", error));
+    test_bits(kernel, shape, data, got);
+  }
+}
+
+/** The bits of the AVX-512 kernels. */
+void test_int8(const CpuContext& context) {
+  const GemmKernel& kernel = avx512::i8_software_tile_kernel;
+  uint64_t salt = 1000;
+  for (const LinearCase& shape : cases(ComputeType::kI8)) {
+    LinearData data = make_data(shape, salt += 100);
+    const std::vector<float> got = run_tiles(kernel, shape, data, shape.rows, kOneBlock);
+    const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+    check(same_bits(got, run_linear(context, shape, data, weight, shape.rows), got.size()),
+          concat(kernel.name, " ", shape.name(), ": other bits than without tiles"));
+    test_bits(kernel, shape, data, got);
+  }
+}
+
+}  // namespace
+}  // namespace padless::test
+
+int main(int argc, char** argv) {
+  using namespace padless;
+  test::start(argc, argv);
+  CpuContext context = test::contexts(1).back();
+  context.isa.amx_bf16 = context.isa.amx_int8 = false;
+  if (!has_level(context.isa, IsaLevel::kAvx512)) {
+    std::printf("SKIP tiles: the processor lacks AVX-512\n");
+    return EXIT_SUCCESS;
+  }
+  test::test_int8(context);
+  if (context.isa.avx512_bf16) {
+    test::test_bf16();
+  } else {
+    std::printf("SKIP bf16 tiles: the processor lacks AVX512-BF16\n");
+  }
+  return test::finish();
+}
