@@ -1,5 +1,6 @@
-// Tile registers in plain C++, with the order of additions that Intel's manual gives for TDPBF16PS and TDPBUSD
-// (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2). What the manual calls an error traps.
+// Tile registers in plain C++, with the order of additions that Intel's manual gives for TDPBF16PS and
+// TDPBUSD (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2). What the manual calls an
+// error traps.
 #pragma once
 
 #include "lib/engine/cpu/gemm/tile_panel.h"
@@ -29,7 +30,8 @@ class SoftwareTiles {
   void load(const void* p, int64_t stride) {
     zero<kTile>();
     for (int row = 0; row < shapes_.rows[kTile]; ++row) {
-      __builtin_memcpy(data_[kTile][row], static_cast<const char*>(p) + row * stride, shapes_.row_bytes[kTile]);
+      __builtin_memcpy(data_[kTile][row], static_cast<const char*>(p) + row * stride,
+                       shapes_.row_bytes[kTile]);
     }
   }
   template <int kTile>

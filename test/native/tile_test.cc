@@ -1,5 +1,5 @@
-// The AMX kernels on tiles in plain C++: packing, tails, epilogue and order of sums, whatever the processor. Needs
-// AVX-512 for the epilogue, and AVX512-BF16 for rounding rows.
+// The AMX kernels on tiles in plain C++: packing, tails, epilogue and order of sums, whatever the processor.
+// Needs AVX-512 for the epilogue, and AVX512-BF16 for rounding rows.
 #include "test/native/linear_case.h"
 
 namespace padless::avx512 {
@@ -20,7 +20,8 @@ std::vector<LinearCase> cases(ComputeType compute) {
     }
   }
   list.push_back({.rows = 40, .in_features = 100, .parts = {50}, .activation = Activation::kGeluErf});
-  list.push_back({.rows = 40, .in_features = 100, .parts = {50, 50}, .glu = true, .activation = Activation::kSilu});
+  list.push_back(
+      {.rows = 40, .in_features = 100, .parts = {50, 50}, .glu = true, .activation = Activation::kSilu});
   list.push_back({.rows = 3, .in_features = 100, .parts = {1, 1}, .glu = true, .bias = false});
   for (LinearCase& shape : list) {
     shape.dtype = DType::kBF16;  // weights that bf16 holds exactly
@@ -36,8 +37,8 @@ LinearData make_data(const LinearCase& shape, uint64_t salt) {
 }
 
 /** What RowBlock does with a linear step, for the first `rows` rows. */
-std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, const LinearData& data, int64_t rows,
-                             int64_t block_steps) {
+std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, const LinearData& data,
+                             int64_t rows, int64_t block_steps) {
   const auto packed = pack_linear_for(kernel, 1, data.source(shape));
   check(packed.is_ok(), concat(shape.name(), ": ", packed.status().message()));
   const auto& weight = dynamic_cast<const CpuLinearWeight&>(*packed.value());
@@ -50,7 +51,8 @@ std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, 
                       zero_point.data());
   const int64_t columns = shape.out_features();
   std::vector<float> out(static_cast<size_t>(rows * columns), NAN);
-  std::vector<float> sums(static_cast<size_t>((rows + kernel.tile_rows) * kernel.vectors * kernel.lanes), NAN);
+  std::vector<float> sums(static_cast<size_t>((rows + kernel.tile_rows) * kernel.vectors * kernel.lanes),
+                          NAN);
   for (int64_t panel = 0; panel < weight.layout().panels(); ++panel) {
     const int64_t column = weight.layout().first_column(panel);
     PanelTask task;
@@ -84,8 +86,8 @@ void test_bits(const GemmKernel& kernel, const LinearCase& shape, const LinearDa
   for (int64_t rows : {int64_t{1}, shape.rows / 2 + 1}) {
     for (int64_t block_steps : {int64_t{20}, kOneBlock}) {
       const std::vector<float> some = run_tiles(kernel, shape, data, rows, block_steps);
-      check(same_bits(some, whole, some.size()),
-            concat(kernel.name, " ", shape.name(), ": other bits for ", rows, " rows, blocks of ", block_steps));
+      check(same_bits(some, whole, some.size()), concat(kernel.name, " ", shape.name(), ": other bits for ",
+                                                        rows, " rows, blocks of ", block_steps));
     }
   }
 }

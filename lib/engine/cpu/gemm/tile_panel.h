@@ -1,10 +1,10 @@
 // Matrix products over one panel on tile registers: 16 rows of 64 bytes each, as AMX has them.
 //
 // A tile of weights is 16 steps of one vector, exactly as panels of 16-lane vectors keep them (kernel.h): a
-// panel needs no other packing, only whole tiles of steps (GemmKernel::step_multiple), which zeros fill up. Two
-// tiles of rows times two vectors use all eight registers: four of sums, two of A, two of weights. Every sum
-// takes tiles of 16 steps in rising order, so its bits depend on its own row and column alone. Fewer rows than
-// a tile has make a smaller tile: nothing beyond the last row is read.
+// panel needs no other packing, only whole tiles of steps (GemmKernel::step_multiple), which zeros fill up.
+// Two tiles of rows times two vectors use all eight registers: four of sums, two of A, two of weights. Every
+// sum takes tiles of 16 steps in rising order, so its bits depend on its own row and column alone. Fewer rows
+// than a tile has make a smaller tile: nothing beyond the last row is read.
 //
 //   struct Tiles {
 //     void configure(const TileShapes&);                          // and forget what tiles hold
@@ -123,9 +123,10 @@ void multiply_panel_in_tiles(const PanelTask& task) {
   static_assert(simd::Vec::kLanes * 4 == kTileBytes);
   constexpr int kRows = kSumTiles * kTileRows;
   using Multiply = void (*)(Tiles&, const char*, int64_t, const char*, int64_t, void*, bool);
-  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {
-      {multiply_tiles<Tiles, typename Dot::Product, 1, 1>, multiply_tiles<Tiles, typename Dot::Product, 1, 2>},
-      {multiply_tiles<Tiles, typename Dot::Product, 2, 1>, multiply_tiles<Tiles, typename Dot::Product, 2, 2>}};
+  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {{multiply_tiles<Tiles, typename Dot::Product, 1, 1>,
+                                                         multiply_tiles<Tiles, typename Dot::Product, 1, 2>},
+                                                        {multiply_tiles<Tiles, typename Dot::Product, 2, 1>,
+                                                         multiply_tiles<Tiles, typename Dot::Product, 2, 2>}};
   const FinishTile<Dot> finish =
       task.glu ? choose_finish<Dot, true>(task.activation) : choose_finish<Dot, false>(task.activation);
   const int width = task.vectors * simd::Vec::kLanes;
@@ -142,7 +143,8 @@ void multiply_panel_in_tiles(const PanelTask& task) {
       const int rows = task.rows - row < kRows ? static_cast<int>(task.rows - row) : kRows;
       if (rows != configured) tiles.configure(shapes_for(rows));
       configured = rows;
-      auto* sums = static_cast<typename Dot::Scalar*>(task.accumulators) + (block >= tiles_in_all ? 0 : row * width);
+      auto* sums =
+          static_cast<typename Dot::Scalar*>(task.accumulators) + (block >= tiles_in_all ? 0 : row * width);
       kMultiply[rows > kTileRows][task.vectors - 1](tiles, task.a + row * task.a_stride + first * kTileBytes,
                                                     task.a_stride, panel, count, sums, first > 0);
       if (last) finish(task, row, rows, sums);
