@@ -114,6 +114,38 @@ describe('bench/cpu', () => {
     expect(lengths(2)[0]).not.toEqual(queries);
   });
 
+  test('plans what needs rivals first, and what padless does alone last', () => {
+    const options = {
+      models: ['minilm', 'deberta'],
+      dtypes: ['f32', 'int8'],
+      workloads: ['W1', 'W2'],
+      parts: ['workloads', 'padded', 'batch', 'memory'],
+      rivals: ['torch-auto', 'onnxruntime-node'],
+    };
+    const stages = evaluate('plan.mjs', `module.stages(${JSON.stringify(options)})`) as {
+      model: string;
+      dtype: string;
+      memory?: boolean;
+      groups: { key: string }[];
+    }[];
+    expect(
+      stages.map(({ groups, memory, model, dtype }) => (memory ? `${model}/${dtype}` : groups[0]!.key)),
+    ).toEqual([
+      'minilm/f32/workloads/W1',
+      'minilm/int8/workloads/W1',
+      'deberta/f32/workloads/W2',
+      'minilm/f32',
+      'minilm/int8',
+      'minilm/f32/batch/1x64',
+      'minilm/int8/batch/1x64',
+    ]);
+    expect(stages[0]!.groups.map(({ key }) => key)).toEqual([
+      'minilm/f32/workloads/W1',
+      'minilm/f32/workloads/W2',
+      'minilm/f32/padded/W2',
+    ]);
+  });
+
   test('measures how far vectors are apart', () => {
     const answer = evaluate('statistics.mjs', 'module.agreement([[1, 0], [3, 4]], [[1, 0], [3, 3]])') as {
       cosine: number;
