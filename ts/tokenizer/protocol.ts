@@ -82,7 +82,7 @@ export interface TokenDetails {
   offsets: Int32Array;
   /** Index of each token's word, [T], as the pre-tokenizer splits its text; -1 where it belongs to none. */
   words: Int32Array;
-  /** 0 for the text, 1 for its pair, [T], -1 for special tokens that the post-processor adds. */
+  /** 0 for the text, 1 for its pair, -1 for special tokens that the post-processor adds; [T]. */
   segments: Int8Array;
 }
 
