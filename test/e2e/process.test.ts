@@ -1,4 +1,4 @@
-// What only a process of its own shows: exits, workers, memory over many rounds, the event loop's lag.
+// What only a process of its own shows: exits, workers, memory over many rounds.
 // The children run the built package.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -84,36 +84,3 @@ test('200 rounds of load, run and dispose do not grow the memory', () => {
   // A leak of one checkpoint's 0.4 MB a round would be 80 MB.
   expect(grown).toBeLessThan(16 * 2 ** 20);
 }, 120_000);
-
-test('embed never blocks the event loop for more than 5 ms', () => {
-  // The longest turn of the loop, by its own clock: busy time between two polls, which other processes on the
-  // machine lengthen too; so the best of several runs counts. A synchronous tokenizer would take 100 ms in each.
-  const longest = Number(
-    run(`const embedder = await Embedder.load(checkpoint, { pooling: 'mean' });
-      const texts = Array.from({ length: 2000 }, (_, i) => 'the river and the bread, number ' + i);
-      texts[1000] = 'word '.repeat(20000);
-      await embedder.embed(texts);
-      const { PerformanceObserver } = require('node:perf_hooks');
-      let best = Infinity;
-      for (let round = 0; round < 6; round++) {
-        let worst = 0, collecting = 0;
-        const observer = new PerformanceObserver((list) => { for (const entry of list.getEntries()) collecting = Math.max(collecting, entry.duration); });
-        observer.observe({ entryTypes: ['gc'] });
-        let running = true;
-        const probe = () => {
-          worst = Math.max(worst, performance.now() - turn);
-          turn = performance.now();
-          if (running) setImmediate(probe);
-        };
-        let turn = performance.now();
-        setImmediate(probe);
-        await embedder.embed(texts);
-        running = false;
-        observer.disconnect();
-        best = Math.min(best, worst - collecting);
-      }
-      console.log(best);
-      embedder.dispose();`),
-  );
-  expect(longest).toBeLessThan(5);
-});
