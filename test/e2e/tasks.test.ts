@@ -1,4 +1,5 @@
 // The tasks on heads against transformers' pipelines and sentence-transformers' CrossEncoder in float64.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Classifier, type LabelScore } from '../../ts/tasks/classifier';
 import type { Aggregation, Entity } from '../../ts/tasks/entities';
@@ -65,21 +66,31 @@ interface RerankCase {
   query: string;
   documents: string[];
   scores: number[];
+  /** For language models. */
+  instruction?: string;
+  maxLength?: number;
 }
 
 test.each(taskNames('rerank-'))('%s', async (name) => {
   const target = join(scratch, name);
   const cases = makeTask<RerankCase>(name, target);
-  await using reranker = await Reranker.load(target);
-  for (const { query, documents, scores } of cases) {
-    const ranked = await reranker.rank(query, documents);
+  const config = JSON.parse(readFileSync(join(target, 'tokenizer_config.json'), 'utf8')) as object;
+  for (const { query, documents, scores, instruction, maxLength } of cases) {
+    const limit = name === 'rerank-qwen3' ? (maxLength ?? 1024) : undefined;
+    writeFileSync(
+      join(target, 'tokenizer_config.json'),
+      JSON.stringify({ ...config, ...(limit && { model_max_length: limit }) }),
+    );
+    await using reranker = await Reranker.load(target);
+    const options = instruction === undefined ? {} : { instruction };
+    const ranked = await reranker.rank(query, documents, options);
     const order = scores.map((_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
     expect(ranked.map(({ index }) => index)).toEqual(order);
     ranked.forEach(({ index, score, document }) => {
       expectClose(score, scores[index]!, { query, index });
       expect(document).toBe(documents[index]);
     });
-    expect(await reranker.rank(query, documents, { topN: 2 })).toEqual(ranked.slice(0, 2));
+    expect(await reranker.rank(query, documents, { ...options, topN: 2 })).toEqual(ranked.slice(0, 2));
   }
 });
 

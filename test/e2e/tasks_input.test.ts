@@ -4,31 +4,13 @@ import { join } from 'node:path';
 import { Classifier } from '../../ts/tasks/classifier';
 import { FillMask } from '../../ts/tasks/fill_mask';
 import { QuestionAnswerer } from '../../ts/tasks/question_answerer';
-import { Reranker } from '../../ts/tasks/reranker';
 import { TokenClassifier } from '../../ts/tasks/token_classifier';
 import { expectError } from '../support/errors';
 import { scratchDirectory } from '../support/scratch';
-import { makeTask } from '../support/tasks';
+import { editJson, taskCopies } from '../support/tasks';
 
 const scratch = scratchDirectory();
-let folders = 0;
-
-/** A fresh copy of a fixture, to spoil. */
-function copyOf(name: string): string {
-  const target = join(scratch, `${folders++}`);
-  makeTask(name, target);
-  return target;
-}
-
-function editConfig(
-  folder: string,
-  edit: (config: Record<string, unknown>) => void,
-  file = 'config.json',
-): void {
-  const config = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>;
-  edit(config);
-  writeFileSync(join(folder, file), JSON.stringify(config));
-}
+const copyOf = taskCopies(scratch);
 
 /** Fills a bfloat16 tensor of the fixture with NaN. */
 function spoilTensor(folder: string, name: string): void {
@@ -104,9 +86,9 @@ describe('Classifier', () => {
 
 describe('a checkpoint is refused', () => {
   const labels = (id2label: object) => (folder: string) =>
-    editConfig(folder, (config) => (config['id2label'] = id2label));
+    editJson(join(folder, 'config.json'), (config) => (config['id2label'] = id2label));
   const set = (key: string, value: unknown) => (folder: string) =>
-    editConfig(folder, (config) => (config[key] = value));
+    editJson(join(folder, 'config.json'), (config) => (config[key] = value));
 
   test.each<[string, (folder: string) => void, string, string]>([
     ['labels with a hole', labels({ 0: 'a', 2: 'c', 3: 'd' }), 'E_BAD_CONFIG', 'id2label'],
@@ -138,91 +120,6 @@ describe('a checkpoint is refused', () => {
     const folder = copyOf('classify-one-of');
     spoil(folder);
     await expectError(() => Classifier.load(folder), { code: code as never, field });
-  });
-});
-
-describe('Reranker', () => {
-  test('no candidates give an empty list', async () => {
-    await using reranker = await Reranker.load(copyOf('rerank-default'));
-    expect(await reranker.rank('tides', [])).toEqual([]);
-    expect(await reranker.scores([])).toEqual(new Float32Array(0));
-  });
-
-  test('a query beyond the limit is cut or refused', async () => {
-    await using reranker = await Reranker.load(copyOf('rerank-default'));
-    const query = 'how do tides work '.repeat(40);
-    const ranked = await reranker.rank(query, ['bread', 'the moon']);
-    expect(ranked).toHaveLength(2);
-    await expectError(() => reranker.rank(query, ['bread', 'the moon'], { truncate: false }), {
-      code: 'E_TOO_LONG',
-      field: 'texts[0]',
-    });
-  });
-
-  test('equal documents keep their order', async () => {
-    await using reranker = await Reranker.load(copyOf('rerank-default'));
-    const ranked = await reranker.rank('tides', ['bread', 'bread', 'bread']);
-    expect(ranked.map(({ index }) => index)).toEqual([0, 1, 2]);
-  });
-
-  test('activation none gives logits', async () => {
-    await using reranker = await Reranker.load(copyOf('rerank-default'));
-    const pairs = [{ text: 'tides', pair: 'the moon' }];
-    const [score] = await reranker.scores(pairs);
-    const [logit] = await reranker.scores(pairs, { activation: 'none' });
-    expect(score).toBeCloseTo(1 / (1 + Math.exp(-logit!)), 6);
-  });
-
-  test.each<[string, (folder: string) => void, string, string]>([
-    [
-      'an unknown activation',
-      (folder) =>
-        editConfig(
-          folder,
-          (config) => (config['sentence_transformers'] = { activation_fn: 'torch.nn.Tanh' }),
-        ),
-      'E_UNSUPPORTED',
-      'sentence_transformers.activation_fn',
-    ],
-    [
-      'several labels',
-      (folder) => editConfig(folder, (config) => (config['id2label'] = { 0: 'no', 1: 'yes' })),
-      'E_BAD_WEIGHTS',
-      'classifier.weight',
-    ],
-  ])('refuses a checkpoint with %s', async (_name, spoil, code, field) => {
-    const folder = copyOf('rerank-default');
-    spoil(folder);
-    await expectError(() => Reranker.load(folder), { code: code as never, field });
-  });
-
-  test('refuses a classifier of several labels, and a module that it does not run', async () => {
-    await expectError(() => Reranker.load(copyOf('classify-one-of')), {
-      code: 'E_UNSUPPORTED',
-      field: 'id2label',
-    });
-    const folder = copyOf('rerank-modules');
-    const modules = JSON.parse(readFileSync(join(folder, 'modules.json'), 'utf8')) as object[];
-    const dense = {
-      idx: 1,
-      name: '1',
-      path: '1_Dense',
-      type: 'sentence_transformers.base.modules.dense.Dense',
-    };
-    writeFileSync(join(folder, 'modules.json'), JSON.stringify([...modules, dense]));
-    await expectError(() => Reranker.load(folder), { code: 'E_UNSUPPORTED', field: 'type' });
-  });
-
-  test.each([
-    ['no query', undefined, ['a'], 'query'],
-    ['no documents', 'q', undefined, 'documents'],
-    ['a document that is no string', 'q', ['a', 1], 'documents[1]'],
-  ])('refuses %s', async (_name, query, documents, field) => {
-    await using reranker = await Reranker.load(copyOf('rerank-default'));
-    await expectError(() => reranker.rank(query as string, documents as string[]), {
-      code: 'E_INVALID_ARGUMENT',
-      field,
-    });
   });
 });
 
@@ -304,7 +201,7 @@ describe('FillMask', () => {
 
   test('refuses a tokenizer without a mask', async () => {
     const folder = copyOf('masks-bert');
-    editConfig(folder, (config) => (config['mask_token'] = '<none>'), 'tokenizer_config.json');
+    editJson(join(folder, 'tokenizer_config.json'), (config) => (config['mask_token'] = '<none>'));
     await expectError(() => FillMask.load(folder), { code: 'E_BAD_TOKENIZER', field: 'mask_token' });
   });
 });

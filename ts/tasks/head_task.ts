@@ -4,7 +4,7 @@ import { PadlessError, throwIfAborted } from '../errors';
 import { describeModel, type ModelDescription } from '../models/description';
 import type { HeadTask, TaskHead } from '../models/heads/task_head';
 import { boolean, checkOptions } from '../options';
-import { Task, loadModel, type Model } from './task';
+import { Task, loadModel, type LogitColumns, type Model } from './task';
 
 /** Options of the `load` of tasks on a head. */
 export interface HeadLoadOptions extends LoadOptions {
@@ -37,7 +37,7 @@ export function requireHead(
 
 /**
  * Loads a directory with a head of one of the tasks `wanted`, and gives it to `make`; `name` is that of the class,
- * for messages. What was loaded is freed if `make` throws.
+ * for messages. `columnsOf` may choose columns of the logits. What was loaded is freed if `make` throws.
  */
 export async function loadHeadTask<T>(
   name: string,
@@ -45,6 +45,7 @@ export async function loadHeadTask<T>(
   options: HeadLoadOptions | undefined,
   wanted: readonly HeadTask[],
   make: (model: HeadModel) => T | Promise<T>,
+  columnsOf?: (description: ModelDescription, head: TaskHead) => LogitColumns | undefined,
 ): Promise<T> {
   const { truncate = true, ...load } = checkOptions(`${name}.load`, options, {
     ...loadOptions,
@@ -53,9 +54,9 @@ export async function loadHeadTask<T>(
   throwIfAborted(load.signal);
   const description = await describeModel(path);
   const head = requireHead(description, name, wanted);
-  const model = await loadModel(description, load as LoadOptions);
+  const model = await loadModel(description, load as LoadOptions, columnsOf?.(description, head));
   try {
-    return await make({ ...model, head, description, truncate });
+    return await make({ ...model, head: model.encoder.head!, description, truncate });
   } catch (error) {
     model.encoder.dispose();
     await model.tokenizer.dispose();

@@ -1,11 +1,26 @@
+import type { TokenBatch } from '../batching/batches';
 import { copySliced } from '../batching/slices';
 import { PadlessError } from '../errors';
 import { readCrossEncoder } from '../models/cross_encoder';
-import { abortSignal, boolean, checkOptions, integer, oneOf } from '../options';
+import type { ModelDescription } from '../models/description';
+import type { TaskHead } from '../models/heads/task_head';
+import type { EncodeOptions } from '../tokenizer/tokenizer';
+import { abortSignal, boolean, checkOptions, integer, oneOf, string } from '../options';
 import { LogitsTask, loadHeadTask, type HeadLoadOptions, type HeadModel } from './head_task';
 import { checkTexts } from './inputs';
 import { largest, sigmoid } from './scores';
+import type { LogitColumns, Passes } from './task';
+
 import { checkTextsOrPairs, type TextPair } from './text_pairs';
+import {
+  DEFAULT_INSTRUCTION,
+  QUESTION_TOKENS,
+  noAndYes,
+  question,
+  readAffixes,
+  surrounded,
+  type Affixes,
+} from './yes_no';
 
 const ACTIVATIONS = ['sigmoid', 'none'] as const;
 
@@ -13,6 +28,8 @@ const ACTIVATIONS = ['sigmoid', 'none'] as const;
 export interface RerankScoreOptions {
   /** Instead of what the checkpoint says, see {@link Reranker.activation}; `none` gives the logits. */
   activation?: 'sigmoid' | 'none';
+  /** What is looked for, in words: for Qwen3-Reranker only, whose default is about web search. */
+  instruction?: string;
   /** Most tokens of one forward pass. */
   batchTokens?: number;
   /** Cut pairs to the model's limit (the default), from the end of the longer text; otherwise E_TOO_LONG. */
@@ -29,6 +46,7 @@ export interface RankOptions extends RerankScoreOptions {
 
 const scoreOptions = {
   activation: oneOf(ACTIVATIONS),
+  instruction: string,
   batchTokens: integer(1),
   truncate: boolean,
   signal: abortSignal,
@@ -43,8 +61,9 @@ export interface RankedDocument {
 }
 
 /**
- * Scores how well documents answer a query, by a cross-encoder: query and document share a sequence. Checkpoints
- * `...ForSequenceClassification` with one label.
+ * Scores how well documents answer a query; query and document share a sequence. Checkpoints
+ * `...ForSequenceClassification` with one label (cross-encoders), and Qwen3-Reranker, a `Qwen3ForCausalLM` that is
+ * asked for "yes" or "no" (arXiv:2506.05176): its score is the probability of "yes" among the two.
  *
  * @example
  * ```ts
@@ -55,16 +74,19 @@ export interface RankedDocument {
  */
 export class Reranker extends LogitsTask {
   readonly #maxLength: number;
+  /** What stands around a question to a language model; undefined for a cross-encoder. */
+  readonly #affixes: Affixes | undefined;
   /**
    * What makes scores of logits: `activation_fn` of the checkpoint (a path such as torch.nn.Identity); sigmoid
    * where it says nothing.
    */
   readonly activation: 'sigmoid' | 'none';
 
-  private constructor(model: HeadModel, activation: 'sigmoid' | 'none', maxLength: number) {
+  private constructor(model: HeadModel, settings: RerankerSettings) {
     super(model);
-    this.#maxLength = Math.min(maxLength, model.tokenizer.maxLength);
-    this.activation = activation;
+    this.activation = settings.activation;
+    this.#affixes = settings.affixes;
+    this.#maxLength = Math.min(settings.maxLength, model.tokenizer.maxLength);
   }
 
   /**
@@ -75,19 +97,9 @@ export class Reranker extends LogitsTask {
    * several labels, an unknown activation), E_DEVICE, E_ABORTED or E_INVALID_ARGUMENT.
    */
   static async load(path: string, options?: HeadLoadOptions): Promise<Reranker> {
-    const wanted = ['sequence-classification'] as const;
-    return loadHeadTask('Reranker', path, options, wanted, async (model) => {
-      const { head, description } = model;
-      if (head.width !== 1) {
-        throw new PadlessError(
-          'E_UNSUPPORTED',
-          `A Reranker needs a checkpoint with one label, but "id2label" in config.json has ${head.width}; load it as a Classifier.`,
-          { field: 'id2label' },
-        );
-      }
-      const settings = await readCrossEncoder(description.directory, description.config);
-      return new Reranker(model, settings.activation, settings.maxSeqLength ?? Infinity);
-    });
+    const wanted = ['sequence-classification', 'causal-lm'] as const;
+    const make = async (model: HeadModel) => new Reranker(model, await readSettings(model));
+    return loadHeadTask('Reranker', path, options, wanted, make, answerColumns);
   }
 
   /** Most tokens of a query with its document, special tokens included. */
@@ -131,13 +143,15 @@ export class Reranker extends LogitsTask {
     }
     const scores = new Float32Array(texts.length);
     let next = 0;
+    const input = this.#input(texts, seconds ?? [], checked.instruction);
     await this.whileOpen(checked.signal, (call) =>
       this.forward(
-        texts,
-        { pairs: seconds, maxLength: this.#maxLength, truncate: checked.truncate ?? this.truncate },
+        input.texts,
+        { ...input.encode, truncate: checked.truncate ?? this.truncate },
         {
           batchTokens: checked.batchTokens,
-          start: (batch) => this.logits(batch, call.signal),
+          ...(input.sequences && { sequences: input.sequences }),
+          start: (batch) => this.#relevances(batch, call.signal),
           finish: async (logits) => {
             await copySliced(scores, activation === 'sigmoid' ? logits.map(sigmoid) : logits, next);
             next += logits.length;
@@ -148,4 +162,75 @@ export class Reranker extends LogitsTask {
     );
     return scores;
   }
+
+  /** The pairs as the tokenizer takes them. */
+  #input(
+    texts: string[],
+    pairs: string[],
+    instruction: string | undefined,
+  ): { texts: string[]; encode: EncodeOptions; sequences?: Passes<unknown>['sequences'] } {
+    const affixes = this.#affixes;
+    if (!affixes) {
+      if (instruction === undefined) return { texts, encode: { pairs, maxLength: this.#maxLength } };
+      throw new PadlessError('E_INVALID_ARGUMENT', 'A cross-encoder takes no instruction.', {
+        field: 'instruction',
+      });
+    }
+    const words = instruction ?? DEFAULT_INSTRUCTION;
+    return {
+      texts: texts.map((text, i) => question(words, text, pairs[i]!)),
+      encode: { maxLength: this.#maxLength - affixes.prefix.length - affixes.suffix.length },
+      sequences: (chunks) => surrounded(chunks, affixes),
+    };
+  }
+
+  /** One logit a sequence: the label's, or by how much "yes" is likelier than "no". */
+  async #relevances(batch: TokenBatch, signal: AbortSignal): Promise<Float32Array> {
+    if (!this.#affixes) return this.logits(batch, signal);
+    const answers = await this.logits(
+      batch,
+      signal,
+      batch.cuSeqlens.slice(1).map((end) => end - 1),
+    );
+    return Float32Array.from({ length: answers.length / 2 }, (_, i) => answers[2 * i + 1]! - answers[2 * i]!);
+  }
+}
+
+interface RerankerSettings {
+  activation: 'sigmoid' | 'none';
+  maxLength: number;
+  affixes?: Affixes;
+}
+
+async function readSettings({ head, description, tokenizer }: HeadModel): Promise<RerankerSettings> {
+  const { activation, maxSeqLength } = await readCrossEncoder(description.directory, description.config);
+  if (head.task === 'causal-lm') {
+    const affixes = await readAffixes(tokenizer);
+    const maxLength = Math.min(maxSeqLength ?? QUESTION_TOKENS, tokenizer.maxLength);
+    if (maxLength > affixes.prefix.length + affixes.suffix.length) return { activation, maxLength, affixes };
+    throw new PadlessError(
+      'E_BAD_CONFIG',
+      `The limit of ${maxLength} tokens leaves no room for query and document in the question to the model.`,
+      { field: 'model_max_length' },
+    );
+  }
+  if (head.width !== 1) {
+    throw new PadlessError(
+      'E_UNSUPPORTED',
+      `A Reranker needs a checkpoint with one label, but "id2label" in config.json has ${head.width}; load it as a Classifier.`,
+      { field: 'id2label' },
+    );
+  }
+  return { activation, maxLength: maxSeqLength ?? Infinity };
+}
+
+/** Of a language model's logits, those of its two answers. */
+function answerColumns({ config }: ModelDescription, head: TaskHead): LogitColumns | undefined {
+  if (head.task !== 'causal-lm') return undefined;
+  if (config['model_type'] === 'qwen3') return noAndYes;
+  throw new PadlessError(
+    'E_UNSUPPORTED',
+    `How "model_type" ${JSON.stringify(config['model_type'])} is asked for a relevance is not known; of language models only Qwen3-Reranker is supported.`,
+    { field: 'model_type' },
+  );
 }

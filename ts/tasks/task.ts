@@ -7,6 +7,7 @@ import { PadlessError, throwIfAborted } from '../errors';
 import type { ModelDescription } from '../models/description';
 import { textLimit } from '../models/spec';
 import { withSignals } from '../signals';
+import type { TokenizedChunk } from '../tokenizer/protocol';
 import { Tokenizer, type EncodeOptions } from '../tokenizer/tokenizer';
 
 /** Forward passes handed to the device at once: one runs, the next waits on its queue. */
@@ -18,22 +19,30 @@ export interface Model {
   tokenizer: Tokenizer;
 }
 
+/** The columns of the logits that a task needs, where the tokenizer tells. */
+export type LogitColumns = (tokenizer: Tokenizer) => Promise<readonly number[]>;
+
 /** Loads the encoder and the tokenizer of a directory that has been described; both or none. */
-export async function loadModel(description: ModelDescription, options: EncoderLoadOptions): Promise<Model> {
+export async function loadModel(
+  description: ModelDescription,
+  options: EncoderLoadOptions,
+  columns?: LogitColumns,
+): Promise<Model> {
   const { directory, config, spec, pipeline } = description;
   const folder = pipeline?.encoderDirectory
     ? await directory.subdirectory(pipeline.encoderDirectory)
     : directory;
   const padId = config['pad_token_id'];
-  const [encoder, tokenizer] = await Promise.allSettled([
-    Encoder.fromDescription(description, options),
-    Tokenizer.load(folder, {
-      maxLength: textLimit(spec, pipeline?.maxSeqLength),
-      lowerCase: pipeline?.doLowerCase,
-      model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
-      signal: options.signal,
-    }),
-  ]);
+  const reading = Tokenizer.load(folder, {
+    maxLength: textLimit(spec, pipeline?.maxSeqLength),
+    lowerCase: pipeline?.doLowerCase,
+    model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
+    signal: options.signal,
+  });
+  const loading = columns
+    ? reading.then(columns).then((logits) => Encoder.fromDescription(description, { ...options, logits }))
+    : Encoder.fromDescription(description, options);
+  const [encoder, tokenizer] = await Promise.allSettled([loading, reading]);
   if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') {
     return { encoder: encoder.value, tokenizer: tokenizer.value };
   }
@@ -54,6 +63,8 @@ export interface Call {
 export interface Passes<R> {
   /** Most tokens of one forward pass; the device's own number otherwise. */
   batchTokens?: number | undefined;
+  /** What is done to the tokenizer's sequences before they are packed. */
+  sequences?: (chunks: AsyncIterable<TokenizedChunk>) => AsyncIterable<TokenizedChunk>;
   start: (batch: TokenBatch) => Promise<R>;
   /** Called with each batch's result, in order. */
   finish: (result: R) => Promise<void>;
@@ -126,10 +137,11 @@ export abstract class Task implements Disposable, AsyncDisposable {
   protected async forward<R>(
     texts: readonly string[],
     encode: EncodeOptions,
-    { batchTokens, start, finish }: Passes<R>,
+    { batchTokens, sequences, start, finish }: Passes<R>,
     { signal, abort }: Call,
   ): Promise<void> {
-    const chunks = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
+    const read = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
+    const chunks = sequences ? sequences(read) : read;
     await pipelined(tokenBatches(chunks, batchTokens ?? defaultBatchTokens(this.encoder.device)), {
       depth: BATCHES_IN_FLIGHT,
       start,

@@ -4,6 +4,7 @@ import torch
 import transformers as hf
 
 from generator.fixtures import Fixture
+from generator.references import Sequence
 
 LENGTHS = (1, 2, 9, 33)
 TASKS = {
@@ -121,6 +122,31 @@ def _special_cases() -> list[Fixture]:
     ]
 
 
+def _decoders() -> list[Fixture]:
+    """Heads of transformers' decoders; one sequence ends with pad ids, which are not its last token there."""
+    body = {**ROTARY, **EURO_IDS, "head_dim": 16, "num_key_value_heads": 1, "use_cache": False}
+    found = []
+    for seed, (name, model_class, task, options) in enumerate(
+        (
+            ("qwen3-sequence", hf.Qwen3ForSequenceClassification, "sequence", _task_options("sequence")),
+            ("qwen3-token", hf.Qwen3ForTokenClassification, "token", _task_options("token")),
+            ("qwen3-causal-lm", hf.Qwen3ForCausalLM, "causal-lm", {"tie_word_embeddings": True}),
+            ("mistral-causal-lm", hf.MistralForCausalLM, "causal-lm", {"tie_word_embeddings": False}),
+            ("mistral-sequence", hf.MistralForSequenceClassification, "sequence", _task_options("sequence")),
+        )
+    ):
+        config_class = hf.MistralConfig if name.startswith("mistral") else hf.Qwen3Config
+        fixture = Fixture(
+            name, config_class(**{**body, **options}), model_class, 570 + seed, ["last_hidden_state", "logits"], LENGTHS
+        )
+        fixture.storage = {"dtype": torch.bfloat16}
+        fixture.adjust = _adjust
+        fixture.facts = {"task": task}
+        fixture.extra_sequences = [Sequence("pad ids at the end", [2, 17, 23, 9, 0, 0])]
+        found.append(fixture)
+    return found
+
+
 def fixtures(tokenizers) -> list[Fixture]:
     found = []
     for row, prefix in enumerate(FAMILIES):
@@ -128,4 +154,4 @@ def fixtures(tokenizers) -> list[Fixture]:
             if hasattr(hf, prefix + TASKS[task]) and (task == "sequence" or prefix not in LIKE_ROBERTA):
                 family = getattr(hf, f"{prefix}Config").model_type.replace("_", "-")
                 found.append(head(f"{family}-{task}", prefix, task, 410 + 10 * row + column))
-    return found + _special_cases()
+    return found + _special_cases() + _decoders()

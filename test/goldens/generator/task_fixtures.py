@@ -14,11 +14,13 @@ from pathlib import Path
 import torch
 import transformers as hf
 from sentence_transformers import CrossEncoder
+from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 from transformers.pipelines.token_classification import AggregationStrategy
 
 from generator import checkpoints
 from generator.difficult_strings import utf16_offsets, well_formed
+from generator.float64 import float64_everywhere
 from generator.tokenizer_windows import encode_windows
 
 MAX_LENGTH = 96
@@ -133,6 +135,60 @@ def rerank(name: str, base: str, seed: int, files: dict, **changes):
         for file in folder.glob("*token*"):
             file.unlink()
         return _write(folder, base, cases)
+
+    return name, build
+
+
+QWEN_PREFIX = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+)
+QWEN_SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+QWEN_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+
+
+def _qwen_tokenizer(models: Path, folder: Path) -> PreTrainedTokenizerFast:
+    """That of roberta, without its affixes and with the tokens that Qwen3's has."""
+    rust = Tokenizer.from_file(str(models / "roberta/checkpoint/tokenizer.json"))
+    rust.post_processor = processors.ByteLevel(trim_offsets=False)
+    rust.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    rust.add_tokens(["yes", "no"])
+    rust.save(str(folder / "tokenizer.json"), pretty=False)
+    return PreTrainedTokenizerFast(tokenizer_object=rust, pad_token="<pad>")
+
+
+def qwen_rerank(name: str, seed: int):
+    """The scores by the code of Qwen3-Reranker's model card."""
+
+    def build(root: Path, models: Path) -> str:
+        folder = root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        config = hf.Qwen3Config(
+            vocab_size=608, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+            head_dim=8, intermediate_size=40, max_position_embeddings=1024, tie_word_embeddings=True, pad_token_id=1,
+            bos_token_id=0, eos_token_id=2, use_cache=False,
+        )  # fmt: skip
+        checkpoints.write(checkpoints.randomise(hf.Qwen3ForCausalLM(config), seed), folder, dtype=torch.bfloat16)
+        tokenizer = _qwen_tokenizer(models, folder)
+        prefix, suffix = (tokenizer.encode(text, add_special_tokens=False) for text in (QWEN_PREFIX, QWEN_SUFFIX))
+        answers = [tokenizer.convert_tokens_to_ids(word) for word in ("no", "yes")]
+        cases = []
+        with float64_everywhere():
+            model = hf.Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+            for query, instruction, limit in (("how do tides work", None, None), ("a clock " * 9, "Find the clock", 300)):
+                scores = []
+                for document in DOCUMENTS:
+                    words = instruction or QWEN_INSTRUCTION
+                    text = f"<Instruct>: {words}\n<Query>: {query}\n<Document>: {document}"
+                    ids = tokenizer(text)["input_ids"]
+                    ids = prefix + ids[: limit - len(prefix) - len(suffix) if limit else None] + suffix
+                    with torch.no_grad():
+                        logits = model(torch.tensor([ids])).logits[0, -1, answers]
+                    scores.append(logits.softmax(0)[1].item())
+                case = {"query": query, "documents": DOCUMENTS, "scores": scores}
+                case |= {"instruction": instruction} if instruction else {}
+                cases.append(case | ({"maxLength": limit} if limit else {}))
+        return _write(folder, "roberta", cases)
 
     return name, build
 
@@ -330,6 +386,7 @@ def fixtures(transformers_4: Path | None) -> dict:
                 },
             },
         ),
+        qwen_rerank("rerank-qwen3", 714),
         *(entities(f"entities-{base}", base, seed) for base, seed in zip(CLASSES, (728, 721, 722, 723))),
         masks("masks-bert", "bert", 730),
         masks("masks-roberta", "roberta", 731),
