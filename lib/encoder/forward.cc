@@ -83,6 +83,7 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, int64_t l
   AttentionArgs attention;
   attention.shape = spec_.attention;
   attention.scale = spec_.attention_scale;
+  attention.compute = spec_.compute;
   attention.q = qkv.columns(0, spec_.query_width());
   attention.k = qkv.columns(spec_.query_width(), spec_.key_width());
   attention.v = qkv.columns(spec_.query_width() + spec_.key_width(), spec_.key_width());

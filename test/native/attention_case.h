@@ -26,6 +26,7 @@ struct Case {
   float scale = 0;
   float deviation = 1;  // of q and k: large values make one key win
   BiasCase bias = {};
+  ComputeType compute = ComputeType::kF32;
 };
 
 inline constexpr float kCanary = 12345.f;
@@ -84,6 +85,7 @@ inline AttentionArgs make_args(const Case& test, Input& input, Output& output) {
   args.scale = test.scale != 0 ? test.scale : 1.f / std::sqrt(static_cast<float>(shape.head_dim));
   args.span = test.span;
   args.bias = input.bias->view();
+  args.compute = test.compute;
   return args;
 }
 
@@ -103,7 +105,11 @@ struct Reference {
   std::vector<double> bound;  // [T, heads]: error that fp32 scores may cause, relative to the largest value
 };
 
-inline Reference reference(const Case& test, const Input& input) {
+inline double exact(double value) { return value; }
+inline double to_bf16(double value) { return bf16_to_float(float_to_bf16(static_cast<float>(value))); }
+
+/** `round` is done to what both products multiply: q, k and v, and the probabilities. */
+inline Reference reference(const Case& test, const Input& input, double (*round)(double) = exact) {
   const int64_t tokens = input.cu_seqlens.back();
   const int64_t dim = test.shape.head_dim;
   const int64_t heads = test.shape.heads;
@@ -130,7 +136,7 @@ inline Reference reference(const Case& test, const Input& input) {
           double dot = 0;
           double size = 0;
           for (int64_t d = 0; d < dim; ++d) {
-            dot += double{q[d]} * k[d];
+            dot += round(q[d]) * round(k[d]);
             size += std::abs(double{q[d]} * k[d]);
           }
           const BiasTerm bias = input.bias->term(head, i - j, q, k, scale);
@@ -147,7 +153,7 @@ inline Reference reference(const Case& test, const Input& input) {
           const float* v =
               &input.qkv[(begin + j) * input.stride + (heads + test.shape.kv_heads + kv_head) * dim];
           for (int64_t d = 0; d < dim; ++d) {
-            out[d] += scores[j] / sum * v[d];
+            out[d] += round(scores[j] / sum) * round(v[d]);
             largest = std::max(largest, std::abs(double{v[d]}));
           }
         }

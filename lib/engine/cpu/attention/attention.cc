@@ -13,14 +13,18 @@
 namespace padless {
 namespace {
 
-const AttentionKernels& kernels_for(IsaLevel level) {
+const AttentionKernels& kernels_for(const CpuIsa& isa, const AttentionArgs& args) {
 #if defined(__x86_64__)
-  if (level == IsaLevel::kAvx512) return avx512::attention_kernels;
-  if (level == IsaLevel::kAvx2) return avx2::attention_kernels;
+  if (isa.level == IsaLevel::kAvx512) {
+    const bool bf16 = args.compute == ComputeType::kBF16 && isa.avx512_bf16 && !args.bias.relative_rows;
+    return bf16 ? avx512::attention_bf16_kernels : avx512::attention_kernels;
+  }
+  if (isa.level == IsaLevel::kAvx2) return avx2::attention_kernels;
 #elif defined(__aarch64__)
-  if (level == IsaLevel::kNeon) return neon::attention_kernels;
+  if (isa.level == IsaLevel::kNeon) return neon::attention_kernels;
 #endif
-  (void)level;
+  (void)isa;
+  (void)args;
   return portable::attention_kernels;
 }
 
@@ -210,7 +214,7 @@ Status check_attention_shape(const AttentionShape& shape) {
 Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
                      const AttentionArgs& args) {
   PADLESS_RETURN_IF_ERROR(check(plan, batch, args));
-  const AttentionKernels& kernels = kernels_for(context.isa.level);
+  const AttentionKernels& kernels = kernels_for(context.isa, args);
   const auto tasks = static_cast<int64_t>(plan.tasks.size());
   if (tasks == 0) return Status::ok();
   const int64_t floats = kernels.scratch_floats(bias_of(args.bias, 0, args.shape.head_dim),

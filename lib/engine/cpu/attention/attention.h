@@ -10,10 +10,12 @@
 namespace padless {
 
 /**
- * Engine::attention: out = softmax(scale q k^T + bias) v within each sequence, in fp32; positions of the span
- * and distances of the bias are indices within the sequence. A query that sees no key gives 0, and -inf as
- * its lse. Scores are never kept for more than one block of queries and keys. E_INVALID_ARGUMENT for shapes
- * that disagree with each other or with the plan, and for more than one kind of bias, naming the field.
+ * Engine::attention: out = softmax(scale q k^T + bias) v within each sequence, in fp32, or with the
+ * products in bf16 if args.compute is that, the chip has AVX512-BF16 and no positions are disentangled.
+ * Positions of the span and distances of the bias are indices within the sequence. A query that sees no key
+ * gives 0, and -inf as its lse. Scores are never kept for more than one block of queries and keys.
+ * E_INVALID_ARGUMENT for shapes that disagree with each other or with the plan, and for more than one kind of
+ * bias, naming the field.
  */
 Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
                      const AttentionArgs& args);

@@ -63,6 +63,8 @@ extern const AttentionKernels attention_kernels;
 }
 namespace avx512 {
 extern const AttentionKernels attention_kernels;
-}
+/** With AVX512-BF16; no disentangled bias, whose products are fp32. */
+extern const AttentionKernels attention_bf16_kernels;
+}  // namespace avx512
 
 }  // namespace padless
