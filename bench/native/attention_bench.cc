@@ -1,16 +1,21 @@
-// CPU attention as a fraction of the fp32 multiply-add roof measured around each sample.
+// CPU attention as a fraction of the multiply-add roof of its dtype, measured around each sample.
 //
 //   attention_bench [--threads 1,2] [--isa portable|neon|avx2|avx512] [--samples 7] [--tokens 2560]
 //                   [--only TEXT]    lines whose name contains it
+//                   [--dtype f32|bf16] [--bias none|alibi|relative|disentangled]
 //
-// Counted are the 4 length^2 head_dim operations of the two products of a head; softmax is overhead. A sample
-// counts only if the roofs before and after it agree within 5%; the medians of those are printed.
+// Counted are the 4 length^2 head_dim operations of the two products of a head; softmax and biases are
+// overhead. A sample counts only if the roofs before and after it agree within 5%; the medians of those are
+// printed.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -30,6 +35,43 @@ struct Options {
   int samples = 7;
   int tokens = 2560;
   std::string only;
+  ComputeType compute = ComputeType::kF32;
+  std::string bias = "none";
+};
+
+/** Random tables of one bias, for distances up to `reach`. */
+class Bias {
+ public:
+  Bias(const std::string& kind, const AttentionShape& shape, int64_t reach) {
+    const int64_t distances = 2 * reach + 1;
+    bias_.reach = reach;
+    if (kind == "alibi") bias_.alibi_slopes = table(1, shape.heads);
+    if (kind == "relative") bias_.relative = table(shape.heads, distances);
+    if (kind != "disentangled") return;
+    bias_.position_keys = table(distances, shape.heads * shape.head_dim);
+    bias_.position_queries = table(distances, shape.heads * shape.head_dim);
+    std::vector<int32_t> rows(static_cast<size_t>(distances));
+    std::iota(rows.begin(), rows.end(), 0);
+    bias_.relative_rows = upload({rows.data(), DType::kI32, {distances}});
+  }
+  const AttentionBias& view() const { return bias_; }
+
+ private:
+  const DeviceTensor* table(int64_t rows, int64_t cols) {
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(static_cast<size_t>(rows * cols));
+    for (float& value : values) value = normal(random);
+    return upload({values.data(), DType::kF32, {rows, cols}});
+  }
+  const DeviceTensor* upload(const HostTensor& tensor) {
+    tensors_.push_back(create_cpu_tensor(bytes_, tensor, tensor.dtype, 1).take());
+    return tensors_.back().get();
+  }
+
+  ByteCounter bytes_ = std::make_shared<std::atomic<size_t>>(0);
+  std::vector<std::shared_ptr<const DeviceTensor>> tensors_;
+  AttentionBias bias_;
 };
 
 double seconds_of(const std::function<void()>& work) {
@@ -52,12 +94,12 @@ void report(const std::string& name, const CpuContext& context, const Options& o
   std::vector<double> rates, fractions, times;
   for (int attempt = 0; attempt < 5 * options.samples && static_cast<int>(rates.size()) < options.samples;
        ++attempt) {
-    const double before = measure_roof(context.isa, ComputeType::kF32, context.threads, 2);
+    const double before = measure_roof(context.isa, options.compute, context.threads, 2);
     const double time = seconds_of([&] {
                           for (int i = 0; i < repeats; ++i) work();
                         }) /
                         repeats;
-    const double after = measure_roof(context.isa, ComputeType::kF32, context.threads, 2);
+    const double after = measure_roof(context.isa, options.compute, context.threads, 2);
     if (std::abs(before - after) > 0.05 * std::max(before, after)) continue;
     rates.push_back(operations / time * 1e-9);
     fractions.push_back(before > 0 ? 2 * operations / time / (before + after) : 0);
@@ -92,6 +134,9 @@ void bench_lengths(const CpuContext& context, const Options& options, const char
   args.v = all.columns(2 * cols, cols);
   args.out = {out.data(), DType::kF32, rows, cols, cols};
   args.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
+  const Bias bias(options.bias, shape, 255);
+  args.bias = bias.view();
+  args.compute = options.compute;
   PackedBatch batch;
   batch.cu_seqlens = cu_seqlens;
   const AttentionPlan plan = plan_attention(cu_seqlens, shape, context.threads);
@@ -143,8 +188,13 @@ int main(int argc, char** argv) {
       options.tokens = std::atoi(value.c_str());
     } else if (name == "--only") {
       options.only = value;
+    } else if (name == "--dtype" && (value == "f32" || value == "bf16")) {
+      options.compute = value == "bf16" ? padless::ComputeType::kBF16 : padless::ComputeType::kF32;
+    } else if (name == "--bias" &&
+               (value == "none" || value == "alibi" || value == "relative" || value == "disentangled")) {
+      options.bias = value;
     } else {
-      std::fprintf(stderr, "unknown option %s\n", name.c_str());
+      std::fprintf(stderr, "unknown option %s %s\n", name.c_str(), value.c_str());
       return EXIT_FAILURE;
     }
   }
