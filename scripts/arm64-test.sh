@@ -25,28 +25,32 @@ if ! { cmake -S . -B "$build" -DPADLESS_NATIVE_TESTS=ON -DCMAKE_SYSTEM_NAME=Linu
 fi
 
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
-passed=0
-failed=0
+# run PROCESSOR TEST [argument ...]
 run() {
-  local processor=$1 start=$SECONDS
-  shift
-  if QEMU_CPU=$processor qemu-aarch64 "$build/test/native/$1" "${@:2}"; then
-    passed=$((passed + 1))
-    echo "ok    $1 on $processor ($((SECONDS - start)) s)"
+  local processor=$1 test=$2 start=$SECONDS
+  shift 2
+  if QEMU_CPU=$processor qemu-aarch64 "$build/test/native/$test" "$@"; then
+    echo "ok    $test on $processor ($((SECONDS - start)) s)"
   else
-    failed=$((failed + 1))
-    echo "FAIL  $1 on $processor"
+    echo "FAIL  $test on $processor: $*"
   fi
 }
+export -f run
+export build
 
+# Two at a time, the longest first. A Cortex-A57 has neither SDOT nor BFDOT.
 seed=$RANDOM
-run max simd_test "$seed"
-run max gemm_test "$seed"
-run max rows_test "$seed"
-run max attention_test "$seed" 300
-run max embed_test "$seed"
-run max pool_test "$seed"
-run max engine_test "$seed"
-run cortex-a57 gemm_test "$seed" # neither SDOT nor BFDOT
+log=$(mktemp)
+runs="max attention_test $seed 300
+max embed_test $seed
+max gemm_test $seed
+max rows_test $seed
+cortex-a57 gemm_test $seed
+max pool_test $seed
+max simd_test $seed
+max engine_test $seed"
+xargs -P 2 -I {} bash -c 'run {} 2>&1' <<<"$runs" | tee "$log"
+passed=$(grep -c '^ok ' "$log")
+failed=$(($(wc -l <<<"$runs") - passed))
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
