@@ -30,7 +30,7 @@ CudaDevice::CudaDevice(int index, std::string description, const DevicePropertie
       description_(std::move(description)),
       properties_(properties) {}
 
-Status CudaDevice::enter() const {
+Status CudaDevice::enter() {
   if (lost_) {
     const std::lock_guard lock(mutex_);
     return {Code::kDevice,
@@ -38,8 +38,7 @@ Status CudaDevice::enter() const {
                    ") and with it all that was on it; open the device and load the model again"),
             "device"};
   }
-  const Status status = to_status(cudaSetDevice(index_));
-  return status.is_ok() ? status : Status(status.code(), concat(name_, ": ", status.message()), "device");
+  return check(cudaSetDevice(index_));
 }
 
 Status CudaDevice::check(Status status) {

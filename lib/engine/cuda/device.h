@@ -25,7 +25,7 @@ class CudaDevice {
   const DeviceProperties& properties() const { return properties_; }
 
   /** Makes it the calling thread's device; E_DEVICE once the device is lost. */
-  Status enter() const;
+  Status enter();
 
   /**
    * The error as a Status that names the device. If the device answers nothing else from now on (CUDA's
