@@ -19,13 +19,14 @@ struct AttentionCase {
   AttentionPlanOptions options = {.strategy = AttentionStrategy::kSingle};
   int64_t spare_rows = 0, out_gap = 0;
   int nan_sequence = -1;
+  bool simt = false;  // the kernel without tensor cores
   std::string name() const {
-    std::string text =
-        concat("attention d", head_dim, " heads ", heads, "/", kv_heads, " causal ", span.causal, " window ",
-               span.window_left, ",", span.window_right, alibi ? " alibi" : "", relative ? " relative" : "",
-               position_keys ? " position keys" : "", position_queries ? " position queries" : "", " reach ",
-               reach, irregular_rows ? " irregular" : "", " strategy ", static_cast<int>(options.strategy),
-               " NaN ", nan_sequence, " lengths");
+    std::string text = concat(
+        simt ? "simt " : "", "attention d", head_dim, " heads ", heads, "/", kv_heads, " causal ",
+        span.causal, " window ", span.window_left, ",", span.window_right, alibi ? " alibi" : "",
+        relative ? " relative" : "", position_keys ? " position keys" : "",
+        position_queries ? " position queries" : "", " reach ", reach, irregular_rows ? " irregular" : "",
+        " strategy ", static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
     for (int32_t length : lengths) text += concat(" ", length);
     return text;
   }
@@ -112,9 +113,10 @@ class Problem {
     args.bias.relative_rows = device_rows_.data();
     args.bias.reach = c_.reach;
     for (int repeat = 0; repeat < 2; repeat++) {  // the second finds the counter as the first has left it
-      check_ok(
-          varlen_attention(args, plan.value(), {tiles.data(), counter.data(), &streams.value()}, nullptr),
-          name);
+      check_ok(c_.simt ? simt_attention(args, plan.value(), tiles.data(), nullptr)
+                       : varlen_attention(args, plan.value(),
+                                          {tiles.data(), counter.data(), &streams.value()}, nullptr),
+               name);
     }
     out.download();
     check(out.gaps_untouched(tokens_), name + ": nothing written outside");

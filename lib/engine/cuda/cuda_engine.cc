@@ -136,8 +136,10 @@ Result<std::shared_ptr<const CudaContext>> context_of(int index) {
   static auto* const contexts = new std::map<int, std::weak_ptr<const CudaContext>>;
   const std::lock_guard lock(mutex);
   std::weak_ptr<const CudaContext>& known = (*contexts)[index];
-  if (const auto shared = known.lock(); shared && !shared->device->is_lost()) return shared;
-  Result<std::shared_ptr<CudaDevice>> device = CudaDevice::open(index);
+  const std::shared_ptr<const CudaContext> shared = known.lock();
+  const bool was_lost = shared && shared->device->is_lost();
+  if (shared && !was_lost) return shared;
+  Result<std::shared_ptr<CudaDevice>> device = CudaDevice::open(index, was_lost);
   if (!device.is_ok()) return device.status();
   auto made = std::make_shared<CudaContext>();
   made->device = device.take();

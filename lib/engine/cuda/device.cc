@@ -6,13 +6,12 @@
 
 namespace padless::cuda {
 
-Result<std::shared_ptr<CudaDevice>> CudaDevice::open(int index) {
-  // What a failed context leaves answers every call with its error until it is reset.
-  size_t available = 0;
-  size_t total = 0;
-  if (cudaSetDevice(index) == cudaSuccess && cudaMemGetInfo(&available, &total) != cudaSuccess)
+Result<std::shared_ptr<CudaDevice>> CudaDevice::open(int index, bool was_lost) {
+  if (was_lost) {
+    static_cast<void>(cudaSetDevice(index));  // may only repeat the old error
     static_cast<void>(cudaDeviceReset());
-  static_cast<void>(cudaGetLastError());
+    static_cast<void>(cudaGetLastError());
+  }
   const std::string reason = why_unusable(index);
   PADLESS_CHECK(reason.empty(), Code::kDevice, "device", device_name(index), ": ", reason);
   cudaDeviceProp native{};

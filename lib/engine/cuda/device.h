@@ -14,8 +14,9 @@ namespace padless::cuda {
 
 class CudaDevice {
  public:
-  /** E_DEVICE with the reason if the device cannot be used. Nobody else may use the device meanwhile. */
-  static Result<std::shared_ptr<CudaDevice>> open(int index);
+  /** E_DEVICE with the reason if the device cannot be used. `was_lost`: throws away what an earlier failure
+   * has left of it, which answers every call with its error until then. */
+  static Result<std::shared_ptr<CudaDevice>> open(int index, bool was_lost);
 
   CudaDevice(int index, std::string description, const DeviceProperties& properties);
 
