@@ -74,7 +74,9 @@ async function weights(
   const tensors: Record<string, SafetensorsTensor> = {};
   const add = (name: string, shape: number[], value: () => number) => {
     const length = shape.reduce((product, size) => product * size, 1);
-    tensors[name] = { dtype: 'F32', shape, data: Float32Array.from({ length }, value) };
+    const data = new Float32Array(length);
+    for (let i = 0; i < length; i++) data[i] = value();
+    tensors[name] = { dtype: 'F32', shape, data };
   };
   const normal = (std: number) => () => random.normal() * std;
   const norm = (name: string) => {
