@@ -10,6 +10,7 @@ export const USAGE = `npm run bench:cpu -- [options]
   --models minilm,base,deberta  shapes, random weights; deberta on W2 in f32 alone
   --dtypes f32,bf16,int8
   --workloads W1,W2,W3,W4       or COUNTxLENGTH; none: no workloads
+  --lengths 5,512,33            one more workload: a sequence of each length
   --parts workloads,uniform,padded,batch,length,memory
                                 uniform: 512 tokens a sequence; padded: W2 as most people call onnxruntime-node;
                                 batch: 64 to 65,536 tokens; length: 4096 tokens in sequences of 16 to 512;
@@ -60,6 +61,7 @@ export function readOptions(root) {
       models: text('minilm,base,deberta'),
       dtypes: text(DTYPES.join(',')),
       workloads: text('W1,W2,W3,W4'),
+      lengths: text('none'),
       parts: text(PARTS.join(',')),
       rivals: text(RIVAL_NAMES.join(',')),
       finalists: text('2'),
@@ -77,11 +79,14 @@ export function readOptions(root) {
     },
   });
   const seed = whole(values.seed, 'seed', 0);
+  const known = (name) => lengthsOf(name, seed) !== undefined;
+  const workloads = list(values.workloads, 'workloads', known);
+  const lengths = list(values.lengths, 'lengths', known);
   return {
     ...values,
     models: list(values.models, 'models', (name) => Object.hasOwn(SHAPES, name)),
     dtypes: list(values.dtypes, 'dtypes', (name) => DTYPES.includes(name)),
-    workloads: list(values.workloads, 'workloads', (name) => lengthsOf(name, seed) !== undefined),
+    workloads: lengths.length > 0 ? [...workloads, lengths.join('+')] : workloads,
     parts: list(values.parts, 'parts', (name) => PARTS.includes(name)),
     rivals: list(values.rivals, 'rivals', (name) => RIVAL_NAMES.includes(name)),
     finalists: whole(values.finalists, 'finalists', 1),

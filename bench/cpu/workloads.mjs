@@ -40,15 +40,30 @@ export const WORKLOADS = {
 };
 
 /** `COUNTxLENGTH`: so many sequences of one length. */
-export function uniformLengths(name) {
+function uniformLengths(name) {
   const match = /^([1-9]\d*)x([1-9]\d*)$/.exec(name);
   if (!match || Number(match[2]) > LONGEST) return undefined;
   return new Array(Number(match[1])).fill(Number(match[2]));
 }
 
-/** Lengths of a workload by name: W1 to W4, or COUNTxLENGTH. Undefined for anything else. */
-export function lengthsOf(name, seed) {
-  return WORKLOADS[name] ? WORKLOADS[name].lengths(randomFor(name, seed)) : uniformLengths(name);
+/** `5+512+33`: one sequence of each length. */
+function listedLengths(name) {
+  const lengths = name.split('+').map(Number);
+  return lengths.every((length) => Number.isInteger(length) && length >= 1 && length <= LONGEST)
+    ? lengths
+    : undefined;
+}
+
+const drawnLengths = (name, random) =>
+  WORKLOADS[name]?.lengths(random) ?? uniformLengths(name) ?? listedLengths(name);
+
+/** Lengths of a workload by name: W1 to W4, COUNTxLENGTH, or LENGTH+LENGTH+... Undefined for anything else. */
+export const lengthsOf = (name, seed) => drawnLengths(name, randomFor(name, seed));
+
+function titleOf(name, lengths) {
+  if (WORKLOADS[name]) return WORKLOADS[name].title;
+  const same = lengths.every((length) => length === lengths[0]);
+  return `${lengths.length} sequences of ${same ? lengths[0] : `${Math.min(...lengths)} to ${Math.max(...lengths)}`} tokens`;
 }
 
 /** Every workload of a seed has a stream of its own. */
@@ -60,7 +75,7 @@ function randomFor(name, seed) {
 /** Writes the file of a workload, and one of every fourth sequence by length for the qualifying round. */
 export function makeWorkload(data, name, seed) {
   const random = randomFor(name, seed);
-  const lengths = WORKLOADS[name] ? WORKLOADS[name].lengths(random) : uniformLengths(name);
+  const lengths = drawnLengths(name, random);
   const sequences = lengths.map((length) => {
     const ids = Array.from({ length }, () => FIRST_WORD + random.below(LAST_WORD - FIRST_WORD));
     ids[0] = CLS;
@@ -71,7 +86,7 @@ export function makeWorkload(data, name, seed) {
   const sample = byLength.filter((_, i) => i % 4 === 0);
   return {
     name,
-    title: WORKLOADS[name]?.title ?? `${lengths.length} sequences of ${lengths[0]} tokens`,
+    title: titleOf(name, lengths),
     lengths,
     tokens: sequences.reduce((sum, sequence) => sum + sequence.length, 0),
     path: write(data, `${name}-${seed}`, name, sequences),

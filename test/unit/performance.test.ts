@@ -112,6 +112,8 @@ describe('bench/cpu', () => {
     expect(query).toEqual([16]);
     expect(lengths(1)).toEqual([queries, passages, documents, query]);
     expect(lengths(2)[0]).not.toEqual(queries);
+    const named = `['3x7', '5+512+33', '5', '2x600', 'W9'].map((name) => module.lengthsOf(name, 1) ?? null)`;
+    expect(evaluate('workloads.mjs', named)).toEqual([[7, 7, 7], [5, 512, 33], [5], null, null]);
   });
 
   test('plans what needs rivals first, and what padless does alone last', () => {
