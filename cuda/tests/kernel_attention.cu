@@ -68,7 +68,7 @@ void test_bad_input() {
   expect(Code::kInvalidArgument, "late start", late, {2, 1, 64});
   expect(Code::kInvalidArgument, "empty", {}, {2, 1, 64});
   expect(Code::kInvalidArgument, "heads", good, {3, 2, 64});
-  expect(Code::kUnsupported, "head dim", good, {2, 1, 48});
+  expect(Code::kUnsupported, "head dim", good, {2, 1, 257});
   expect(Code::kInvalidArgument, "streams", good, {2, 1, 64}, {.streams = 0});
   TestMatrix<bf16> q(4, 64);
   VarlenAttentionArgs args;
@@ -76,6 +76,10 @@ void test_bad_input() {
   args.q = args.k = args.v = args.out = q.view();
   check_code(varlen_attention(args, plan_attention(good, args.shape, {}, device).take(), {}, nullptr),
              Code::kInvalidArgument, "no tiles");
+  VarlenAttentionArgs narrow = args;
+  narrow.shape.head_dim = narrow.q.cols = narrow.k.cols = narrow.v.cols = narrow.out.cols = 48;
+  check_code(varlen_attention(narrow, {}, {}, nullptr), Code::kUnsupported,
+             "a head dim without tensor cores");
   args.k.dtype = DType::kF16;
   check_code(varlen_attention(args, {}, {}, nullptr), Code::kInvalidArgument, "dtype of k");
   args.k = args.q;

@@ -27,7 +27,7 @@ void norm_in(std::vector<Real>& x, const EmbedCase& c, const std::vector<float>&
   }
 }
 
-template <class Table, class Out>
+template <class Table, class Out, class Position = Table>
 void test_embed(const EmbedCase& c) {
   constexpr int64_t kVocab = 37, kPositions = 19, kTypes = 2;
   const std::string name =
@@ -35,8 +35,8 @@ void test_embed(const EmbedCase& c) {
              "] position ", c.position, " type ", c.token_type, c.types_given, " norm ", c.norm, " gap ",
              c.gap, " lead ", c.lead, " scale ", c.word_scale);
   Random random(static_cast<uint64_t>(c.tokens * 7 + c.cols));
-  TestMatrix<Table> word(kVocab, c.cols, c.gap, c.lead), position(kPositions, c.cols, c.gap),
-      type(kTypes, c.cols);
+  TestMatrix<Table> word(kVocab, c.cols, c.gap, c.lead), type(kTypes, c.cols);
+  TestMatrix<Position> position(kPositions, c.cols, c.gap);
   word.fill(random);
   position.fill(random);
   type.fill(random);
@@ -95,6 +95,8 @@ void test_embeds() {
     test_embed<float, fp16>({.tokens = 5, .cols = cols});
   }
   test_embed<fp16, float>({.tokens = 7, .cols = 768});
+  test_embed<bf16, bf16, float>({.tokens = 7, .cols = 384});
+  test_embed<float, bf16, fp16>({.tokens = 7, .cols = 100});
   test_embed<float, bf16>({.tokens = 7, .cols = 768, .norm = false});
   test_embed<bf16, bf16>({.tokens = 7, .cols = 768, .position = false, .token_type = false, .offset = 0});
   test_embed<bf16, bf16>({.tokens = 7, .cols = 768, .types_given = false});
@@ -264,8 +266,9 @@ void test_bad_input() {
   embed.ids = indices.data();
   embed.position = in.view();
   check_code(embed_norm(embed, nullptr), Code::kInvalidArgument, "embedding without positions");
-  embed.position.dtype = DType::kF16;
-  check_code(embed_norm(embed, nullptr), Code::kInvalidArgument, "tables of two dtypes");
+  embed.positions = indices.data();
+  embed.position.dtype = DType::kI32;
+  check_code(embed_norm(embed, nullptr), Code::kUnsupported, "a table of integers");
 }
 
 }  // namespace
