@@ -211,11 +211,41 @@ test('texts end where the table does, or where training did', () => {
   expect([textLimit(rotary, undefined), textLimit(rotary, 4096)]).toEqual([2048, 4096]);
 });
 
-test('a bias that one layer lacks is refused', async () => {
-  const spec = specOf(configOf('gte'));
-  const names = ['layers.0.attention.query.bias', 'layers.1.attention.query.bias', 'layers.0.mlp.up.weight'];
-  const tensors = new Map(names.map((name) => [name, { name }]));
-  checkBiases(spec, tensors);
-  tensors.delete(names[1]!);
-  await expectError(() => checkBiases(spec, tensors), { code: 'E_BAD_WEIGHTS', field: names[0]! });
+describe('biases', () => {
+  const names = {
+    weight: { name: 'layers.0.self_attn.q_proj.weight' },
+    bias: { name: 'layers.0.self_attn.q_proj.bias' },
+  };
+  const check = (golden: string, changes: Config, tensors: Record<string, { name: string }>) => {
+    const config = configOf(golden, changes);
+    const field = reader(config, 'config.json');
+    const family = familyOf(config);
+    const { weights } = family;
+    const table = typeof weights === 'function' ? weights(family.spec(field), field) : weights;
+    checkBiases(family, table, field, new Map(Object.entries(tensors)));
+  };
+  const weightOnly = { 'layers.0.attention.query.weight': names.weight };
+  const both = { ...weightOnly, 'layers.0.attention.query.bias': names.bias };
+
+  test.each<[string, Config, boolean]>([
+    ['bert', {}, true],
+    ['gte', {}, true],
+    ['deberta-v3', {}, true],
+    ['qwen3', {}, false],
+    ['qwen3', { attention_bias: true }, true],
+    ['eurobert', {}, false],
+    ['gemma3-scaled', {}, false],
+    ['modernbert', {}, false],
+    ['modernbert-biases', {}, true],
+    ['nomic-bert-remote', {}, false],
+    ['nomic-bert-remote', { qkv_proj_bias: true }, true],
+  ])('%s %j: %s', async (golden, changes, has) => {
+    const refused = { code: 'E_BAD_WEIGHTS', field: has ? names.weight.name : names.bias.name } as const;
+    check(golden, changes, has ? both : weightOnly);
+    await expectError(() => check(golden, changes, has ? weightOnly : both), refused);
+  });
+
+  test('ALBERT, whose names have no {i}', async () => {
+    await expectError(() => check('albert', {}, weightOnly), { code: 'E_BAD_WEIGHTS' });
+  });
 });

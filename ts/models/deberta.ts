@@ -3,7 +3,7 @@ import { absolutePositions, bertBuffers } from './bert';
 import type { Reader } from './reader';
 import { postNormSpec, readSizes, refuseDecodersAndRemoteCode, refuseUnless } from './sizes';
 import type { BiasSpec, EncoderSpec, Family, WeightTable } from './spec';
-import { bertBlocks, bertEmbeddings, key, linear, norm, query, value } from './weight_tables';
+import { bertBlocks, bertEmbeddings, key, linear, norm, plain, query, value } from './weight_tables';
 
 type PositionTerm = 'c2p' | 'p2c';
 
@@ -124,7 +124,7 @@ export const deberta: Family = {
     })),
     [`${self}.q_bias`]: `${query}.bias`,
     [`${self}.v_bias`]: `${value}.bias`,
-    ...linear(`${self}.pos_proj`, positionKey),
+    ...plain(`${self}.pos_proj`, positionKey),
     ...linear(`${self}.pos_q_proj`, positionQuery),
   }),
   ignored: bertBuffers,

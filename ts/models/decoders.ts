@@ -1,6 +1,14 @@
 import type { Reader } from './reader';
 import { readRope } from './ropes';
-import { llamaSizes, llamaSpec, readSizes, refuseUnless, slidingLayers, withRope } from './sizes';
+import {
+  declaredBias,
+  llamaSizes,
+  llamaSpec,
+  readSizes,
+  refuseUnless,
+  slidingLayers,
+  withRope,
+} from './sizes';
 import type { EncoderSpec, Family, LayerSpec } from './spec';
 import { headNorms, llamaWeights } from './weight_tables';
 
@@ -46,6 +54,7 @@ export const qwen3: Family = {
   modelTypes: ['qwen3'],
   spec: qwen3Spec,
   prefixes: ['model.'],
+  hasBias: declaredBias,
   weights: { ...llamaWeights, ...headNorms },
   ignored: [],
 };
@@ -66,6 +75,7 @@ export const mistral: Family = {
   modelTypes: ['mistral'],
   spec: mistralSpec,
   prefixes: ['model.'],
+  hasBias: declaredBias,
   weights: llamaWeights,
   ignored: [],
 };

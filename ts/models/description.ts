@@ -69,7 +69,7 @@ export async function describeEncoder(
     }
     tensors.set(target, { file: weights.map.get(name)!, ...location });
   }
-  checkBiases(spec, tensors);
+  checkBiases(family, table, fields, tensors);
   spec.pooler = tensors.has('pooler.weight') && tensors.has('pooler.bias');
   let index = 0;
   for (const step of pipeline?.steps ?? []) {

@@ -1,6 +1,6 @@
 import { checkRemoteCode } from './remote_code';
 import { readRope } from './ropes';
-import { llamaSizes, llamaSpec, readSizes, refuseUnless, withRope } from './sizes';
+import { declaredBias, llamaSizes, llamaSpec, readSizes, refuseUnless, withRope } from './sizes';
 import type { Family } from './spec';
 import { llamaWeights } from './weight_tables';
 
@@ -19,6 +19,7 @@ export const euroBert: Family = {
     return { ...spec, ...withRope(spec.layers, readRope(field, { headDim: sizes.headDim })) };
   },
   prefixes: ['model.'],
+  hasBias: declaredBias,
   weights: llamaWeights,
   ignored: [],
 };

@@ -13,8 +13,9 @@ import { jinaBert } from './jina';
 import { modernBert } from './modernbert';
 import { mpnet } from './mpnet';
 import { nomicBert } from './nomic';
+import type { Reader } from './reader';
 import { roberta } from './roberta';
-import type { EncoderSpec, Family, RowPart, WeightTable, WeightTarget } from './spec';
+import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
 
 const families: readonly Family[] = [
   jinaBert,
@@ -77,23 +78,46 @@ export interface TensorLocation extends WeightLocation {
   file: string;
 }
 
+/** The names that the table gives to biases, `{i}` for a layer's number. */
+function biasTargets(table: WeightTable): Set<string> {
+  const names = Object.values(table).flatMap((target) =>
+    typeof target === 'string' ? [target] : target.map(({ name }) => name),
+  );
+  return new Set(names.filter((name) => name.endsWith('.bias')));
+}
+
 /**
- * Refuses a bias that some layers have and others lack: E_BAD_WEIGHTS names what is missing. A checkpoint that lost a
- * bias would otherwise be taken for one that never had it.
+ * Refuses a checkpoint that lacks the bias of a weight, or has one that config.json denies: E_BAD_WEIGHTS names the
+ * tensor at hand. A checkpoint that lost its biases would otherwise be taken for one that never had them.
  */
-export function checkBiases(spec: EncoderSpec, tensors: ReadonlyMap<string, WeightLocation>): void {
-  const layers = [...new Set(spec.layers.map(({ weights }) => weights))];
+export function checkBiases(
+  family: Family,
+  table: WeightTable,
+  field: Reader,
+  tensors: ReadonlyMap<string, WeightLocation>,
+): void {
+  const biases = biasTargets(table);
   for (const [target, { name }] of tensors) {
-    const [, suffix] = /^layers\.\d+\.(.+\.bias)$/.exec(target) ?? [];
-    if (suffix === undefined) continue;
-    const lacking = layers.find((layer) => !tensors.has(`layers.${layer}.${suffix}`));
-    if (lacking === undefined) continue;
-    throw new PadlessError(
-      'E_BAD_WEIGHTS',
-      `The checkpoint has a tensor "${name}", but no such tensor for layer ${lacking}; it is incomplete.`,
-      { field: name },
-    );
+    if (!target.endsWith('.weight')) continue;
+    const bias = target.replace(/weight$/, 'bias');
+    const numberless = bias.replace(/^layers\.\d+\./, 'layers.{i}.');
+    if (!biases.has(bias) && !biases.has(numberless)) continue;
+    const isExpected = family.hasBias?.(numberless, field) ?? true;
+    if (isExpected === tensors.has(bias)) continue;
+    throw isExpected
+      ? badWeights(
+          `The checkpoint has a tensor "${name}" without the bias that belongs to it; it is incomplete.`,
+          name,
+        )
+      : badWeights(
+          `The checkpoint has a tensor "${tensors.get(bias)!.name}", but config.json says that there are no such biases.`,
+          tensors.get(bias)!.name,
+        );
   }
+}
+
+function badWeights(message: string, field: string): PadlessError {
+  return new PadlessError('E_BAD_WEIGHTS', message, { field });
 }
 
 /** What the tensor `name` holds: padless's names, each with the rows that are meant. */
@@ -129,10 +153,9 @@ export function mapWeights(
         const numbered = target.replace('{i}', number);
         const other = mapped.get(numbered);
         if (other) {
-          throw new PadlessError(
-            'E_BAD_WEIGHTS',
+          throw badWeights(
             `The checkpoint holds one weight twice, as "${other.name}" and as "${name}".`,
-            { field: name },
+            name,
           );
         }
         mapped.set(numbered, location);

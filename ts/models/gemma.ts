@@ -1,7 +1,7 @@
 import { causal } from './decoders';
 import type { Reader } from './reader';
 import { readRope } from './ropes';
-import { llamaSizes, llamaSpec, readSizes, refuseUnless, slidingLayers } from './sizes';
+import { declaredBias, llamaSizes, llamaSpec, readSizes, refuseUnless, slidingLayers } from './sizes';
 import type { EncoderSpec, Family, LayerSpec } from './spec';
 import { headNorms, llamaWeights } from './weight_tables';
 
@@ -50,6 +50,7 @@ export const gemma3: Family = {
   modelTypes: ['gemma3_text'],
   spec,
   prefixes: ['model.'],
+  hasBias: declaredBias,
   weights: {
     ...llamaWeights,
     ...headNorms,

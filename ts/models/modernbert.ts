@@ -1,4 +1,11 @@
-import { postNormSpec, bertSizes, readSizes, refuseDecodersAndRemoteCode, slidingLayers } from './sizes';
+import {
+  declaredBias,
+  postNormSpec,
+  bertSizes,
+  readSizes,
+  refuseDecodersAndRemoteCode,
+  slidingLayers,
+} from './sizes';
 import type { Reader } from './reader';
 import { readRope } from './ropes';
 import type { EncoderSpec, Family } from './spec';
@@ -69,6 +76,7 @@ export const modernBert: Family = {
   modelTypes: ['modernbert'],
   spec,
   prefixes: ['model.'],
+  hasBias: declaredBias,
   weights: {
     'embeddings.tok_embeddings.weight': 'embeddings.word',
     ...norm('embeddings.norm', 'embeddings.norm'),

@@ -14,6 +14,7 @@ import {
   mlpNorm,
   norm,
   output,
+  plain,
   packed,
   query,
   up,
@@ -65,21 +66,27 @@ function nativeSpec(field: Reader): EncoderSpec {
   return { ...spec, ...withRope(spec.layers, readRope(field, { headDim: sizes.headDim, theta: 1000 })) };
 }
 
+/** Which key of Nomic's own code says whether there is the bias. */
+function biasKeys(target: string): string {
+  if (target.includes('.attention.')) return 'qkv_proj_bias';
+  return target.endsWith('.down.bias') ? 'mlp_fc2_bias' : 'mlp_fc1_bias';
+}
+
 /** Native names, and those of Nomic's own code. */
 const weights = {
   ...bertEmbeddings,
   ...norm('emb_ln', 'embeddings.norm'),
-  ...linear('layers.{i}.self_attn.q_proj', query),
-  ...linear('layers.{i}.self_attn.k_proj', key),
-  ...linear('layers.{i}.self_attn.v_proj', value),
-  ...linear('layers.{i}.self_attn.o_proj', output),
+  ...plain('layers.{i}.self_attn.q_proj', query),
+  ...plain('layers.{i}.self_attn.k_proj', key),
+  ...plain('layers.{i}.self_attn.v_proj', value),
+  ...plain('layers.{i}.self_attn.o_proj', output),
   ...packed('encoder.layers.{i}.attn.Wqkv', [query, key, value]),
   ...linear('encoder.layers.{i}.attn.out_proj', output),
   ...norm('layers.{i}.post_attention_layernorm', attentionNorm),
   ...norm('encoder.layers.{i}.norm1', attentionNorm),
-  ...linear('layers.{i}.mlp.gate_proj', gate),
-  ...linear('layers.{i}.mlp.up_proj', up),
-  ...linear('layers.{i}.mlp.down_proj', down),
+  ...plain('layers.{i}.mlp.gate_proj', gate),
+  ...plain('layers.{i}.mlp.up_proj', up),
+  ...plain('layers.{i}.mlp.down_proj', down),
   ...linear('encoder.layers.{i}.mlp.fc12', gate),
   ...linear('encoder.layers.{i}.mlp.fc11', up),
   ...linear('encoder.layers.{i}.mlp.fc2', down),
@@ -104,6 +111,9 @@ export const nomicBert: Family = {
       tokenTypes: field.integer('type_vocab_size', { min: 0 }, 2),
     };
   },
+  // Layers of transformers' own class have none.
+  hasBias: (target, field) =>
+    !target.startsWith('layers.') || (field.has('n_embd') && field.boolean(biasKeys(target), true)),
   prefixes: ['bert.', 'nomic_bert.', 'model.'],
   weights,
   ignored: bertBuffers,

@@ -106,6 +106,11 @@ export function llamaSpec(field: Reader, sizes: Sizes): EncoderSpec {
   };
 }
 
+/** Config keys that say which products have biases; none has any by default. */
+export function declaredBias(target: string, field: Reader): boolean {
+  return field.boolean(target.includes('.attention.') ? 'attention_bias' : 'mlp_bias', false);
+}
+
 /** Layers that all turn queries and keys by the only rope. */
 export function withRope(
   layers: readonly LayerSpec[],

@@ -131,6 +131,11 @@ export interface Family {
   spec(field: Reader): EncoderSpec;
   /** What a checkpoint with a task head puts before its encoder's names, such as `bert.`. */
   prefixes: readonly string[];
+  /**
+   * Whether config.json gives the checkpoint the bias `target`, a name of padless's with `{i}` for a layer's number.
+   * Without this, all biases that `weights` knows are there.
+   */
+  hasBias?(target: string, field: Reader): boolean;
   weights: WeightTable | ((spec: EncoderSpec, field: Reader) => WeightTable);
   /** Names inside the encoder that hold nothing to compute with (buffers of old versions). */
   ignored: readonly string[];

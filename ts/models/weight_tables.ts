@@ -13,14 +13,30 @@ export const linear = (checkpoint: string, padless: string): WeightTable => ({
   [`${checkpoint}.bias`]: `${padless}.bias`,
 });
 
+/** A linear layer that has no bias. */
+export const plain = (checkpoint: string, padless: string): WeightTable => ({
+  [`${checkpoint}.weight`]: `${padless}.weight`,
+});
+
+/** Equal parts of a tensor's rows, in order. */
+const rowParts = (checkpoint: string, padless: readonly string[], kind: 'weight' | 'bias'): WeightTable => ({
+  [`${checkpoint}.${kind}`]: padless.map((name, index) => ({
+    name: `${name}.${kind}`,
+    index,
+    parts: padless.length,
+    groups: 1,
+  })),
+});
+
+/** Equal parts of one linear layer's outputs, in order, without a bias. */
+export const packedPlain = (checkpoint: string, padless: readonly string[]): WeightTable =>
+  rowParts(checkpoint, padless, 'weight');
+
 /** Equal parts of one linear layer's outputs, in order. */
-export const packed = (checkpoint: string, padless: readonly string[]): WeightTable =>
-  Object.fromEntries(
-    ['weight', 'bias'].map((kind) => [
-      `${checkpoint}.${kind}`,
-      padless.map((name, index) => ({ name: `${name}.${kind}`, index, parts: padless.length, groups: 1 })),
-    ]),
-  );
+export const packed = (checkpoint: string, padless: readonly string[]): WeightTable => ({
+  ...rowParts(checkpoint, padless, 'weight'),
+  ...rowParts(checkpoint, padless, 'bias'),
+});
 
 /** padless's names of a layer's products. */
 export const query = 'layers.{i}.attention.query';
