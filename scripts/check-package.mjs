@@ -53,9 +53,9 @@ try {
       if (!paths.includes(path)) throw new Error(`${path} is missing`);
     }
   });
-  check('the tarball holds no sources, tests or build recipe', () => {
+  check('the tarball holds no sources, tests, build recipe or emulator', () => {
     const extra = paths.filter((path) =>
-      /^(lib|cuda|ts|test|bench|scripts(?!\/convert-checkpoint\.py)|cmake)\/|binding\.gyp|CMakeLists/.test(
+      /^(lib|cuda|ts|test|bench|scripts(?!\/convert-checkpoint\.py)|cmake)\/|binding\.gyp|CMakeLists|emulator/.test(
         path,
       ),
     );

@@ -10,19 +10,15 @@ const [folder, output] = process.argv.slice(2);
 const text = (name) => (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : '');
 const lines = (name) => text(name).split('\n').filter(Boolean);
 
-/** A file of one JSON value, or of one a line. */
+/** The values of a file with one a line; what is cut off is left out. */
 function json(name) {
-  try {
-    return JSON.parse(text(name));
-  } catch {
-    return lines(name).flatMap((line) => {
-      try {
-        return [JSON.parse(line)];
-      } catch {
-        return [];
-      }
-    });
-  }
+  return lines(name).flatMap((line) => {
+    try {
+      return [JSON.parse(line)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function commit() {
@@ -46,9 +42,9 @@ const report = {
   commit: commit(),
   gpu: { name, driver, clock, power },
   steps,
-  kernels: json('kernels.json'),
-  endToEnd: [endToEnd].flat(),
-  rivals: [rivals].flat().filter((line) => typeof line === 'object'),
+  kernels: json('kernels.jsonl'),
+  endToEnd,
+  rivals,
 };
 writeFileSync(output, `${JSON.stringify(report, null, 1)}\n`);
 

@@ -61,7 +61,8 @@ addon() {
 }
 
 # A program of cuda/tests for the GPU at hand; an earlier build serves where there is no nvcc.
-programs="conformance_sm80 kernel_norm kernel_rows kernel_heads kernel_packing kernel_gemm kernel_attention"
+programs="conformance_sm80 kernel_norm kernel_rows kernel_heads kernel_packing kernel_gemm kernel_attention kernel_attention_bias
+  kernel_simt_attention"
 compile() {
   nvcc -std=c++20 -O2 -arch=native -DPADLESS_CUDA_RUNTIME -I. -x cu -dc -o "$build/$(echo "$1" | tr / _).o" "$1"
 }
@@ -116,10 +117,10 @@ sanitizer() {
 }
 microbenchmarks() {
   $quick && { echo "--quick" && return 77; }
-  node scripts/bench-cuda.mjs --json >"$work/kernels.json"
+  node scripts/bench-cuda.mjs --json "$work/kernels.jsonl"
   local status=$?
-  [ $status -eq 4 ] && { echo "there is no nvcc" && return 77; }
-  [ $status -eq 0 ] && echo "$(wc -l <"$work/kernels.json") lines"
+  [ $status -eq 4 ] && { echo "there is no nvcc, and no earlier build" && return 77; }
+  [ $status -eq 0 ] && echo "$(wc -l <"$work/kernels.jsonl") measurements"
   return $status
 }
 rivals() {
