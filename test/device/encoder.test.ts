@@ -12,6 +12,7 @@ import {
   type Golden,
 } from '../support/goldens';
 import { isEmulated, testDevices } from '../support/devices';
+import { recordError } from '../support/measured';
 
 const tolerance = 1e-5;
 
@@ -76,6 +77,8 @@ describe.each(testDevices())('on $label', ({ request, label }) => {
         sequence: golden.sequences[index]!.name,
         error: worstError(golden, index, outputs, width),
       }));
+      const error = Math.max(...errors.map((one) => one.error));
+      recordError({ fixture: name, output: 'last_hidden_state', device: label, error });
       expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
       for (const batch of Object.values(golden.batches)) {
         const indices = batch.filter((index) => alone.has(index));

@@ -16,6 +16,7 @@ import {
   relativeError,
   type Golden,
 } from '../support/goldens';
+import { recordError } from '../support/measured';
 
 const tolerance = 1e-5;
 
@@ -45,7 +46,7 @@ function errorOf(golden: Golden, index: number, logits: Float32Array, width: num
   );
 }
 
-describe.each(testDevices())('on $label', ({ request, reducedPrecisions }) => {
+describe.each(testDevices())('on $label', ({ request, label, reducedPrecisions }) => {
   test.each(headNames)(
     '%s: logits agree with transformers in float64, alone and in batches',
     async (name) => {
@@ -57,6 +58,8 @@ describe.each(testDevices())('on $label', ({ request, reducedPrecisions }) => {
         sequence: golden.sequences[index]!.name,
         error: errorOf(golden, index, logits!, width),
       }));
+      const error = Math.max(...errors.map((one) => one.error));
+      recordError({ fixture: name, output: 'logits', device: label, error });
       expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
       for (const indices of Object.values(golden.batches)) {
         const together = await logitsOf(encoder, golden, indices);
