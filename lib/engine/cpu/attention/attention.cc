@@ -164,13 +164,18 @@ AttentionHead head_of(const AttentionArgs& args, int64_t begin, int64_t length, 
   return head;
 }
 
-/** Asks for rows [first, last) of a matrix, whole: the heads that need them come one after another. */
-void prefetch_rows(const Matrix& matrix, int64_t first, int64_t last) {
-  constexpr int64_t kLine = 64 / sizeof(float);
-  for (int64_t t = first; t < last; ++t) {
-    const float* row = matrix.row<const float>(t);
-    for (int64_t i = 0; i < matrix.cols; i += kLine) __builtin_prefetch(row + i, 0, 2);
+/** Rows [first, last) of q, k and v, whole: the heads that need them come one after another. */
+AttentionFetch fetch_of(const AttentionArgs& args, int64_t first, int64_t last) {
+  AttentionFetch fetch;
+  const Matrix* const matrices[] = {&args.q, &args.k, &args.v};
+  for (int i = 0; i < 3; ++i) {
+    const Matrix& matrix = *matrices[i];
+    fetch.from[i] = reinterpret_cast<const char*>(matrix.row<const float>(first));
+    fetch.stride[i] = matrix.stride * static_cast<int64_t>(sizeof(float));
+    fetch.bytes[i] = matrix.cols * static_cast<int64_t>(sizeof(float));
   }
+  fetch.rows = last - first;
+  return fetch;
 }
 
 /**
@@ -188,10 +193,8 @@ void run_task(const AttentionKernels& kernels, const AttentionTask& task, const 
     for (int64_t i = 0; i < heads; ++i) {
       const int64_t first = end + ahead * i / heads;
       const int64_t last = end + ahead * (i + 1) / heads;
-      prefetch_rows(args.q, first, last);
-      prefetch_rows(args.k, first, last);
-      prefetch_rows(args.v, first, last);
       AttentionHead head = head_of(args, begin, end - begin, task.first_head + i);
+      head.fetch = fetch_of(args, first, last);
       head.first_query = task.first_query;
       head.last_query = std::min<int64_t>(task.last_query, end - begin);
       kernels.run(head, scratch);

@@ -12,6 +12,7 @@
 //                         neighbours, so position rows are transposed once a call, in order of distance.
 #pragma once
 
+#include "lib/engine/cpu/attention/fetch.h"
 #include "lib/engine/cpu/attention/kernel.h"
 #include "lib/engine/cpu/attention/lanes.h"
 #include "lib/engine/cpu/attention/product.h"
@@ -57,11 +58,11 @@ class Bias {
    * of key_begin. */
   template <int kVectors>
   void add(int64_t first_query, int64_t key_begin, int64_t key_end, const float* q, const float* k,
-           int64_t k_stride, float* scores) const {
+           int64_t k_stride, float* scores, Fetcher& fetch) const {
     if (bias_.alibi_slopes || relative_) add_line<kVectors>(first_query, key_begin, key_end, scores);
-    if (position_keys_) add_position_keys<kVectors>(first_query, key_begin, key_end, q, scores);
+    if (position_keys_) add_position_keys<kVectors>(first_query, key_begin, key_end, q, scores, fetch);
     if (bias_.position_queries) {
-      add_position_queries<kVectors>(first_query, key_begin, key_end, k, k_stride, scores);
+      add_position_queries<kVectors>(first_query, key_begin, key_end, k, k_stride, scores, fetch);
     }
   }
 
@@ -112,14 +113,14 @@ class Bias {
 
   template <int kVectors>
   void add_position_keys(int64_t first_query, int64_t key_begin, int64_t key_end, const float* q,
-                         float* scores) const {
+                         float* scores, Fetcher& fetch) const {
     constexpr int64_t kWidth = kVectors * kLanes;
     const int64_t lowest = first_query - (key_end - 1);
     const int64_t first_row = row_of(lowest);
     const int64_t rows = row_of(first_query + kWidth - 1 - key_begin) + 1 - first_row;
     compute_scores<F32Product, kVectors>(position_keys_ + first_row * bias_.position_keys_stride,
                                          bias_.position_keys_stride, rows, q, BlockStride<kVectors>{}, dim_,
-                                         by_row_);
+                                         by_row_, fetch);
     for (int64_t key = key_begin; key < key_end; key += kLanes, scores += kLanes * kWidth) {
       const int count = static_cast<int>(least(kLanes, key_end - key));
       for (int n = 0; n < kVectors; ++n) {
@@ -157,7 +158,7 @@ class Bias {
 
   template <int kVectors>
   void add_position_queries(int64_t first_query, int64_t key_begin, int64_t key_end, const float* k,
-                            int64_t k_stride, float* scores) const {
+                            int64_t k_stride, float* scores, Fetcher& fetch) const {
     constexpr int64_t kWidth = kVectors * kLanes;
     constexpr int64_t kBand = kWidth + kLanes;
     for (int64_t key = key_begin; key < key_end; key += kLanes) {
@@ -166,7 +167,8 @@ class Bias {
       const int64_t lowest =
           least(most(first_query - (key + count - 1), -bias_.reach - kMostBand), bias_.reach + 1);
       compute_scores<F32Product, kVectors + 1>(k + (key - key_begin) * k_stride, k_stride, count,
-                                               by_distance_ + (lowest - lowest_), columns_, dim_, band_);
+                                               by_distance_ + (lowest - lowest_), columns_, dim_, band_,
+                                               fetch);
       for (int64_t i = 0; i < count; ++i, scores += kWidth) {
         const float* const values = band_ + i * kBand + (count - 1 - i);
         for (int n = 0; n < kVectors; ++n) {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "lib/engine/cpu/attention/bias.h"
+#include "lib/engine/cpu/attention/fetch.h"
 #include "lib/engine/cpu/attention/kernel.h"
 #include "lib/engine/cpu/attention/lanes.h"
 #include "lib/engine/cpu/attention/product.h"
@@ -109,9 +110,9 @@ class QueryBlock {
  public:
   static constexpr int64_t kWidth = kVectors * kLanes;
 
-  QueryBlock(const AttentionHead& head, const Bias& bias, int64_t first_query, int64_t last_query,
-             const Scratch& scratch)
-      : head_(head), bias_(bias), scratch_(scratch), first_(first_query), last_(last_query) {}
+  QueryBlock(const AttentionHead& head, const Bias& bias, Fetcher& fetch, int64_t first_query,
+             int64_t last_query, const Scratch& scratch)
+      : head_(head), bias_(bias), fetch_(fetch), scratch_(scratch), first_(first_query), last_(last_query) {}
 
   /** For query head `member` of the group. */
   void run(int64_t member, const Rows& rows) {
@@ -134,9 +135,9 @@ class QueryBlock {
       const int64_t to = least(block + kKeyBlock, end);
       const float* const keys = rows.k + from * rows.k_stride;
       compute_scores<Product, kVectors>(keys, rows.k_stride, to - from, scratch_.q, BlockStride<kVectors>{},
-                                        Product::units(dim), scratch_.scores);
+                                        Product::units(dim), scratch_.scores, fetch_);
       if (is_biased(head_.bias)) {
-        bias_.add<kVectors>(first_, from, to, scratch_.q, keys, rows.k_stride, scratch_.scores);
+        bias_.add<kVectors>(first_, from, to, scratch_.q, keys, rows.k_stride, scratch_.scores, fetch_);
       }
       const int64_t full_from = least(most(from, full_begin), to);
       const int64_t full_to = least(most(full_from, full_end), to);
@@ -145,7 +146,7 @@ class QueryBlock {
       accumulate_values<Product>(scratch_.scores, BlockStride<kVectors>{}, last_ - first_,
                                  rows.v + Product::units(from) * rows.v_stride, rows.v_stride,
                                  Product::units(to - from), in_registers(dim) / kLanes,
-                                 started ? correction_ : nullptr, scratch_.out);
+                                 started ? correction_ : nullptr, scratch_.out, fetch_);
       started = true;
     }
     write(member);
@@ -245,6 +246,7 @@ class QueryBlock {
 
   const AttentionHead& head_;
   const Bias& bias_;
+  Fetcher& fetch_;
   const Scratch& scratch_;
   const int64_t first_;
   const int64_t last_;
@@ -255,15 +257,15 @@ class QueryBlock {
 
 /** Queries [first, last) of query head `member`. */
 template <class Product>
-void run_block(int vectors, const AttentionHead& head, int64_t member, const Bias& bias, int64_t first,
-               int64_t last, const Scratch& scratch, const Rows& rows) {
+void run_block(int vectors, const AttentionHead& head, int64_t member, const Bias& bias, Fetcher& fetch,
+               int64_t first, int64_t last, const Scratch& scratch, const Rows& rows) {
   switch (vectors) {
     case 1:
-      return QueryBlock<Product, 1>(head, bias, first, last, scratch).run(member, rows);
+      return QueryBlock<Product, 1>(head, bias, fetch, first, last, scratch).run(member, rows);
     case 2:
-      return QueryBlock<Product, 2>(head, bias, first, last, scratch).run(member, rows);
+      return QueryBlock<Product, 2>(head, bias, fetch, first, last, scratch).run(member, rows);
     default:
-      return QueryBlock<Product, 3>(head, bias, first, last, scratch).run(member, rows);
+      return QueryBlock<Product, 3>(head, bias, fetch, first, last, scratch).run(member, rows);
   }
 }
 
@@ -292,10 +294,12 @@ Rows pack_rows(const AttentionHead& head, int64_t begin, int64_t end, const Scra
 template <class Product>
 void run(const AttentionHead& head, float* memory) {
   const Scratch scratch = divide(memory, head.head_dim, head.length);
+  Fetcher fetch(head.fetch);
   // Keys that some query of the call sees, in whole units.
   const int64_t begin = first_key<Product>(most(0, head.first_query - head.window_left));
   const int64_t end = least(head.length, head.last_query + head.window_right + (Product::kPairs ? 1 : 0));
   const Rows rows = pack_rows<Product>(head, begin, end, scratch);
+  fetch.step();
   for (int64_t member = 0; member < head.group; ++member) {
     const Bias bias(head, member, begin, end, scratch.bias);
     for (int64_t first = head.first_query; first < head.last_query;) {
@@ -303,10 +307,11 @@ void run(const AttentionHead& head, float* memory) {
       // Four registers of queries make two even blocks rather than a full one and a single.
       const int64_t vectors = left == 4 ? 2 : least(left, kMostVectors);
       const int64_t last = least(first + vectors * kLanes, head.last_query);
-      run_block<Product>(static_cast<int>(vectors), head, member, bias, first, last, scratch, rows);
+      run_block<Product>(static_cast<int>(vectors), head, member, bias, fetch, first, last, scratch, rows);
       first = last;
     }
   }
+  fetch.finish();
 }
 
 }  // namespace

@@ -19,6 +19,14 @@ struct AttentionHeadBias {
   int64_t reach = 0;
 };
 
+/** Rows of q, k and v that later calls read, to be asked for while this one computes. Strides in bytes. */
+struct AttentionFetch {
+  const char* from[3] = {};
+  int64_t stride[3] = {};
+  int64_t bytes[3] = {};
+  int64_t rows = 0;
+};
+
 /** One KV head of one sequence with the query heads that share it. Row t of a view is data + t * stride. */
 struct AttentionHead {
   const float* q = nullptr;  // [length, group * head_dim]
@@ -36,6 +44,7 @@ struct AttentionHead {
   int64_t head_dim = 0;
   float scale = 1;
   AttentionHeadBias bias;
+  AttentionFetch fetch;
   int64_t window_left = 0;  // query i sees keys [i - window_left, i + window_right], both less than length
   int64_t window_right = 0;
   int64_t first_query = 0;  // the queries to compute: a multiple of kQueryAlignment ...

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "lib/engine/cpu/attention/fetch.h"
 #include "lib/engine/cpu/attention/lanes.h"
 
 namespace padless::PADLESS_ISA {
@@ -109,22 +110,24 @@ struct BlockStride {
 /** scores [keys, kVectors registers] = k [keys, dim] q [dim, kVectors registers]. */
 template <class Product, int kVectors, class Stride>
 void compute_scores(const float* k, int64_t k_stride, int64_t keys, const float* q, Stride q_stride,
-                    int64_t dim, float* scores) {
+                    int64_t dim, float* scores, Fetcher& fetch) {
   for_even_tiles<kMostRows<kVectors>>(keys, [&]<int kRows>(int64_t first) {
     score_tile<Product, kVectors, kRows>(k + first * k_stride, k_stride, q, q_stride, dim,
                                          scores + first * kVectors * kLanes);
+    fetch.step();
   });
 }
 
 /** out [queries, vectors registers] = factor * out + p^T v, over `keys` rows of p and v; no factor: p^T v. */
 template <class Product, class Stride>
 void accumulate_values(const float* p, Stride p_stride, int64_t queries, const float* v, int64_t v_stride,
-                       int64_t keys, int64_t vectors, const float* factor, float* out) {
+                       int64_t keys, int64_t vectors, const float* factor, float* out, Fetcher& fetch) {
   for_even_tiles<kMostVectors>(vectors, [&]<int kVectors>(int64_t vector) {
     for_even_tiles<kMostRows<kVectors>>(queries, [&]<int kRows>(int64_t row) {
       value_tile<Product, kVectors, kRows>(p + row, p_stride, v + vector * kLanes, v_stride, keys,
                                            factor == nullptr ? nullptr : factor + row,
                                            out + (row * vectors + vector) * kLanes, vectors * kLanes);
+      fetch.step();
     });
   });
 }
