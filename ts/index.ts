@@ -1,6 +1,12 @@
 export { PadlessError, type ErrorCode } from './errors';
 export { Embedder, type EmbedOptions, type EmbedderLoadOptions } from './tasks/embedder';
 export type { ChunkOptions } from './tasks/chunk_pooling';
+export {
+  SparseEncoder,
+  type SparseEncodeOptions,
+  type SparseEncoderLoadOptions,
+} from './tasks/sparse_encoder';
+export { SparseVectors, sparseDot, type SparseVector } from './tasks/sparse_vectors';
 export { Embeddings } from './tasks/embeddings';
 export type { Task } from './tasks/task';
 export type { HeadLoadOptions, LogitsTask } from './tasks/head_task';

@@ -22,6 +22,7 @@ from generator import (  # noqa: E402
     chains,
     difficult_strings,
     fixtures,
+    retrieval,
     task_fixtures,
     tokenizer_training,
     tokenizer_windows,
@@ -68,11 +69,18 @@ def write_tasks(only: str | None, transformers_4: Path | None = None) -> None:
         print("questions-*: kept, since --transformers-4 was not given")
 
 
+def write_retrieval(only: str | None) -> None:
+    for name in retrieval.CASES:
+        if only in (None, name):
+            print(retrieval.build(name, HERE / "retrieval", MODELS), flush=True)
+
+
 GROUPS = {
     **{name: partial(write_models, module) for name, module in MODEL_GROUPS.items()},
     "strings": write_strings,
     "windows": write_windows,
     "chains": write_chains,
+    "retrieval": write_retrieval,
     "precision": write_precision_errors,
     "tasks": write_tasks,
 }

@@ -67,8 +67,8 @@ describe('a pipeline is refused for', () => {
         'modules.json': [POOLED[0]!, entry('sentence_transformers.sparse_encoder.models.SpladePooling', '')],
       },
       'E_UNSUPPORTED',
-      'type',
-      'SpladePooling',
+      'modules.json',
+      'load it with SparseEncoder',
     ],
     ['a second Pooling', chain([entry('Pooling', '1_Pooling')]), 'E_UNSUPPORTED', 'type', 'a second Pooling'],
     [

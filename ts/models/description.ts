@@ -5,6 +5,7 @@ import { ModelDirectory } from './directory';
 import { checkBiases, familyOf, mapWeights, type TensorLocation } from './families';
 import { describeHead, type Checkpoint, type HeadDescription } from './heads/describe_head';
 import { parsePipeline, type PipelineSpec } from './pipeline';
+import type { Projection } from './projections';
 import { reader } from './reader';
 import type { EncoderSpec } from './spec';
 
@@ -19,7 +20,7 @@ export interface ModelDescription {
   /** The task head; undefined for a bare encoder, the reason where it cannot be run. */
   head: HeadDescription | PadlessError | undefined;
   /** What is computed of every token besides: ColBERT's vectors, weights of terms. */
-  projections: readonly HeadDescription[];
+  projections: readonly Projection[];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { PadlessError } from '../errors';
-import { nearest } from '../options';
 import type { ModelDirectory } from './directory';
+import { MODULES, moduleConfig, readModules, settingsReader, type Module } from './modules';
 import { readPooling, type PoolingMode } from './pooling';
 import { reader, type Reader } from './reader';
 import type { Activation } from './spec';
@@ -9,17 +9,18 @@ import { readTokenLimits } from './token_limits';
 export type { PoolingMode } from './pooling';
 
 /** One module after the pooling. */
-export type PipelineStep =
-  | {
-      kind: 'dense';
-      inFeatures: number;
-      outFeatures: number;
-      activation: Activation;
-      bias: boolean;
-      /** Relative to the model directory; its safetensors file has `linear.weight` and `linear.bias`. */
-      directory: string;
-    }
-  | { kind: 'normalize' };
+export type PipelineStep = DenseStep | { kind: 'normalize' };
+
+/** A linear layer with its activation. */
+export interface DenseStep {
+  kind: 'dense';
+  inFeatures: number;
+  outFeatures: number;
+  activation: Activation;
+  bias: boolean;
+  /** Relative to the model directory; its safetensors file has `linear.weight` and `linear.bias`. */
+  directory: string;
+}
 
 /** How two embeddings of a model are meant to be compared. */
 export type Similarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan';
@@ -44,25 +45,6 @@ export interface PipelineSpec {
   doLowerCase: boolean;
 }
 
-type ModuleKind = 'Transformer' | 'Pooling' | 'Dense' | 'Normalize' | 'Dropout';
-
-/** Each module's class as sentence-transformers has named it: up to 5.3, and the paths since. */
-const MODULE_TYPES: Readonly<Record<string, ModuleKind>> = {
-  ...Object.fromEntries(
-    (['Transformer', 'Pooling', 'Dense', 'Normalize', 'Dropout'] as const).map((kind) => [
-      `sentence_transformers.models.${kind}`,
-      kind,
-    ]),
-  ),
-  'sentence_transformers.base.modules.transformer.Transformer': 'Transformer',
-  'sentence_transformers.sentence_transformer.modules.pooling.Pooling': 'Pooling',
-  'sentence_transformers.base.modules.dense.Dense': 'Dense',
-  'sentence_transformers.sentence_transformer.modules.dense.Dense': 'Dense',
-  'sentence_transformers.base.modules.normalize.Normalize': 'Normalize',
-  'sentence_transformers.sentence_transformer.modules.normalize.Normalize': 'Normalize',
-  'sentence_transformers.sentence_transformer.modules.dropout.Dropout': 'Dropout',
-};
-
 /** The class names of torch.nn that Dense may name. Its GELU is erf: the name does not carry the approximation. */
 const DENSE_ACTIVATIONS: Readonly<Record<string, Activation>> = {
   Identity: 'none',
@@ -73,46 +55,9 @@ const DENSE_ACTIVATIONS: Readonly<Record<string, Activation>> = {
   Sigmoid: 'sigmoid',
 };
 
-const MODULES = 'modules.json';
-const SETTINGS = 'config_sentence_transformers.json';
-
-interface Module {
-  kind: ModuleKind;
-  path: string;
-}
-
-function readModule(value: unknown, index: number): Module {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new PadlessError('E_BAD_CONFIG', `${MODULES}: module ${index} must be an object.`, {
-      field: MODULES,
-    });
-  }
-  const field = reader(value as Record<string, unknown>, MODULES);
-  const type = field.string('type');
-  const kind = Object.hasOwn(MODULE_TYPES, type) ? MODULE_TYPES[type] : undefined;
-  if (!kind) {
-    const guess = nearest(type, Object.keys(MODULE_TYPES));
-    const names = [...new Set(Object.values(MODULE_TYPES))].join(', ');
-    throw field.error(
-      'type',
-      `of module ${index} is "${type}", which is not supported${guess ? ` (did you mean "${guess}"?)` : ''}; supported are sentence-transformers' ${names}`,
-      'E_UNSUPPORTED',
-    );
-  }
-  return { kind, path: field.string('path', '').replace(/\/$/, '') };
-}
-
-/** A module's own config.json; empty if the folder or the file is absent, as for an old Normalize. */
-async function moduleConfig(directory: ModelDirectory, { path }: Module): Promise<Reader> {
-  const file = `${path}/config.json`;
-  return reader((await directory.json(file, { optional: true })) ?? {}, file);
-}
-
 /** Modules can be told to work on other features; here they follow one another. */
-function refuseOtherFeatures(field: Reader): void {
-  for (const key of ['module_input_name', 'module_output_name']) {
-    field.oneOf(key, ['sentence_embedding'], 'sentence_embedding');
-  }
+export function refuseOtherFeatures(field: Reader, feature = 'sentence_embedding'): void {
+  for (const key of ['module_input_name', 'module_output_name']) field.oneOf(key, [feature], feature);
 }
 
 function readActivation(field: Reader): Activation {
@@ -128,10 +73,15 @@ function readActivation(field: Reader): Activation {
   );
 }
 
-async function readDense(directory: ModelDirectory, module: Module): Promise<PipelineStep> {
+/** A Dense module on `feature`. */
+export async function readDense(
+  directory: ModelDirectory,
+  module: Module,
+  feature = 'sentence_embedding',
+): Promise<DenseStep> {
   const file = `${module.path}/config.json`;
   const field = reader(await directory.json(file), file);
-  refuseOtherFeatures(field);
+  refuseOtherFeatures(field, feature);
   if (field.boolean('use_residual', false))
     throw field.error('use_residual', 'is not supported', 'E_UNSUPPORTED');
   return {
@@ -186,7 +136,8 @@ function readPrompts(field: Reader): Record<string, string> {
   return Object.fromEntries(prompts.keys().map((name) => [name, prompts.optionalString(name) ?? '']));
 }
 
-function readSettings(
+/** What config_sentence_transformers.json says about the texts and the vectors. */
+export function readSettings(
   field: Reader,
 ): Pick<PipelineSpec, 'prompts' | 'defaultPromptName' | 'similarity' | 'truncateDim'> {
   const prompts = readPrompts(field);
@@ -206,6 +157,13 @@ function readSettings(
   };
 }
 
+/** Which task is made for a chain that gives no sentence embedding. */
+function hint(modules: readonly Module[]): string {
+  const kinds = modules.map(({ kind }) => kind);
+  if (kinds.includes('SpladePooling')) return ': load it with SparseEncoder';
+  return kinds[1] === 'Dense' || kinds.includes('MultiVectorMask') ? ': load it with LateInteraction' : '';
+}
+
 /**
  * Reads the sentence-transformers chain of a model directory: Transformer, Pooling, then any of Dense and
  * Normalize. Undefined for a directory without modules.json and for a cross-encoder, which pools nothing.
@@ -214,15 +172,15 @@ function readSettings(
  * modules, activations, pooling modes and settings that nothing here computes, E_NOT_FOUND for missing files.
  */
 export async function parsePipeline(directory: ModelDirectory): Promise<PipelineSpec | undefined> {
-  const list = await directory.jsonArray(MODULES);
-  if (!list) return undefined;
-  const settings = reader((await directory.json(SETTINGS, { optional: true })) ?? {}, SETTINGS);
+  const modules = await readModules(directory);
+  if (!modules) return undefined;
+  const settings = await settingsReader(directory);
   if (settings.optionalString('model_type') === 'CrossEncoder') return undefined;
-  const [transformer, pooling, ...rest] = list.map(readModule);
+  const [transformer, pooling, ...rest] = modules;
   if (transformer?.kind !== 'Transformer' || pooling?.kind !== 'Pooling') {
     throw new PadlessError(
       'E_UNSUPPORTED',
-      `${MODULES}: the chain must begin with a Transformer and a Pooling, not ${[transformer, pooling].map((module) => module?.kind ?? 'nothing').join(' and ')}.`,
+      `${MODULES}: the chain must begin with a Transformer and a Pooling, not ${[transformer, pooling].map((module) => module?.kind ?? 'nothing').join(' and ')}${hint(modules)}.`,
       { field: MODULES },
     );
   }

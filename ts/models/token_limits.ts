@@ -43,30 +43,51 @@ function argumentsFor(field: Reader, kind: 'model' | 'processor' | 'config'): Re
   return given;
 }
 
-/** Refuses a Transformer module that puts out anything but the last hidden state of text. */
-function refuseOtherOutputs(field: Reader): void {
-  field.oneOf('transformer_task', ['feature-extraction'], 'feature-extraction');
+/** What a Transformer module is used for, and so what it must put out. */
+export type TransformerUse = 'embeddings' | 'logits' | 'multi-vector';
+
+/** Refuses a Transformer module that puts out anything else than its use takes. */
+function refuseOtherOutputs(field: Reader, use: TransformerUse): void {
+  const [task, output] =
+    use === 'logits'
+      ? (['fill-mask', 'logits'] as const)
+      : (['feature-extraction', 'last_hidden_state'] as const);
+  field.oneOf('transformer_task', [task], task);
   field.oneOf('module_output_name', ['token_embeddings'], 'token_embeddings');
   const text = field.optionalObject('modality_config')?.optionalObject('text');
   text?.oneOf('method', ['forward'], 'forward');
-  text?.oneOf('method_output_name', ['last_hidden_state'], 'last_hidden_state');
+  text?.oneOf('method_output_name', [output], output);
+  if (use === 'multi-vector') return;
   for (const key of MULTI_VECTOR) {
     if (field.has(key))
-      throw field.error(key, 'is a setting of multi-vector models, which are not supported', 'E_UNSUPPORTED');
+      throw field.error(
+        key,
+        'is a setting of multi-vector models: load it with LateInteraction',
+        'E_UNSUPPORTED',
+      );
   }
+}
+
+/** What a Transformer module does with its texts. */
+export interface TokenLimits {
+  maxSeqLength?: number;
+  doLowerCase: boolean;
+  /** The rest of the file, for multi-vector models. */
+  fields?: Reader;
 }
 
 /** Reads what the Transformer module in `folder` says about its input. */
 export async function readTokenLimits(
   directory: ModelDirectory,
   folder: string,
-): Promise<{ maxSeqLength?: number; doLowerCase: boolean }> {
+  use: TransformerUse = 'embeddings',
+): Promise<TokenLimits> {
   for (const name of FILES) {
     const file = folder === '' ? name : `${folder}/${name}`;
     const values = await directory.json(file, { optional: true });
     if (!values || Object.keys(values).length === 0) continue;
     const field = reader(values, file);
-    refuseOtherOutputs(field);
+    refuseOtherOutputs(field, use);
     argumentsFor(field, 'model');
     argumentsFor(field, 'config');
     const fromTokenizer = argumentsFor(field, 'processor')?.optionalInteger('model_max_length', { min: 1 });
@@ -74,6 +95,7 @@ export async function readTokenLimits(
     return {
       ...(maxSeqLength !== undefined && { maxSeqLength }),
       doLowerCase: field.boolean('do_lower_case', false),
+      ...(use === 'multi-vector' && { fields: field }),
     };
   }
   return { doLowerCase: false };

@@ -1,0 +1,99 @@
+// modules.json of sentence-transformers: which classes a directory chains, and their own settings.
+import { PadlessError } from '../errors';
+import { nearest } from '../options';
+import type { ModelDirectory } from './directory';
+import { reader, type Reader } from './reader';
+
+export type ModuleKind =
+  | 'Transformer'
+  | 'Pooling'
+  | 'Dense'
+  | 'Normalize'
+  | 'Dropout'
+  | 'MLMTransformer'
+  | 'SpladePooling'
+  | 'MultiVectorMask';
+
+/** Each module's class as sentence-transformers has named it: up to 5.3, and the paths since; and PyLate's. */
+const MODULE_TYPES: Readonly<Record<string, ModuleKind>> = {
+  ...Object.fromEntries(
+    (['Transformer', 'Pooling', 'Dense', 'Normalize', 'Dropout'] as const).map((kind) => [
+      `sentence_transformers.models.${kind}`,
+      kind,
+    ]),
+  ),
+  'sentence_transformers.base.modules.transformer.Transformer': 'Transformer',
+  'sentence_transformers.sentence_transformer.modules.pooling.Pooling': 'Pooling',
+  'sentence_transformers.base.modules.dense.Dense': 'Dense',
+  'sentence_transformers.sentence_transformer.modules.dense.Dense': 'Dense',
+  'sentence_transformers.base.modules.normalize.Normalize': 'Normalize',
+  'sentence_transformers.sentence_transformer.modules.normalize.Normalize': 'Normalize',
+  'sentence_transformers.sentence_transformer.modules.dropout.Dropout': 'Dropout',
+  'sentence_transformers.sparse_encoder.models.MLMTransformer': 'MLMTransformer',
+  'sentence_transformers.sparse_encoder.modules.mlm_transformer.MLMTransformer': 'MLMTransformer',
+  'sentence_transformers.sparse_encoder.models.SpladePooling': 'SpladePooling',
+  'sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling': 'SpladePooling',
+  'sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask': 'MultiVectorMask',
+  'pylate.models.Dense.Dense': 'Dense',
+};
+
+export const MODULES = 'modules.json';
+const SETTINGS = 'config_sentence_transformers.json';
+
+/** One entry of modules.json. */
+export interface Module {
+  kind: ModuleKind;
+  /** Its folder; '' for the directory itself. */
+  path: string;
+}
+
+function readModule(value: unknown, index: number): Module {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new PadlessError('E_BAD_CONFIG', `${MODULES}: module ${index} must be an object.`, {
+      field: MODULES,
+    });
+  }
+  const field = reader(value as Record<string, unknown>, MODULES);
+  const type = field.string('type');
+  const kind = Object.hasOwn(MODULE_TYPES, type) ? MODULE_TYPES[type] : undefined;
+  if (!kind) {
+    const guess = nearest(type, Object.keys(MODULE_TYPES));
+    const names = [...new Set(Object.values(MODULE_TYPES))].join(', ');
+    throw field.error(
+      'type',
+      `of module ${index} is "${type}", which is not supported${guess ? ` (did you mean "${guess}"?)` : ''}; supported are sentence-transformers' ${names}`,
+      'E_UNSUPPORTED',
+    );
+  }
+  return { kind, path: field.string('path', '').replace(/\/$/, '') };
+}
+
+/** The modules of a directory in their order; undefined without modules.json. */
+export async function readModules(directory: ModelDirectory): Promise<Module[] | undefined> {
+  return (await directory.jsonArray(MODULES))?.map(readModule);
+}
+
+/** The modules, if each is of one of the kinds at its place; E_UNSUPPORTED saying `chain` otherwise. */
+export function refuseOtherModules(
+  modules: readonly Module[],
+  kinds: readonly (readonly ModuleKind[])[],
+  chain: string,
+): readonly Module[] {
+  const fits = modules.length === kinds.length && modules.every(({ kind }, i) => kinds[i]!.includes(kind));
+  if (fits) return modules;
+  const given = modules.map(({ kind }) => kind).join(', ') || 'nothing';
+  throw new PadlessError('E_UNSUPPORTED', `${MODULES}: the chain must be ${chain}, not ${given}.`, {
+    field: MODULES,
+  });
+}
+
+/** A module's own config.json; empty if the folder or the file is absent, as for an old Normalize. */
+export async function moduleConfig(directory: ModelDirectory, { path }: Module): Promise<Reader> {
+  const file = `${path}/config.json`;
+  return reader((await directory.json(file, { optional: true })) ?? {}, file);
+}
+
+/** config_sentence_transformers.json; empty where there is none. */
+export async function settingsReader(directory: ModelDirectory): Promise<Reader> {
+  return reader((await directory.json(SETTINGS, { optional: true })) ?? {}, SETTINGS);
+}

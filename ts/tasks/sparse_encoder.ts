@@ -1,0 +1,136 @@
+import { packed, type TokenBatch } from '../batching/batches';
+import { loadOptions, type LoadOptions } from '../encoder';
+import { throwIfAborted } from '../errors';
+import { describeSparse, type SparseWeights } from '../models/sparse';
+import { abortSignal, boolean, checkOptions, integer, string } from '../options';
+import type { SparseRows } from '../run';
+import { checkTexts, promptFor } from './inputs';
+import { SparseCollector, type SparseVectors } from './sparse_vectors';
+import { Task, loadModel, type Call, type Model } from './task';
+import { termWeights } from './term_weights';
+
+/** Options of {@link SparseEncoder.load}. */
+export interface SparseEncoderLoadOptions extends LoadOptions {
+  /** Default of `truncate` in {@link SparseEncodeOptions}. */
+  truncate?: boolean;
+}
+
+/** Options of {@link SparseEncoder.encode}. */
+export interface SparseEncodeOptions {
+  /** Keep the largest weights of each text, so many (sentence-transformers' `max_active_dims`); all otherwise. */
+  topK?: number;
+  /** Name of a prompt of config_sentence_transformers.json, put before each text; its default otherwise. */
+  promptName?: string;
+  /** A prompt as text, instead of a name. `''` for none. */
+  prompt?: string;
+  /** Most tokens of one forward pass. A longer text is a pass of its own. */
+  batchTokens?: number;
+  /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
+  truncate?: boolean;
+  /** Rejects the call with E_ABORTED and stops the work. */
+  signal?: AbortSignal;
+}
+
+const encodeOptions = {
+  topK: integer(1),
+  promptName: string,
+  prompt: string,
+  batchTokens: integer(1),
+  truncate: boolean,
+  signal: abortSignal,
+};
+
+/**
+ * Turns texts into sparse vectors over the vocabulary, for inverted indices: SPLADE (arXiv:2109.10086), whose
+ * masked language model also weighs words that are not in the text, and TILDEv2 (arXiv:2108.08513), which weighs the
+ * text's own. The largest logits are taken on the device; [tokens, vocabulary] never exists.
+ *
+ * @example
+ * ```ts
+ * await using encoder = await SparseEncoder.load('./splade-v3');
+ * const vectors = await encoder.encode(['short', 'a much longer passage'], { topK: 128 });
+ * vectors.row(0);   // { indices: Int32Array, values: Float32Array }
+ * ```
+ */
+export class SparseEncoder extends Task {
+  readonly #weights: SparseWeights;
+  readonly #truncate: boolean;
+
+  private constructor(model: Model, weights: SparseWeights, truncate: boolean) {
+    super(model);
+    this.#weights = weights;
+    this.#truncate = truncate;
+  }
+
+  /**
+   * Loads a directory of a masked language model, with modules.json of sentence-transformers or without, or of a
+   * TILDEv2 model.
+   *
+   * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS, E_BAD_TOKENIZER, E_UNSUPPORTED, E_DEVICE,
+   * E_ABORTED or E_INVALID_ARGUMENT.
+   */
+  static async load(path: string, options: SparseEncoderLoadOptions = {}): Promise<SparseEncoder> {
+    const { truncate = true, ...load } = checkOptions('SparseEncoder.load', options, {
+      ...loadOptions,
+      truncate: boolean,
+    });
+    throwIfAborted(load.signal);
+    const { description, weights } = await describeSparse(path);
+    const logits = weights.kind === 'logits';
+    return new SparseEncoder(
+      await loadModel(description, { ...(load as LoadOptions), logits }),
+      weights,
+      truncate,
+    );
+  }
+
+  /** Columns of a vector: ids of the vocabulary. */
+  get dimensions(): number {
+    return this.encoder.spec.vocabSize;
+  }
+
+  /** The checkpoint's prompts by name. */
+  get prompts(): Readonly<Record<string, string>> {
+    return this.encoder.pipeline?.prompts ?? {};
+  }
+
+  /**
+   * One sparse vector for each text, in the order of the texts. The event loop stays free.
+   *
+   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option, E_TOO_LONG with `truncate: false`,
+   * E_ABORTED, E_DISPOSED.
+   */
+  async encode(input: string | readonly string[], options: SparseEncodeOptions = {}): Promise<SparseVectors> {
+    const checked = checkOptions('encode', options, encodeOptions);
+    const texts = checkTexts(input);
+    const prefix = promptFor(checked, this.encoder.pipeline);
+    return this.whileOpen(checked.signal, async (call) => {
+      const collected = new SparseCollector();
+      await this.forward(
+        texts,
+        { prefix, truncate: checked.truncate ?? this.#truncate, details: this.#weights.kind === 'terms' },
+        {
+          batchTokens: checked.batchTokens,
+          start: (batch) => this.#run(batch, checked.topK ?? 0, call),
+          finish: async (rows) => collected.append(rows),
+        },
+        call,
+      );
+      return collected.vectors(this.dimensions);
+    });
+  }
+
+  async #run(batch: TokenBatch, topK: number, { signal }: Call): Promise<SparseRows> {
+    if (this.#weights.kind === 'logits') {
+      const { logs } = this.#weights;
+      const result = await this.encoder.run(packed(batch), {
+        outputs: ['sparse'],
+        sparse: { topK, logs },
+        signal,
+      });
+      return result.sparse!;
+    }
+    const { projections } = await this.encoder.run(packed(batch), { outputs: ['projections'], signal });
+    return termWeights(batch, projections![0]!, new Set(), topK);
+  }
+}
