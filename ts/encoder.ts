@@ -264,7 +264,7 @@ export class Encoder {
    */
   async run(batch: PackedBatch, options: RunOptions): Promise<EncoderResult> {
     const { outputs, layers = this.spec.layers.length, pooling = [], dimensions = 0 } = options;
-    const { skip, normalize = false, logitRows, projectionRows, signal } = options;
+    const { skip, normalize = false, logitRows, projectionRows, keyCounts, signal } = options;
     const { sparse = { topK: 0, logs: 1 } } = options;
     const encoder = this.#live();
     const needsHead = outputs.includes('logits') || outputs.includes('sparse');
@@ -281,6 +281,7 @@ export class Encoder {
       ...(skip && { skip }),
       logits: outputs.includes('logits'),
       ...(logitRows && { logitRows }),
+      ...(keyCounts && { keyCounts }),
       projections: outputs.includes('projections'),
       ...(projectionRows && { projectionRows }),
       ...(outputs.includes('sparse') && { sparse }),

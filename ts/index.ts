@@ -7,6 +7,13 @@ export {
   type SparseEncoderLoadOptions,
 } from './tasks/sparse_encoder';
 export { SparseVectors, sparseDot, type SparseVector } from './tasks/sparse_vectors';
+export {
+  LateInteraction,
+  type LateEncodeOptions,
+  type LateInteractionLoadOptions,
+  type LateRankOptions,
+} from './tasks/late_interaction';
+export { MultiVectors } from './tasks/multi_vectors';
 export { Embeddings } from './tasks/embeddings';
 export type { Task } from './tasks/task';
 export type { HeadLoadOptions, LogitsTask } from './tasks/head_task';

@@ -182,6 +182,7 @@ export interface NativeRunRequest {
   logits: boolean;
   /** Absent: all. */
   logitRows?: Int32Array;
+  keyCounts?: Int32Array;
   projections: boolean;
   projectionRows?: Int32Array;
   /** topK 0: all; logs: how often log(1 + x) is taken. */

@@ -26,6 +26,11 @@ export interface RunOptions {
   normalize?: boolean;
   /** Tokens of the packed batch whose logits are wanted, of a head that has logits a token; all otherwise. */
   logitRows?: Int32Array;
+  /**
+   * Tokens at the head of each sequence that attention sees as keys, [B]; all otherwise. Later ones see them and are
+   * seen by none: the masks that ColBERT adds to a query.
+   */
+  keyCounts?: Int32Array;
   /** Tokens of the packed batch whose projections are wanted; all otherwise. */
   projectionRows?: Int32Array;
   /** How the output `sparse` is made. */

@@ -17,8 +17,9 @@ struct HostBatch {
   std::vector<int32_t> positions;
   std::vector<int32_t> token_types;  // empty: all zero
   std::vector<int32_t> cu_seqlens;
+  std::vector<int32_t> key_counts;  // empty: all
 
-  PackedBatch view() const { return {ids, positions, token_types, cu_seqlens}; }
+  PackedBatch view() const { return {ids, positions, token_types, cu_seqlens, key_counts}; }
 };
 
 /** Reads {ids, positions, tokenTypes?, cuSeqlens}, Int32Arrays, and checks that their lengths agree. */

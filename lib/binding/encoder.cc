@@ -90,6 +90,10 @@ std::shared_ptr<Run> read_run(Reader& reader, Napi::Value batch, Napi::Value opt
   request.dimensions = reader.integer(object.Get("dimensions"), "dimensions");
   request.normalize = reader.boolean(object.Get("normalize"), "normalize");
   request.logits = reader.boolean(object.Get("logits"), "logits");
+  if (!object.Get("keyCounts").IsUndefined()) {
+    const std::span<const int32_t> counts = reader.int32s(object.Get("keyCounts"), "keyCounts");
+    run->batch.key_counts.assign(counts.begin(), counts.end());
+  }
   request.projections = reader.boolean(object.Get("projections"), "projections");
   if (!object.Get("projectionRows").IsUndefined()) {
     const std::span<const int32_t> rows = reader.int32s(object.Get("projectionRows"), "projectionRows");

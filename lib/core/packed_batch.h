@@ -14,6 +14,9 @@ struct PackedBatch {
   std::span<const int32_t> positions;    // [T], position within the sequence, before the model's offset
   std::span<const int32_t> token_types;  // [T], or empty: all zero
   std::span<const int32_t> cu_seqlens;   // [B + 1]
+  /** [B], or empty: all. Only the first tokens of a sequence, so many, are keys in attention; later ones see
+   * them and are seen by none (ColBERT's query augmentation). */
+  std::span<const int32_t> key_counts = {};
 
   int64_t tokens() const { return cu_seqlens.empty() ? 0 : cu_seqlens.back(); }
   int64_t sequences() const { return cu_seqlens.empty() ? 0 : static_cast<int64_t>(cu_seqlens.size()) - 1; }

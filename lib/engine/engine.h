@@ -152,6 +152,8 @@ class Engine {
   virtual Status run_rows(Stream& stream, const RowProgram& program, std::span<const Matrix> matrices,
                           int64_t rows) = 0;
   virtual Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) = 0;
+  /** Whether `attention` heeds PackedBatch::key_counts; without, callers must not give any. */
+  virtual bool has_key_counts() const { return false; }
   /** An empty sequence pools to zeros. */
   virtual Status pool(Stream& stream, const PreparedBatch& batch, const PoolArgs& args) = 0;
   /** out[i] = in[indices[i]], zeros for an index of -1; indices in host memory, checked by the caller. */

@@ -13,6 +13,8 @@ export interface TokenBatch {
   details?: TokenDetails | undefined;
   /** [B], where a stride was given: index of the text that each window is of. */
   texts?: Int32Array | undefined;
+  /** [B], where not all are: tokens at the head of each sequence that attention sees as keys. */
+  keyCounts?: Int32Array | undefined;
 }
 
 type Piece = Omit<TokenBatch, 'cuSeqlens'>;
@@ -27,6 +29,7 @@ function slice(chunk: TokenizedChunk, sequences: [number, number], [start, end]:
       segments: chunk.details.segments.subarray(start, end),
     },
     texts: chunk.texts?.subarray(...sequences),
+    keyCounts: chunk.keyCounts?.subarray(...sequences),
   };
 }
 
@@ -76,6 +79,14 @@ function concatenate(pieces: readonly Piece[], lengths: readonly number[]): Toke
         pieces,
         (piece) => piece.texts,
         (piece) => piece.texts!.length,
+      ),
+    keyCounts:
+      pieces[0]?.keyCounts &&
+      join(
+        new Int32Array(lengths.length),
+        pieces,
+        (piece) => piece.keyCounts,
+        (piece) => piece.keyCounts!.length,
       ),
   };
 }

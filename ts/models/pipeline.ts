@@ -130,17 +130,15 @@ function checkWidths(steps: readonly PipelineStep[], pooled: number | undefined)
 }
 
 /** Prompts by name; null, as newer versions write for a name without a prompt, is the empty prompt. */
-function readPrompts(field: Reader): Record<string, string> {
+function promptsByName(field: Reader): Record<string, string> {
   const prompts = field.optionalObject('prompts');
   if (!prompts) return {};
   return Object.fromEntries(prompts.keys().map((name) => [name, prompts.optionalString(name) ?? '']));
 }
 
-/** What config_sentence_transformers.json says about the texts and the vectors. */
-export function readSettings(
-  field: Reader,
-): Pick<PipelineSpec, 'prompts' | 'defaultPromptName' | 'similarity' | 'truncateDim'> {
-  const prompts = readPrompts(field);
+/** The prompts of config_sentence_transformers.json and which of them is the default. */
+export function readPrompts(field: Reader): Pick<PipelineSpec, 'prompts' | 'defaultPromptName'> {
+  const prompts = promptsByName(field);
   const defaultPromptName = field.optionalString('default_prompt_name');
   if (defaultPromptName !== undefined && !Object.hasOwn(prompts, defaultPromptName)) {
     throw field.error(
@@ -148,10 +146,16 @@ export function readSettings(
       `is "${defaultPromptName}", but "prompts" has only ${Object.keys(prompts).join(', ') || 'none'}`,
     );
   }
+  return { prompts, ...(defaultPromptName !== undefined && { defaultPromptName }) };
+}
+
+/** What config_sentence_transformers.json says about the texts and the vectors. */
+export function readSettings(
+  field: Reader,
+): Pick<PipelineSpec, 'prompts' | 'defaultPromptName' | 'similarity' | 'truncateDim'> {
   const truncateDim = field.optionalInteger('truncate_dim', { min: 1 });
   return {
-    prompts,
-    ...(defaultPromptName !== undefined && { defaultPromptName }),
+    ...readPrompts(field),
     similarity: field.oneOf('similarity_fn_name', ['cosine', 'dot', 'euclidean', 'manhattan'], 'cosine'),
     ...(truncateDim !== undefined && { truncateDim }),
   };

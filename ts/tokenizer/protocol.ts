@@ -70,7 +70,14 @@ export interface DecodeRequest {
   skipSpecialTokens: boolean;
 }
 
-export type TokenizerRequest = EncodeRequest | PrefixLengthRequest | DecodeRequest;
+/** Asks for the ids of tokens by name. */
+export interface TokenIdsRequest {
+  kind: 'tokenIds';
+  id: number;
+  tokens: readonly string[];
+}
+
+export type TokenizerRequest = EncodeRequest | PrefixLengthRequest | DecodeRequest | TokenIdsRequest;
 
 /** Where the tokens of sequences stand in their texts. */
 export interface TokenDetails {
@@ -96,6 +103,8 @@ export interface TokenizedChunk {
   details?: TokenDetails | undefined;
   /** [B], where a stride was given: index of the text that each window is of. */
   texts?: Int32Array | undefined;
+  /** [B], where not all are: tokens at the head of each sequence that attention sees as keys. */
+  keyCounts?: Int32Array | undefined;
 }
 
 export interface EncodedReply extends TokenizedChunk {
@@ -113,6 +122,12 @@ export interface DecodedReply {
   kind: 'decoded';
   id: number;
   texts: string[];
+}
+
+export interface TokenIdsReply {
+  kind: 'tokenIds';
+  id: number;
+  ids: (number | undefined)[];
 }
 
 export interface FailureReply {
@@ -133,4 +148,5 @@ export interface TooLong {
   noRoom: boolean;
 }
 
-export type TokenizerReply = TokenizerReady | EncodedReply | PrefixLengthReply | DecodedReply | FailureReply;
+export type TokenizerReply =
+  TokenizerReady | EncodedReply | PrefixLengthReply | DecodedReply | FailureReply | TokenIdsReply;

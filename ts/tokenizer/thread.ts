@@ -11,6 +11,8 @@ import type {
   FailureReply,
   PrefixLengthReply,
   PrefixLengthRequest,
+  TokenIdsReply,
+  TokenIdsRequest,
   TokenizerReady,
   TokenizerReply,
   TokenizerSetup,
@@ -74,13 +76,18 @@ export class TokenizerThread {
     return this.#request<DecodedReply>(request);
   }
 
+  tokenIds(request: Unsent<TokenIdsRequest>): Promise<TokenIdsReply> {
+    return this.#request<TokenIdsReply>(request);
+  }
+
   /** Ends the thread once what it runs is done, and frees the tokenizer. */
   async close(): Promise<void> {
     await this.#worker.terminate();
   }
 
   #request<R>(
-    request: Unsent<EncodeRequest> | Unsent<PrefixLengthRequest> | Unsent<DecodeRequest>,
+    request:
+      Unsent<EncodeRequest> | Unsent<PrefixLengthRequest> | Unsent<DecodeRequest> | Unsent<TokenIdsRequest>,
   ): Promise<R> {
     if (this.#failed) return Promise.reject(this.#failed);
     const id = this.#nextId++;

@@ -165,6 +165,11 @@ export class Tokenizer {
     return (await abortable(request, signal)).texts;
   }
 
+  /** The ids of tokens as the vocabulary spells them; undefined for those it lacks. */
+  async tokenIds(tokens: readonly string[], signal?: AbortSignal): Promise<(number | undefined)[]> {
+    return (await abortable(this.#lease.thread.tokenIds({ kind: 'tokenIds', tokens }), signal)).ids;
+  }
+
   /** Tokens at the head of a sequence that starts with `prefix`: leading special tokens and its own. */
   async prefixLength(prefix: string, signal?: AbortSignal): Promise<number> {
     const request = this.#lease.thread.prefixLength({ kind: 'prefixLength', prefix, limit: this.maxLength });

@@ -103,6 +103,10 @@ async function answer(tokenizer: Tokenizer, request: TokenizerRequest): Promise<
       return encode(tokenizer, request);
     case 'decode':
       return decode(tokenizer, request);
+    case 'tokenIds': {
+      const ids = request.tokens.map((token) => tokenizer.tokenToId(token) ?? undefined);
+      return { kind: 'tokenIds', id: request.id, ids };
+    }
     case 'prefixLength':
       return { kind: 'prefixLength', id: request.id, tokens: await prefixLength(tokenizer, request) };
   }

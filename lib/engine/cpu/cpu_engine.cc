@@ -119,6 +119,8 @@ class CpuEngine final : public Engine {
                   int64_t rows) override {
     return run(stream, [&] { return run_rows_cpu(context_, program, matrices, rows); });
   }
+  bool has_key_counts() const override { return true; }
+
   Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) override {
     Result<const CpuPreparedBatch*> cpu = as_cpu_batch(batch);
     if (!cpu.is_ok()) return cpu.status();

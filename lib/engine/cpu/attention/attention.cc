@@ -87,6 +87,22 @@ Status check_bias(const AttentionBias& bias, const AttentionShape& shape) {
   return disentangled ? check_disentangled(bias, shape) : Status::ok();
 }
 
+Status check_key_counts(const PackedBatch& batch, const AttentionBias& bias) {
+  if (batch.key_counts.empty()) return Status::ok();
+  PADLESS_CHECK(static_cast<int64_t>(batch.key_counts.size()) == batch.sequences(), Code::kInvalidArgument,
+                "keyCounts", "keyCounts has ", batch.key_counts.size(), " entries for ", batch.sequences(),
+                " sequences");
+  for (int64_t b = 0; b < batch.sequences(); ++b) {
+    const int32_t length = batch.cu_seqlens[b + 1] - batch.cu_seqlens[b];
+    PADLESS_CHECK(batch.key_counts[b] >= std::min(length, 1) && batch.key_counts[b] <= length,
+                  Code::kInvalidArgument, "keyCounts", "keyCounts[", b, "] is ", batch.key_counts[b],
+                  "; the sequence has ", length, " tokens, of which at least one must be seen");
+  }
+  PADLESS_CHECK(!bias.alibi_slopes && !bias.relative && !bias.relative_rows, Code::kUnsupported, "keyCounts",
+                "tokens that are no keys are not supported where attention is biased by distance");
+  return Status::ok();
+}
+
 Status check(const AttentionPlan& plan, const PackedBatch& batch, const AttentionArgs& args) {
   PADLESS_RETURN_IF_ERROR(check_attention_shape(args.shape));
   PADLESS_CHECK(args.shape.heads == plan.shape.heads && args.shape.kv_heads == plan.shape.kv_heads &&
@@ -105,6 +121,7 @@ Status check(const AttentionPlan& plan, const PackedBatch& batch, const Attentio
   if (args.lse.data != nullptr)
     PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
   PADLESS_RETURN_IF_ERROR(check_bias(args.bias, args.shape));
+  PADLESS_RETURN_IF_ERROR(check_key_counts(batch, args.bias));
   PADLESS_CHECK(std::isfinite(args.scale), Code::kInvalidArgument, "scale", "scale is not a finite number");
   PADLESS_CHECK(args.span.window_left >= -1, Code::kInvalidArgument, "windowLeft", "windowLeft is ",
                 args.span.window_left, "; it is a number of keys, or -1 for no limit");
@@ -195,6 +212,7 @@ void run_task(const AttentionKernels& kernels, const AttentionTask& task, const 
       const int64_t last = end + ahead * (i + 1) / heads;
       AttentionHead head = head_of(args, begin, end - begin, task.first_head + i);
       head.fetch = fetch_of(args, first, last);
+      if (!batch.key_counts.empty()) head.length = batch.key_counts[b];
       head.first_query = task.first_query;
       head.last_query = std::min<int64_t>(task.last_query, end - begin);
       kernels.run(head, scratch);
