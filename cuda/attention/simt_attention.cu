@@ -72,8 +72,9 @@ DEVICE float position_score(const Params<T>& p, const float* q, const float* k, 
   return dot(bias.position_keys, q) + dot(bias.position_queries, k);
 }
 
+// One block an SM is all that is asked for, as in attention_kernel.
 template <class T, int kDim>
-__global__ void __launch_bounds__(kThreads) simt_attention_kernel(const Params<T> p) {
+__global__ void __launch_bounds__(kThreads, 1) simt_attention_kernel(const Params<T> p) {
   constexpr int kRows = kWarpRows<kDim>, kQueries = kBlockQueries<kDim>;
   constexpr int kColumns = kDim / 32;  // of the output, a lane
   SHARED_STORAGE(Storage<kDim>, shared);
