@@ -35,6 +35,7 @@ export {
   type LoadProgress,
   type RunOptions,
 } from './encoder';
+export type { MatrixOutput, SparseOptions, SparseRows } from './run';
 export type { PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
 export type { Activation, BiasSpec, EncoderSpec, LayerSpec, RopeSpec } from './models/spec';
 export type { HeadTask, ProblemType, TaskHead, TaskHeadStep } from './models/heads/task_head';

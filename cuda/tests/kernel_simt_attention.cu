@@ -15,9 +15,8 @@ void test_shapes() {
     run_simt<bf16>({.lengths = {33, 0, 1, 17, 70}, .head_dim = head_dim, .heads = 1, .kv_heads = 1});
   }
   run_simt<fp16>({.lengths = {63, 64, 65, 31, 32}, .head_dim = 24, .heads = 4, .kv_heads = 2});
-  run_simt<bf16>({.lengths = {20, 70, 130},
-                  .head_dim = 24,
-                  .options = {.strategy = AttentionStrategy::kGrouped}});
+  run_simt<bf16>(
+      {.lengths = {20, 70, 130}, .head_dim = 24, .options = {.strategy = AttentionStrategy::kGrouped}});
   run_simt<bf16>({.lengths = {}});
   run_simt<bf16>({.lengths = {0, 0}});
 }
