@@ -48,7 +48,7 @@ export interface SparseOptions {
 
 /** Sparse vectors, one a sequence. */
 export interface SparseRows {
-  /** [B + 1]: where each row begins in the other two. */
+  /** Where each row begins in the other two, [B + 1]. */
   offsets: Int32Array;
   /** Columns, rising within a row. */
   indices: Int32Array;
