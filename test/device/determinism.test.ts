@@ -1,9 +1,13 @@
 // What two results have in common bit for bit, and what 16-bit storage costs on a GPU.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { device } from '../../ts/device';
 import { Encoder, type LoadOptions } from '../../ts/encoder';
-import type { Compute } from '../../ts/weight';
+import { linear } from '../../ts/ops';
+import { Tensor } from '../../ts/tensor';
+import { LinearWeight, type Compute } from '../../ts/weight';
 import { isEmulated, testDevices } from '../support/devices';
+import { normals } from '../support/seeded';
 import { packGolden, pickRows, readGolden, relativeError, type Golden } from '../support/goldens';
 
 const outputs = ['lastHiddenState', 'poolerOutput'] as const;
@@ -47,6 +51,20 @@ describe.each(testDevices())('on $label', ({ request, reducedPrecisions }) => {
         expect(alone.poolerOutput).toEqual(together.poolerOutput!.slice(index * width, (index + 1) * width));
       }
     });
+  });
+
+  test('a row of a product alone and among many, with determinism "batch"', async () => {
+    // One row of many inputs is where splitting the sum pays, 200 rows are where it does not.
+    const target = device({ ...request, determinism: 'batch' });
+    const [inputs, columns, rows] = [1024, 64, 200];
+    const w = Tensor.from(normals(columns * inputs), [columns, inputs], { device: target });
+    const x = normals(rows * inputs);
+    for (const compute of ['f32', ...reducedPrecisions] as Compute[]) {
+      using weight = LinearWeight.pack(w, { compute });
+      const product = (count: number) =>
+        linear(Tensor.from(x.slice(0, count * inputs), [count, inputs], { device: target }), weight).read();
+      expect(await product(1)).toEqual((await product(rows)).slice(0, columns));
+    }
   });
 
   const onGpu = reducedPrecisions.filter((dtype) => !request.name.startsWith('cpu') && dtype in bars);
