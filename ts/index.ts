@@ -13,6 +13,7 @@ export {
   type LateInteractionLoadOptions,
   type LateRankOptions,
 } from './tasks/late_interaction';
+export type { PackedVectors } from './tasks/max_sim';
 export { MultiVectors } from './tasks/multi_vectors';
 export { Embeddings } from './tasks/embeddings';
 export type { Task } from './tasks/task';
@@ -36,7 +37,7 @@ export {
   type RunOptions,
 } from './encoder';
 export type { MatrixOutput, SparseOptions, SparseRows } from './run';
-export type { PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
+export type { DenseStep, PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
 export type { Activation, BiasSpec, EncoderSpec, LayerSpec, RopeSpec } from './models/spec';
 export type { HeadTask, ProblemType, TaskHead, TaskHeadStep } from './models/heads/task_head';
 export type { JsonObject, ModelDirectory, WeightFiles } from './models/directory';
