@@ -14,6 +14,7 @@ export {
   type LateRankOptions,
 } from './tasks/late_interaction';
 export type { PackedVectors } from './tasks/max_sim';
+export { M3Embedder, type M3EmbedOptions, type M3Embeddings } from './tasks/m3_embedder';
 export { MultiVectors } from './tasks/multi_vectors';
 export { Embeddings } from './tasks/embeddings';
 export type { Task } from './tasks/task';

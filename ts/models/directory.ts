@@ -16,7 +16,7 @@ const FOREIGN_WEIGHTS =
   /^(?!training_args|optimizer|scheduler|rng_state).*\.(?:bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|onnx|gguf)$/;
 /** Those of them that the converter reads. */
 const PICKLES = /\.(?:bin|pt|pth|ckpt)$/;
-const CONVERTER = absolute(__dirname, '../../scripts/convert-checkpoint.py');
+export const CONVERTER = absolute(__dirname, '../../scripts/convert-checkpoint.py');
 
 /** A parsed JSON object. */
 export type JsonObject = Record<string, unknown>;

@@ -210,7 +210,7 @@ def _m3(folder: Path, source: Path, seed: int) -> str:
     checkpoints.write(model, checkpoint, dtype=DTYPE)
     layers = {}
     for index, (name, rows) in enumerate({"colbert_linear": 16, "sparse_linear": 1}.items()):
-        bias = torch.linspace(-0.2, 0.3, rows).to(DTYPE)
+        bias = torch.linspace(1.0, -0.3, rows).to(DTYPE)
         layers[name] = {"weight": _linear(rows, 16, seed + index), "bias": bias}
         save_file(layers[name], checkpoint / f"{name}.safetensors")
     _modules(

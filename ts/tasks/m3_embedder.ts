@@ -1,0 +1,128 @@
+import { packed, type TokenBatch } from '../batching/batches';
+import { loadOptions, type LoadOptions } from '../encoder';
+import { throwIfAborted } from '../errors';
+import { M3_PROJECTIONS, describeM3 } from '../models/bge_m3';
+import { abortSignal, boolean, checkOptions, integer } from '../options';
+import type { SparseRows } from '../run';
+import type { Embeddings } from './embeddings';
+import { checkTexts } from './inputs';
+import { VectorCollector, type MultiVectors, type VectorBlock } from './multi_vectors';
+import { RowCollector, type RowBlock } from './row_collector';
+import { SparseCollector, type SparseVectors } from './sparse_vectors';
+import { Task, loadModel, type Call } from './task';
+import { termWeights } from './term_weights';
+
+/** Options of {@link M3Embedder.embed}. */
+export interface M3EmbedOptions {
+  /** Keep the largest weights of each text, so many; all otherwise. */
+  topK?: number;
+  /** Most tokens of one forward pass. A longer text is a pass of its own. */
+  batchTokens?: number;
+  /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
+  truncate?: boolean;
+  /** Rejects the call with E_ABORTED and stops the work. */
+  signal?: AbortSignal;
+}
+
+const embedOptions = { topK: integer(1), batchTokens: integer(1), truncate: boolean, signal: abortSignal };
+
+/** The three results of BGE-M3, a row of each for every text. */
+export interface M3Embeddings {
+  /** The first token's vector, of length 1. */
+  dense: Embeddings;
+  /** The weight of each token of the text; special and unknown tokens have none. */
+  sparse: SparseVectors;
+  /** A vector of length 1 for every token but the first. */
+  vectors: MultiVectors;
+}
+
+interface M3Block {
+  dense: RowBlock;
+  sparse: SparseRows;
+  vectors: VectorBlock;
+}
+
+/** Every token of the batch but the first of each sequence. */
+function behindFirst({ cuSeqlens, ids }: TokenBatch): { rows: Int32Array; counts: number[] } {
+  const firsts = new Set(cuSeqlens);
+  const counts = Array.from(cuSeqlens.subarray(1), (end, b) => Math.max(end - cuSeqlens[b]! - 1, 0));
+  return { rows: Int32Array.from(ids.keys()).filter((t) => !firsts.has(t)), counts };
+}
+
+/**
+ * BGE-M3 (arXiv:2402.03216): a dense vector, weights of terms and a vector for every token, from one forward pass.
+ * Its two linear layers are pickles as published; scripts/convert-checkpoint.py makes safetensors of them.
+ *
+ * @example
+ * ```ts
+ * await using m3 = await M3Embedder.load('./bge-m3');
+ * const { dense, sparse, vectors } = await m3.embed(['short', 'a much longer passage']);
+ * ```
+ */
+export class M3Embedder extends Task {
+  /**
+   * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS (also for pickles), E_BAD_TOKENIZER, E_UNSUPPORTED,
+   * E_DEVICE, E_ABORTED or E_INVALID_ARGUMENT.
+   */
+  static async load(path: string, options: LoadOptions = {}): Promise<M3Embedder> {
+    const load = checkOptions('M3Embedder.load', options, loadOptions) as LoadOptions;
+    throwIfAborted(load.signal);
+    return new M3Embedder(await loadModel(await describeM3(path), { ...load, logits: false }));
+  }
+
+  /**
+   * The three results of each text, in the order of the texts. The event loop stays free.
+   *
+   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option, E_TOO_LONG with `truncate: false`,
+   * E_ABORTED, E_DISPOSED.
+   */
+  async embed(input: string | readonly string[], options: M3EmbedOptions = {}): Promise<M3Embeddings> {
+    const { topK = 0, ...checked } = checkOptions('embed', options, embedOptions);
+    const texts = checkTexts(input);
+    return this.whileOpen(checked.signal, async (call) => {
+      const dense = new RowCollector(texts.length);
+      const sparse = new SparseCollector();
+      const vectors = new VectorCollector(this.encoder.spec.hiddenSize);
+      await this.forward(
+        texts,
+        { truncate: checked.truncate ?? true, details: true },
+        {
+          batchTokens: checked.batchTokens,
+          start: (batch) => this.#run(batch, topK, call),
+          finish: async (block) => {
+            await dense.append(block.dense);
+            sparse.append(block.sparse);
+            vectors.append(block.vectors);
+          },
+        },
+        call,
+      );
+      return {
+        dense: dense.embeddings(),
+        sparse: sparse.vectors(this.encoder.spec.vocabSize),
+        vectors: await vectors.vectors(),
+      };
+    });
+  }
+
+  async #run(batch: TokenBatch, topK: number, { signal }: Call): Promise<M3Block> {
+    const { sentenceEmbedding, projections } = await this.encoder.run(packed(batch), {
+      outputs: ['sentenceEmbedding', 'projections'],
+      signal,
+    });
+    const { rows, counts } = behindFirst(batch);
+    const width = this.encoder.spec.hiddenSize;
+    const all = projections![M3_PROJECTIONS.vectors]!;
+    const data = new Float32Array(rows.length * width);
+    rows.forEach((row, i) => data.set(all.subarray(row * width, (row + 1) * width), i * width));
+    const unused = [this.tokenizer.unknownId, this.encoder.config['pad_token_id']];
+    const ignored = new Set(
+      batch.ids.filter((id, t) => batch.details!.segments[t]! < 0 || unused.includes(id)),
+    );
+    return {
+      dense: { data: sentenceEmbedding!, count: batch.cuSeqlens.length - 1 },
+      sparse: termWeights(batch, projections![M3_PROJECTIONS.weights]!, ignored, topK),
+      vectors: { data, counts },
+    };
+  }
+}
