@@ -9,7 +9,7 @@ export interface PackedVectors {
   data: Float32Array;
   /** Numbers of a vector. */
   dimensions: number;
-  /** [texts + 1]: where each text's vectors begin, from 0. */
+  /** Where each text's vectors begin, from 0, [texts + 1]. */
   offsets: Int32Array;
 }
 
