@@ -1,6 +1,7 @@
 # sources.json is the one list of source files; binding.gyp reads the same.
-file(READ ${CMAKE_CURRENT_SOURCE_DIR}/sources.json PADLESS_SOURCES_JSON)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/sources.json)
+get_filename_component(PADLESS_ROOT "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
+file(READ ${PADLESS_ROOT}/sources.json PADLESS_SOURCES_JSON)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PADLESS_ROOT}/sources.json)
 
 # padless_sources(<out> <key>...): the strings of the array at that path.
 function(padless_sources out)

@@ -35,6 +35,9 @@ struct DeviceProperties {
   size_t shared_bytes_per_block = 0;  // the most a block may opt in to
   size_t shared_bytes_per_sm = 0;
   int registers_per_sm = 0;
+
+  /** Whether it runs the kernels of the sm90 folders, which sm_90a alone has instructions for. */
+  bool runs_sm90a() const { return compute_capability == 90; }
 };
 Result<DeviceProperties> device_properties(int device);
 

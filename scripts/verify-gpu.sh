@@ -64,7 +64,9 @@ addon() {
 programs="conformance_sm80 kernel_norm kernel_rows kernel_heads kernel_packing kernel_gemm kernel_attention kernel_attention_bias
   kernel_simt_attention"
 compile() {
-  nvcc -std=c++20 -O2 -arch=native -DPADLESS_CUDA_RUNTIME -I. -x cu -dc -o "$build/$(echo "$1" | tr / _).o" "$1"
+  local arch=native
+  [[ $1 == */sm90/* || $1 == *_sm90.cu ]] && arch=sm_90a
+  nvcc -std=c++20 -O2 -arch=$arch -DPADLESS_CUDA_RUNTIME -I. -x cu -c -o "$build/$(echo "$1" | tr / _).o" "$1"
 }
 programs_build() {
   if ! have nvcc; then
@@ -74,7 +76,7 @@ programs_build() {
   export build
   export -f compile
   local kernels
-  kernels=$(node -p 'require("./sources.json").cuda.sources.join("\n")')
+  kernels=$(node -p 'const { sources, sm90 } = require("./sources.json").cuda; [...sources, ...sm90].join("\n")')
   printf '%s\n' $kernels lib/core/status.cc lib/core/dtype.cc | xargs -P "$(nproc)" -I{} bash -c 'compile {}' || return 1
   for program in $programs; do
     compile "cuda/tests/$program.cu" || return 1

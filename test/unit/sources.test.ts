@@ -16,8 +16,14 @@ function files(folder: string, ending: string): string[] {
     .map((file) => `${folder}/${file}`);
 }
 
+const sources = JSON.parse(readFileSync(join(root, 'sources.json'), 'utf8')) as { cuda: { sm90: string[] } };
+const kernels = files('cuda', '.cu').filter((file) => !/^cuda\/(tests|bench|emulator)\//.test(file));
+
 test('every source file is listed', () => {
-  const listed = new Set(strings(JSON.parse(readFileSync(join(root, 'sources.json'), 'utf8'))));
-  const kernels = files('cuda', '.cu').filter((file) => !/^cuda\/(tests|bench|emulator)\//.test(file));
+  const listed = new Set(strings(sources));
   expect([...files('lib', '.cc'), ...kernels].filter((file) => !listed.has(file))).toEqual([]);
+});
+
+test('the kernels of sm90 folders, and no others, are compiled for sm_90a alone', () => {
+  expect(sources.cuda.sm90).toEqual(kernels.filter((file) => file.includes('/sm90/')).sort());
 });
