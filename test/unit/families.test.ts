@@ -98,6 +98,9 @@ test.each<[string, string, Config, string]>([
     'auto_map.AutoModel',
   ],
   ['Jina without ALiBi', 'jina-bert', { position_embedding_type: 'absolute' }, 'position_embedding_type'],
+  ['T5 with an unknown feed-forward', 't5', { feed_forward_proj: 'gated-relu' }, 'feed_forward_proj'],
+  ['T5 of two activations', 't5', { dense_act_fn: 'gelu' }, 'dense_act_fn'],
+  ['T5 as a decoder', 't5', { is_decoder: true }, 'is_decoder'],
   ['Jina’s plain feed-forward', 'jina-bert', { feed_forward_type: 'original' }, 'feed_forward_type'],
 ])('%s: refused', async (_, golden, changes, field) => {
   await expectError(() => specOf(configOf(golden, changes)), { code: 'E_UNSUPPORTED', field });
@@ -128,6 +131,11 @@ test.each<[string, Config, string]>([
   ],
   ['no position after the pad', configOf('mpnet', { max_position_embeddings: 2 }), 'max_position_embeddings'],
   ['buckets beyond the range', configOf('deberta-v3', { position_buckets: 400 }), 'position_buckets'],
+  [
+    'distances within the exact buckets',
+    configOf('t5', { relative_attention_max_distance: 8 }),
+    'relative_attention_max_distance',
+  ],
   ['no feed-forward type', without(configOf('jina-bert'), 'feed_forward_type'), 'feed_forward_type'],
 ])('%s: bad config', async (_, config, field) => {
   await expectError(() => specOf(config), { code: 'E_BAD_CONFIG', field });
@@ -198,6 +206,14 @@ test('buckets of MPNet as transformers 5.18 counts them', () => {
   const at = (distance: number) => rows[distance + 128];
   const distances = [0, -1, -7, -8, -15, -16, -31, -32, -63, -64, -127, -128, 1, 7, 8, 16, 64, 128];
   expect(distances.map(at)).toEqual([0, 1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 15, 17, 23, 24, 26, 30, 31]);
+});
+
+test('buckets of T5 as transformers 5.18 counts them, to a distance of 20', () => {
+  const rows = relativeBuckets(12, 20);
+  const at = (distance: number) => rows[distance + 20];
+  expect([-20, -12, -7, -3, -2, 0, 1, 3, 4, 6, 9, 20].map(at)).toEqual([
+    5, 5, 4, 3, 2, 0, 7, 9, 9, 10, 10, 11,
+  ]);
 });
 
 test('ALiBi’s slopes for a power of two, and for twelve heads', () => {

@@ -16,6 +16,7 @@ import { nomicBert } from './nomic';
 import type { Reader } from './reader';
 import { roberta } from './roberta';
 import type { Family, RowPart, WeightTable, WeightTarget } from './spec';
+import { t5 } from './t5';
 
 const families: readonly Family[] = [
   jinaBert,
@@ -35,6 +36,7 @@ const families: readonly Family[] = [
   mpnet,
   deberta,
   debertaV2,
+  t5,
 ];
 
 /** Every `model_type` that can be loaded. */

@@ -21,20 +21,20 @@ const { fround } = Math;
 const MAX_DISTANCE = 128;
 
 /**
- * T5's buckets (arXiv:1910.10683, section 2.1) for key - query from -128 to 128: half of them for keys after the
- * query; of a side, half for one distance each, the others for ranges that grow by a constant factor.
+ * T5's buckets (arXiv:1910.10683, section 2.1) for key - query from -farthest to farthest: half of them for keys
+ * after the query; of a side, half for one distance each, the others for ranges that grow by a constant factor.
  */
-export function relativeBuckets(buckets: number): Int32Array {
+export function relativeBuckets(buckets: number, farthest = MAX_DISTANCE): Int32Array {
   const side = Math.floor(buckets / 2);
   const exact = Math.floor(side / 2);
   const bucketOf = (distance: number) => {
     if (distance < exact) return distance;
     // In float32, as transformers computes it: a bucket's edge must not move.
-    const share = fround(fround(Math.log(fround(distance / exact))) / fround(Math.log(MAX_DISTANCE / exact)));
+    const share = fround(fround(Math.log(fround(distance / exact))) / fround(Math.log(farthest / exact)));
     return Math.min(exact + Math.floor(fround(share * (side - exact))), side - 1);
   };
-  return Int32Array.from({ length: 2 * MAX_DISTANCE + 1 }, (_, i) => {
-    const distance = i - MAX_DISTANCE;
+  return Int32Array.from({ length: 2 * farthest + 1 }, (_, i) => {
+    const distance = i - farthest;
     return bucketOf(Math.abs(distance)) + (distance > 0 ? side : 0);
   });
 }

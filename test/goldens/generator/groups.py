@@ -4,7 +4,14 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from generator import bert_fixtures, decoder_fixtures, family_fixtures, head_fixtures, tokenizer_training
+from generator import (
+    bert_fixtures,
+    decoder_fixtures,
+    embedder_fixtures,
+    family_fixtures,
+    head_fixtures,
+    tokenizer_training,
+)
 from generator.fixtures import Fixture
 
 HERE = Path(__file__).resolve().parent.parent
@@ -15,6 +22,7 @@ MODEL_GROUPS = {
     "heads": head_fixtures,
     "families": family_fixtures,
     "decoders": decoder_fixtures,
+    "embedders": embedder_fixtures,
 }
 
 
