@@ -53,6 +53,9 @@ struct DeviceOptions {
   int compute_capability = 90;
   int multiprocessors = 4;
   size_t memory_bytes = size_t{1} << 30;  // what cudaMalloc and cudaMallocAsync can give
+
+  // PADLESS_EMULATOR_COMPUTE_CAPABILITY=80: the kernels of sm90 folders are not chosen
+  static DeviceOptions from_environment();
 };
 DeviceOptions& device_options();
 

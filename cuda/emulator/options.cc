@@ -6,12 +6,18 @@
 
 namespace padless::cuda::emulator {
 
+namespace {
+
+template <class Apply>
+void read(const char* name, Apply apply) {
+  const char* value = std::getenv((std::string("PADLESS_EMULATOR_") + name).c_str());
+  if (value != nullptr) apply(value);
+}
+
+}  // namespace
+
 Options Options::from_environment() {
   Options options;
-  const auto read = [](const char* name, auto apply) {
-    const char* value = std::getenv((std::string("PADLESS_EMULATOR_") + name).c_str());
-    if (value != nullptr) apply(value);
-  };
   read("SCHEDULE", [&](std::string_view v) {
     options.schedule = v == "random"     ? Schedule::random
                        : v == "priority" ? Schedule::priority
@@ -24,6 +30,12 @@ Options Options::from_environment() {
   read("JOINT_WGMMA", [&](const char* v) { options.joint_wgmma = std::atoi(v) != 0; });
   read("LAZY", [&](const char* v) { options.lazy_streams = std::atoi(v) != 0; });
   read("POISON", [&](const char* v) { options.poison = std::atoi(v) != 0; });
+  return options;
+}
+
+DeviceOptions DeviceOptions::from_environment() {
+  DeviceOptions options;
+  read("COMPUTE_CAPABILITY", [&](const char* v) { options.compute_capability = std::atoi(v); });
   return options;
 }
 

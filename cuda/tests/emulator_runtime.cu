@@ -236,6 +236,19 @@ void test_memory_limit_and_injection() {
   emulator::device_options() = {};
 }
 
+void test_compute_capability() {
+  constexpr const char* kVariable = "PADLESS_EMULATOR_COMPUTE_CAPABILITY";
+  const auto reported = [](const char* value) {
+    value != nullptr ? setenv(kVariable, value, 1) : unsetenv(kVariable);
+    emulator::device_options() = emulator::DeviceOptions::from_environment();
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, 0), "properties");
+    return properties.major * 10 + properties.minor;
+  };
+  check(reported("80") == 80, "the compute capability of the environment");
+  check(reported(nullptr) == 90, "a Hopper GPU unless the environment says otherwise");
+}
+
 void test_bad_arguments() {
   DeviceBuffer<int> a(kCount);
   std::vector<int> host(kCount);
@@ -356,6 +369,7 @@ int main() {
   test_allocation_in_stream_order();
   test_canary();
   test_memory_limit_and_injection();
+  test_compute_capability();
   test_bad_arguments();
   test_host_function();
   test_host_threads();

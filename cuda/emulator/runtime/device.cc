@@ -25,7 +25,7 @@ Device& device() {
 }
 
 DeviceOptions& device_options() {
-  static DeviceOptions current;
+  static DeviceOptions current = DeviceOptions::from_environment();
   return current;
 }
 
