@@ -29,7 +29,7 @@ export const USAGE = `npm run bench:cpu -- [options]
   --resume                      keep the groups that FILE already has
 
 Rivals are installed by hand:
-  npm install --prefix bench/cpu/rivals --no-package-lock
+  npm install --prefix bench/cpu/rivals --no-package-lock --ignore-scripts
   python3 -m pip install -r bench/cpu/rivals/requirements.txt
 `;
 
