@@ -163,6 +163,7 @@ struct L2NormalizeArgs {
   Matrix in;   // [rows, H]
   Matrix out;  // [rows, H], in's dtype; may be `in`
   float eps = 1e-12f;
+  const int32_t* rows_on_device = nullptr;
 };
 Status l2_normalize(const L2NormalizeArgs& args, cudaStream_t stream);
 
@@ -173,10 +174,11 @@ Status l2_normalize(const L2NormalizeArgs& args, cudaStream_t stream);
  */
 struct PoolRowsArgs {
   PoolMode mode = PoolMode::kMean;
-  Matrix in;                            // [T, H]
-  Matrix out;                           // f32 [B, H]
-  const int32_t* cu_seqlens = nullptr;  // [B + 1]
-  const int32_t* skip = nullptr;        // [B] leading tokens that do not count, or null
+  Matrix in;                                // [T, H]
+  Matrix out;                               // f32 [B, H]
+  const int32_t* cu_seqlens = nullptr;      // [B + 1]
+  const int32_t* skip = nullptr;            // [B] leading tokens that do not count, or null
+  const int32_t* rows_on_device = nullptr;  // of `out`: sequences
 };
 Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream);
 
@@ -263,10 +265,14 @@ struct AttentionKernel {
   int query_rows = 0;  // of a tile
 };
 
+/** A tile whose first query is past the end of its sequence has nothing to do. */
 struct AttentionTile {
   int32_t sequence;
   int32_t first_query;  // of the sequence
 };
+
+/** What pads lists of tiles; no sequence is so long. */
+inline constexpr AttentionTile kNoTile = {0, 1 << 30};
 
 struct AttentionGroup {
   AttentionKernel kernel;
@@ -280,6 +286,9 @@ struct AttentionPlanOptions {
   std::vector<int64_t> bucket_edges = {64, 128,
                                        256};  // grouped: lengths up to each edge form a group; ascending
   int streams = 4;                            // grouped: the call's own and side streams
+  /** Given both, each group is padded with kNoTile to the tiles that it may have in any batch of so many
+   * tokens and sequences: batches with the same groups then have the same launches. */
+  int64_t token_capacity = 0, sequence_capacity = 0;
 };
 
 /** Made once a batch, used by every layer. For one strategy and one list of edges, the kernel of a sequence

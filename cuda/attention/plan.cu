@@ -23,10 +23,17 @@ int64_t tile_cost(int64_t length, int64_t first, int64_t rows, const AttentionSp
   return std::min(length, last + right + 1) - std::max<int64_t>(0, first - left);
 }
 
+/** Tiles of `rows` queries in sequences with low < length <= high, at most, whatever the batch. */
+int64_t most_tiles(int64_t low, int64_t high, int64_t rows, const AttentionPlanOptions& options) {
+  const int64_t sequences = std::min(options.sequence_capacity, options.token_capacity / (low + 1));
+  // A sequence of n tokens has at most (n + rows - 1) / rows tiles.
+  return high <= rows ? sequences : (options.token_capacity + sequences * (rows - 1)) / rows;
+}
+
 /** Adds the tiles of the sequences with low < length <= high as one group; costs fall, equal ones keep their
  * order. */
 void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t low, int64_t high,
-               int max_keys, const AttentionSpan& span) {
+               int max_keys, const AttentionSpan& span, const AttentionPlanOptions& options) {
   struct Costed {
     AttentionTile tile;
     int64_t cost;
@@ -43,6 +50,8 @@ void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t
   }
   if (tiles.empty()) return;
   std::ranges::stable_sort(tiles, std::ranges::greater{}, &Costed::cost);
+  const auto wanted = static_cast<size_t>(most_tiles(low, high, rows, options));
+  if (tiles.size() < wanted) tiles.resize(wanted, {kNoTile, 0});
   plan.groups.push_back(
       {{max_keys, rows}, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()), 0});
   for (const Costed& each : tiles) plan.tiles.push_back(each.tile);
@@ -68,6 +77,9 @@ Status check(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
   PADLESS_CHECK(std::ranges::is_sorted(options.bucket_edges) &&
                     (options.bucket_edges.empty() || options.bucket_edges.front() > 0),
                 Code::kInvalidArgument, "bucket_edges", "bucket edges must be positive and ascend");
+  PADLESS_CHECK(options.token_capacity >= 0 && options.sequence_capacity >= 0, Code::kInvalidArgument,
+                "capacity", "a capacity of ", options.token_capacity, " tokens in ",
+                options.sequence_capacity, " sequences");
   PADLESS_CHECK(options.streams >= 1, Code::kInvalidArgument, "streams", options.streams,
                 " streams; at least 1");
   return Status::ok();
@@ -82,7 +94,7 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
   AttentionPlan plan;
   plan.strategy = options.strategy;
   if (plan.strategy == AttentionStrategy::kSingle || plan.strategy == AttentionStrategy::kPersistent) {
-    add_group(plan, cu_seqlens, 0, kUnlimited, kAnyKeys, span);
+    add_group(plan, cu_seqlens, 0, kUnlimited, kAnyKeys, span, options);
     constexpr int kBlocksPerSm = 2;  // what registers allow of the kernel for any length
     plan.persistent_blocks = kBlocksPerSm * std::max(1, device.sm_count);
     return plan;
@@ -95,10 +107,10 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
        automatic ? std::vector<int64_t>(kAutoEdges.begin(), kAutoEdges.end()) : options.bucket_edges) {
     const int max_keys = kernel_for(edge, shape.head_dim);
     if (automatic && max_keys == kAnyKeys) continue;
-    add_group(plan, cu_seqlens, low, edge, max_keys, span);
+    add_group(plan, cu_seqlens, low, edge, max_keys, span, options);
     low = edge;
   }
-  add_group(plan, cu_seqlens, low, kUnlimited, kAnyKeys, span);
+  add_group(plan, cu_seqlens, low, kUnlimited, kAnyKeys, span, options);
   // The longest bucket goes first and on the stream of the call.
   std::ranges::reverse(plan.groups);
   for (size_t i = 0; i < plan.groups.size(); i++)

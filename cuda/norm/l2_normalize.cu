@@ -2,6 +2,7 @@
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row.cuh"
+#include "cuda/tile/row_count.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -10,7 +11,8 @@ template <class T>
 struct Params {
   const T* in;  // [rows, cols]
   T* out;       // [rows, cols]
-  int64_t in_stride, out_stride, rows;
+  int64_t in_stride, out_stride;
+  RowCount rows;
   int cols;
   bool whole;
   float eps;
@@ -25,7 +27,7 @@ template <class T, int kWarps, int kVectors>
 __global__ void __launch_bounds__(kRowThreads<kWarps>) l2_normalize_kernel(const Params<T> p) {
   SHARED_STORAGE(Storage<kWarps>, shared);
   const int64_t index = row_index<kWarps>();
-  if (index >= p.rows) return;
+  if (index >= p.rows.get()) return;
   Row<kWarps, kVectors> row;
   load_row(row, p.in + index * p.in_stride, p.cols, p.whole);
   float squares = 0.0f;
@@ -51,7 +53,7 @@ Status enqueue(const L2NormalizeArgs& args, cudaStream_t stream) {
                          elements<T>(args.out),
                          args.in.stride,
                          args.out.stride,
-                         args.in.rows,
+                         {static_cast<int32_t>(args.in.rows), args.rows_on_device},
                          static_cast<int>(args.in.cols),
                          whole,
                          args.eps};

@@ -5,6 +5,7 @@
 // therefore depends on its own tokens alone. Each element of the input is read once, in 16-byte vectors.
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
+#include "cuda/tile/row_count.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -19,6 +20,7 @@ struct Params {
   int64_t in_stride, out_stride;
   const int32_t* cu_seqlens;  // [B + 1]
   const int32_t* skip;        // [B], or null
+  RowCount sequences;
   int cols;
   bool whole;
   PoolMode mode;
@@ -68,6 +70,7 @@ template <class T>
 __global__ void __launch_bounds__(32 * kPoolWarps) pool_rows_kernel(const Params<T> p) {
   SHARED_STORAGE(Storage, shared);
   const int64_t sequence = blockIdx.x;
+  if (sequence >= p.sequences.get()) return;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int first_column = static_cast<int>(blockIdx.y) * kPoolColumns;
   const int column = first_column + lane * kVectorElements;
@@ -116,6 +119,7 @@ Status enqueue(const PoolRowsArgs& args, cudaStream_t stream) {
                          args.out.stride,
                          args.cu_seqlens,
                          args.skip,
+                         {static_cast<int32_t>(args.out.rows), args.rows_on_device},
                          static_cast<int>(args.in.cols),
                          whole,
                          args.mode};

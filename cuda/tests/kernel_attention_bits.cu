@@ -1,5 +1,7 @@
 // varlen_attention, bit by bit: run again, alone and in a batch, in another order, by another launch. And the
 // lengths of FlashAttention-3's variable-length tests.
+#include <map>
+
 #include "cuda/tests/attention_problem.h"
 
 namespace padless::cuda::test {
@@ -84,6 +86,61 @@ void test_launches_agree() {
         "persistent and single launches agree");
 }
 
+/** The same attention with its tiles padded for batches of more tokens and sequences. */
+void check_padded(AttentionCase c) {
+  const auto exact = run_case<bf16>(c);
+  c.options.token_capacity = 512;
+  c.options.sequence_capacity = 16;
+  const auto padded = run_case<bf16>(c);
+  check(same_bits(exact.out, padded.out) && same_bits(exact.lse, padded.lse),
+        c.name() + ": tiles that do nothing change nothing");
+}
+
+void test_padded_plans() {
+  const std::vector<int32_t> lengths{70, 0, 17, 130, 64};
+  for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent}) {
+    check_padded({.lengths = lengths, .head_dim = 32, .options = options});
+  }
+  check_padded({.lengths = lengths, .head_dim = 24, .options = kGrouped, .simt = true});
+  check_padded({.lengths = lengths,
+                .head_dim = 32,
+                .position_keys = true,
+                .position_queries = true,
+                .options = kGrouped});
+}
+
+/** Batches that fit a capacity and need the same kernels have the same launches. */
+void test_padded_plans_agree() {
+  Random random(11);
+  const AttentionShape shape{2, 2, 64};
+  const auto same_launch = [](const AttentionGroup& a, const AttentionGroup& b) {
+    return a.kernel.max_keys == b.kernel.max_keys && a.kernel.query_rows == b.kernel.query_rows &&
+           a.first_tile == b.first_tile && a.tiles == b.tiles && a.stream == b.stream;
+  };
+  for (AttentionPlanOptions options : {kSingle, kGrouped, kAuto}) {
+    options.token_capacity = 768;
+    options.sequence_capacity = 32;
+    std::map<std::vector<int>, AttentionPlan> known;
+    for (int batch = 0; batch < 400; batch++) {
+      std::vector<int32_t> sums{0};
+      const int64_t longest = int64_t{1} << random.integer(0, 9);
+      while (sums.size() <= 32) {
+        const int64_t length = random.integer(0, longest);
+        if (sums.back() + length > 768) break;
+        sums.push_back(sums.back() + static_cast<int32_t>(length));
+      }
+      const AttentionPlan plan = plan_attention(sums, shape, {}, {}, options).take();
+      std::vector<int> kernels;
+      for (const AttentionGroup& group : plan.groups) kernels.push_back(group.kernel.max_keys);
+      const AttentionPlan& first = known.try_emplace(kernels, plan).first->second;
+      check(std::ranges::equal(plan.groups, first.groups, same_launch) &&
+                plan.tiles.size() == first.tiles.size() && plan.streams == first.streams,
+            concat("the launches of batch ", batch));
+    }
+    check(known.size() > 1 || options.strategy == AttentionStrategy::kSingle, "several kinds of batches");
+  }
+}
+
 // The lengths at which tiles of 16, 64, 128 and 256 begin and end, each between neighbours.
 void test_length_grid(const Effort& effort) {
   const std::vector<int32_t> lengths{0,   1,   15,  16,  17,  63,  64,  65,  127, 128,  129, 255,
@@ -126,6 +183,8 @@ int main(int argc, char**) {
   }
   test::test_repeats(effort);
   test::test_launches_agree();
+  test::test_padded_plans();
+  test::test_padded_plans_agree();
   test::test_length_grid(effort);
   test::test_pairs(effort);
   return test::report("kernel_attention_bits");

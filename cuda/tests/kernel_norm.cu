@@ -126,7 +126,7 @@ void test_norms() {
 void test_rows_on_device() {
   Random random;
   for (int32_t rows : {0, 1, 6, 9}) {
-    TestMatrix<bf16> in(9, 64), out(9, 64);
+    TestMatrix<bf16> in(9, 64), out(9, 64), unit(9, 64);
     in.fill(random);
     for (int64_t r = rows; r < 9; r++) {
       for (int64_t c = 0; c < 64; c++) in.at(r, c) = TestMatrix<bf16>::nan();
@@ -140,10 +140,14 @@ void test_rows_on_device() {
     args.out = out.view();
     args.rows_on_device = count.data();
     check_ok(residual_norm(args, nullptr), "rows on device");
+    check_ok(l2_normalize({.in = in.view(), .out = unit.view(), .rows_on_device = count.data()}, nullptr),
+             "rows on device");
     out.download();
-    check(out.gaps_untouched(rows), concat("rows on device: ", rows, " of 9, rows past the end untouched"));
+    unit.download();
+    check(out.gaps_untouched(rows) && unit.gaps_untouched(rows),
+          concat("rows on device: ", rows, " of 9, rows past the end untouched"));
     bool clean = true;
-    for (int64_t r = 0; r < rows; r++) clean &= !std::isnan(out.value(r, 0));
+    for (int64_t r = 0; r < rows; r++) clean &= !std::isnan(out.value(r, 0)) && !std::isnan(unit.value(r, 0));
     check(clean, concat("rows on device: ", rows, " of 9, rows written"));
   }
 }

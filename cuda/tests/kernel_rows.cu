@@ -200,6 +200,27 @@ void test_pools() {
   test_pool<bf16>({.lengths = {6, 4, 7}, .cols = 72}, true);
 }
 
+// Rows of `out` past the true count stay as they are.
+void test_pool_rows_on_device() {
+  Random random(5);
+  const std::vector<int32_t> sums{0, 3, 7, -1, -1};
+  TestMatrix<bf16> in(7, 72);
+  in.fill(random);
+  TestMatrix<float> all(2, 72), some(4, 72);
+  DeviceBuffer<int32_t> cu_seqlens(sums), count(std::vector<int32_t>{2});
+  check_ok(pool_rows({PoolMode::kMean, in.view(), all.view(), cu_seqlens.data()}, nullptr), "pool");
+  check_ok(
+      pool_rows({PoolMode::kMean, in.view(), some.view(), cu_seqlens.data(), nullptr, count.data()}, nullptr),
+      "pool of a capacity");
+  all.download();
+  some.download();
+  bool equal = true;
+  for (int64_t b = 0; b < 2; b++) {
+    for (int64_t i = 0; i < 72; i++) equal &= all.value(b, i) == some.value(b, i);
+  }
+  check(equal && some.gaps_untouched(2), "pooling with the true count on the device");
+}
+
 template <class In, class Out>
 void test_gather(int64_t rows, int64_t cols, int64_t gap) {
   Random random(static_cast<uint64_t>(rows));
@@ -278,6 +299,7 @@ int main() {
   using namespace padless::cuda;
   test::test_embeds();
   test::test_pools();
+  test::test_pool_rows_on_device();
   for (int64_t cols : {1, 8, 100, 384, 768}) {
     test::test_gather<bf16, bf16>(9, cols, 0);
     test::test_gather<bf16, float>(9, cols, 8);
