@@ -3,7 +3,7 @@
 // error traps.
 #pragma once
 
-#include "lib/engine/cpu/gemm/tile_panel.h"
+#include "lib/engine/cpu/simd/tiles.h"
 
 namespace padless {
 namespace {

@@ -1,4 +1,5 @@
 // The AMX kernels on tiles in plain C++. Compiled for AVX-512, like amx_kernel.cc.
+#include "lib/engine/cpu/gemm/tile_panel.h"
 #include "test/native/software_tiles.h"
 
 namespace padless::avx512 {

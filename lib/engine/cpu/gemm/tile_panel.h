@@ -1,19 +1,10 @@
-// Matrix products over one panel on tile registers: 16 rows of 64 bytes each, as AMX has them.
+// Matrix products over one panel on tile registers (simd/tiles.h).
 //
 // A tile of weights is 16 steps of one vector, exactly as panels of 16-lane vectors keep them (kernel.h): a
 // panel needs no other packing, only whole tiles of steps (GemmKernel::step_multiple), which zeros fill up.
 // Two tiles of rows times two vectors use all eight registers: four of sums, two of A, two of weights. Every
 // sum takes tiles of 16 steps in rising order, so its bits depend on its own row and column alone. Fewer rows
 // than a tile has make a smaller tile: nothing beyond the last row is read.
-//
-//   struct Tiles {
-//     void configure(const TileShapes&);                          // and forget what tiles hold
-//     void release();
-//     template <int kTile> void zero();
-//     template <int kTile> void load(const void*, int64_t stride);  // bytes from row to row
-//     template <int kTile> void store(void*, int64_t stride) const;
-//     template <class Product, int kSums, int kA, int kB> void dot();  // sums += a b
-//   };
 #pragma once
 
 #include <cstddef>
@@ -22,34 +13,17 @@
 #include "lib/engine/cpu/gemm/bf16_rows.h"
 #include "lib/engine/cpu/gemm/codes.h"
 #include "lib/engine/cpu/gemm/epilogue.h"
+#include "lib/engine/cpu/simd/tiles.h"
 
 namespace padless {
 namespace {
 
-constexpr int kTileRows = 16;
-constexpr int kTileBytes = 64;  // a row
 constexpr int kTileSteps = 16;  // rows of weights
 constexpr int kSumTiles = 2;    // each way
-
-/** Memory operand of LDTILECFG for palette 1. */
-struct alignas(64) TileShapes {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};  // 0: not used
-  uint8_t rows[16] = {};
-};
 
 // Tiles 0 to 3 are sums, row by row; then come two of A and two of weights.
 constexpr int kATile = 4;
 constexpr int kBTile = 6;
-
-struct PairProduct {
-  static constexpr bool kFloat = true;  // bf16 pairs to fp32: TDPBF16PS
-};
-struct ByteQuadProduct {
-  static constexpr bool kFloat = false;  // four unsigned by four signed bytes to int32: TDPBUSD
-};
 
 struct BF16Tiles {
   using Scalar = float;
