@@ -185,7 +185,7 @@ Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream);
 // ---- linear layers
 
 /** out = activation(in weight^T + bias) + residual; with `glu`, activation(gate) * up of an interleaved
- * weight. */
+ * weight; with `residual_first`, activation(in weight^T + bias + residual). */
 struct LinearArgs {
   Matrix in;                    // [M, K]
   Matrix weight;                // [N, K], in's dtype; with glu: [2 * round_up(N, 8), K], see glu_source_row
@@ -195,6 +195,7 @@ struct LinearArgs {
   Matrix residual;  // [M, N], in's dtype; data == nullptr: none; may be `out`
   Matrix out;       // [M, N], in's dtype or f32
   const int32_t* rows_on_device = nullptr;
+  bool residual_first = false;  // needs a residual, and no glu
 };
 
 /** Row of the stacked [gate; up] weight (each [n, K]) that row `row` of the interleaved one holds; -1: zeros.

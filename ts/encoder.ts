@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 
 import { device as openDevice, type Device, type DeviceOptions } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
+import { adapterOf } from './models/adapters';
 import { describeModel, type ModelDescription } from './models/description';
 import type { ModelDirectory } from './models/directory';
 import type { TensorLocation } from './models/families';
@@ -267,6 +268,7 @@ export class Encoder {
     const { skip, normalize = false, logitRows, projectionRows, keyCounts, signal } = options;
     const { sparse = { topK: 0, logs: 1 } } = options;
     const encoder = this.#live();
+    const adapter = options.adapter === undefined ? undefined : adapterOf(this.spec, options.adapter);
     const needsHead = outputs.includes('logits') || outputs.includes('sparse');
     if (!this.head && needsHead) throw this.headError ?? noHead();
     throwIfAborted(signal);
@@ -275,6 +277,7 @@ export class Encoder {
       poolerOutput: outputs.includes('poolerOutput'),
       sentenceEmbedding: outputs.includes('sentenceEmbedding'),
       layers,
+      ...(adapter !== undefined && { adapter }),
       pooling,
       dimensions,
       normalize,

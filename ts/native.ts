@@ -177,6 +177,8 @@ export interface NativeRunRequest {
   dimensions: number;
   /** From 1 to those of the spec, or 0 where it has none. */
   layers: number;
+  /** Absent: none. */
+  adapter?: number;
   normalize: boolean;
   skip?: Int32Array;
   logits: boolean;

@@ -16,6 +16,8 @@ export interface RunOptions {
    * final norm where the model has one.
    */
   layers?: number;
+  /** The task whose adapter is added to the weights, where the checkpoint has adapters; none otherwise. */
+  adapter?: string;
   /** Pooling instead of the checkpoint's own pipeline; several are concatenated. */
   pooling?: readonly PoolingMode[];
   /** Leading tokens of each sequence that the pooling leaves out, [B] counts. */

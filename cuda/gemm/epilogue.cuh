@@ -1,6 +1,6 @@
-// What follows a matrix product, eight columns at a time:  out = activation(product + bias) + residual, or
-// with a GLU weight activation(gate) * up + residual. Shared by all GEMM kernels, so that their results
-// agree.
+// What follows a matrix product, eight columns at a time:  out = activation(product + bias) + residual, with
+// a GLU weight activation(gate) * up + residual, or activation(product + bias + residual). Shared by all GEMM
+// kernels, so that their results agree.
 #pragma once
 
 #include "cuda/tile/row_count.cuh"
@@ -19,7 +19,8 @@ struct Epilogue {
   Activation activation;
   bool glu;  // columns of the product alternate: eight of gate, eight of up
   bool out_f32;
-  bool whole;  // residual and out have 16-byte aligned rows of a multiple of eight columns
+  bool residual_first;  // activation(product + bias + residual), never with a GLU
+  bool whole;           // residual and out have 16-byte aligned rows of a multiple of eight columns
 };
 
 DEVICE float activate(Activation activation, float x) {
@@ -52,12 +53,25 @@ DEVICE void add_bias(float (&values)[kVectorElements], const Epilogue<T>& e, int
   }
 }
 
+template <class T>
+DEVICE void add_residual(float (&values)[kVectorElements], const Epilogue<T>& e, int64_t row, int column) {
+  const T* source = e.residual + row * e.residual_stride + column;
+  float residual[kVectorElements];
+  if (e.whole)
+    unpack(residual, load_aligned(source));
+  else
+    load_elements(residual, source, e.out_cols - column);
+  UNROLL
+  for (int i = 0; i < kVectorElements; i++) values[i] += residual[i];
+}
+
 // `product` and, with a GLU, `up` are the columns from `column` (and column + 8) of row `row` of the product,
 // which has `columns` columns. Without a GLU `up` is not used.
 template <class T>
 DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElements], const Epilogue<T>& e,
                    int64_t row, int column, int columns) {
   add_bias(product, e, column, columns);
+  if (e.residual_first) add_residual(product, e, row, column);
   UNROLL
   for (int i = 0; i < kVectorElements; i++) product[i] = activate(e.activation, product[i]);
   int out_column = column;
@@ -69,16 +83,7 @@ DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElement
   }
   const int left = e.out_cols - out_column;
   if (left <= 0) return;
-  if (e.residual != nullptr) {
-    const T* source = e.residual + row * e.residual_stride + out_column;
-    float residual[kVectorElements];
-    if (e.whole)
-      unpack(residual, load_aligned(source));
-    else
-      load_elements(residual, source, left);
-    UNROLL
-    for (int i = 0; i < kVectorElements; i++) product[i] += residual[i];
-  }
+  if (e.residual != nullptr && !e.residual_first) add_residual(product, e, row, out_column);
   const int64_t offset = row * e.out_stride + out_column;
   if (e.out_f32) {
     float* out = static_cast<float*>(e.out) + offset;

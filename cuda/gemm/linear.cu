@@ -61,6 +61,7 @@ Epilogue<T> epilogue_of(const LinearArgs& args) {
           args.activation,
           args.glu,
           args.out.dtype == DType::kF32 && args.in.dtype != DType::kF32,
+          args.residual_first,
           whole};
 }
 
@@ -138,6 +139,8 @@ Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, m, out_cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.weight, args.in.dtype, "weight"));
   if (args.out.dtype != DType::kF32) PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
+  PADLESS_CHECK(!args.residual_first || (args.residual.data != nullptr && !args.glu), Code::kInvalidArgument,
+                "residual", "a residual before the activation needs a residual, and a weight that is no GLU");
   if (args.residual.data != nullptr) {
     PADLESS_RETURN_IF_ERROR(check_matrix(args.residual, m, out_cols, "residual"));
     PADLESS_RETURN_IF_ERROR(check_dtype(args.residual, args.in.dtype, "residual"));

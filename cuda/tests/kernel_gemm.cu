@@ -11,14 +11,14 @@ struct LinearCase {
   int64_t m, n, k;
   int tile = 1, splits = 1;
   Activation activation = Activation::kNone;
-  bool glu = false, bias = true, residual = false, out_f32 = false;
+  bool glu = false, bias = true, residual = false, residual_first = false, out_f32 = false;
   int64_t gap = 0, lead = 0;
   int32_t rows = -1;  // on the device; -1: not given
   std::string name() const {
     return concat("[", m, ", ", n, ", ", k, "] tile ", tile, " splits ", splits, " activation ",
                   static_cast<int>(activation), glu ? " glu" : "", bias ? " bias" : "",
-                  residual ? " residual" : "", out_f32 ? " f32 out" : "", " gap ", gap, " lead ", lead,
-                  " rows ", rows);
+                  residual ? " residual" : "", residual_first ? " first" : "", out_f32 ? " f32 out" : "",
+                  " gap ", gap, " lead ", lead, " rows ", rows);
   }
 };
 
@@ -67,6 +67,7 @@ void run_case(const LinearCase& c) {
   args.activation = c.activation;
   args.glu = c.glu;
   if (c.residual) args.residual = residual.view();
+  args.residual_first = c.residual_first;
   args.out = out.view();
   if (c.rows >= 0) args.rows_on_device = count.data();
   const GemmPlan plan{c.tile, c.splits};
@@ -87,9 +88,10 @@ void run_case(const LinearCase& c) {
         const int64_t gate = col / 8 * 16 + col % 8;
         value = activate(c.activation, product(r, gate)) * product(r, gate + 8);
       } else {
-        value = activate(c.activation, product(r, col));
+        const double first = c.residual_first ? residual.value(r, col) : 0;
+        value = activate(c.activation, product(r, col) + first);
       }
-      if (c.residual) value += residual.value(r, col);
+      if (c.residual && !c.residual_first) value += residual.value(r, col);
       // The same-precision reference: f32 sums over k, then one rounding.
       const double f32_noise = 1e-7 * static_cast<double>(c.k) + 1e-6;
       rule.add(out.value(r, col), rounded<Out>(value + f32_noise), value);
@@ -103,6 +105,13 @@ template <class T>
 void test_tiles() {
   for (int tile = -1; tile < kTileShapeCount; tile++) {
     run_case<T, T>({.m = 70, .n = 136, .k = 72, .tile = tile, .residual = true});
+    run_case<T, T>({.m = 41,
+                    .n = 70,
+                    .k = 40,
+                    .tile = tile,
+                    .activation = Activation::kGeluErf,
+                    .residual = true,
+                    .residual_first = true});
     run_case<T, T>({.m = 1, .n = 8, .k = 8, .tile = tile});
     run_case<T, T>(
         {.m = 33, .n = 30, .k = 200, .tile = tile, .activation = Activation::kGeluErf, .residual = true});
@@ -153,6 +162,13 @@ void test_alignment() {
   run_case<fp16, fp16>(
       {.m = 66, .n = 70, .k = 33, .tile = -1, .activation = Activation::kSilu, .glu = true, .gap = 3});
   run_case<float, float>({.m = 65, .n = 68, .k = 50, .tile = -1, .residual = true});
+  run_case<float, float>({.m = 30,
+                          .n = 41,
+                          .k = 4,
+                          .tile = -1,
+                          .activation = Activation::kTanh,
+                          .residual = true,
+                          .residual_first = true});
 }
 
 // Without split-K a row has the same bits in every tile shape and beside any other rows.

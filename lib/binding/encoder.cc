@@ -86,6 +86,8 @@ std::shared_ptr<Run> read_run(Reader& reader, Napi::Value batch, Napi::Value opt
   request.pooler_output = reader.boolean(object.Get("poolerOutput"), "poolerOutput");
   request.sentence_embedding = reader.boolean(object.Get("sentenceEmbedding"), "sentenceEmbedding");
   request.layers = reader.integer(object.Get("layers"), "layers");
+  if (!object.Get("adapter").IsUndefined())
+    request.adapter = reader.integer(object.Get("adapter"), "adapter");
   request.pooling = read_pooling(reader, object.Get("pooling"), "pooling");
   request.dimensions = reader.integer(object.Get("dimensions"), "dimensions");
   request.normalize = reader.boolean(object.Get("normalize"), "normalize");

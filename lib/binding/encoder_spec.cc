@@ -138,6 +138,18 @@ ConvolutionSpec read_convolution(Reader& reader, Napi::Object object) {
   return spec;
 }
 
+AdapterSpec read_adapters(Reader& reader, Napi::Object object) {
+  AdapterSpec spec;
+  if (!object.Get("names").IsArray()) {
+    reader.fail(Status(Code::kInvalidArgument, "adapters.names must be an array", "adapters.names"));
+    return spec;
+  }
+  spec.count = object.Get("names").As<Napi::Array>().Length();
+  spec.rank = reader.integer(object.Get("rank"), "adapters.rank", 1);
+  spec.scale = static_cast<float>(reader.number(object.Get("scale"), "adapters.scale"));
+  return spec;
+}
+
 LayerSpec read_layer(Reader& reader, Napi::Object object) {
   LayerSpec spec;
   spec.weights = reader.integer(object.Get("weights"), "layers.weights");
@@ -200,6 +212,9 @@ EncoderSpec read_spec(Reader& reader, Napi::Object object) {
   if (object.Get("bias").IsObject()) spec.bias = read_bias(reader, object.Get("bias").As<Napi::Object>());
   if (object.Get("convolution").IsObject()) {
     spec.convolution = read_convolution(reader, object.Get("convolution").As<Napi::Object>());
+  }
+  if (object.Get("adapters").IsObject()) {
+    spec.adapters = read_adapters(reader, object.Get("adapters").As<Napi::Object>());
   }
   spec.layers = read_list<LayerSpec>(reader, object.Get("layers"), "layers", read_layer);
   spec.pooler = reader.boolean(object.Get("pooler"), "pooler");

@@ -37,8 +37,8 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   for (const LogitsSpec& projection : spec_.projections) {
     head_steps += static_cast<int64_t>(projection.steps.size());
   }
-  const int64_t total =
-      bind_steps(spec_) + ScoreBias::bind_steps(spec_) + spec_.pooler + dense_heads + head_steps;
+  const int64_t total = bind_steps(spec_) + ScoreBias::bind_steps(spec_) + adapter_bind_steps(spec_) +
+                        spec_.pooler + dense_heads + head_steps;
   int64_t done = 0;
   const auto step = [&]() -> Status {
     PADLESS_CHECK(!cancelled(), Code::kAborted, "signal", "The load was aborted by its signal.");
@@ -54,9 +54,17 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   if (!bias.is_ok()) return bias.status();
   bias_ = bias.take();
   for (const RopeSpec& rope : spec_.ropes) ropes_.push_back(std::make_unique<RopeTable>(rope));
-  programs_ = build_programs(spec_, weights_);
   // What makes the final vector or logits stays exact, whatever the encoder computes in.
   WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
+  // Codes of 8 bits for low-rank factors would save nothing.
+  Result<std::vector<Adapter>> adapters =
+      bind_adapters(spec_, spec_.compute == ComputeType::kI8 ? exact : binder);
+  if (!adapters.is_ok()) return adapters.status();
+  weights_.adapters = adapters.take();
+  programs_.push_back(build_programs(spec_, weights_, nullptr));
+  for (const Adapter& adapter : weights_.adapters) {
+    programs_.push_back(build_programs(spec_, weights_, &adapter));
+  }
   PADLESS_RETURN_IF_ERROR(bind_token_heads(exact));
   return bind_pooled_heads(exact);
 }
@@ -75,14 +83,36 @@ Status Encoder::bind_token_heads(WeightBinder& exact) {
   return Status::ok();
 }
 
+namespace {
+
+/** Dense and tanh on the first token's row, `low` added to the product. */
+RowProgram pooler_program(const std::shared_ptr<const LinearWeight>& weight, const LowRank& low) {
+  RowProgram program;
+  const Slot first = program.bound(0, weight->in_features());
+  const Slot out = program.bound(1, weight->out_features());
+  LinearStep dense{weight, first, out, kNoSlot, Activation::kTanh};
+  if (low.down) {
+    const Slot inner = program.temporary(low.down->out_features());
+    dense.residual = program.temporary(weight->out_features());
+    dense.residual_first = true;
+    program.steps.push_back(LinearStep{low.down, first, inner});
+    program.steps.push_back(LinearStep{low.up, inner, dense.residual});
+  }
+  program.steps.push_back(std::move(dense));
+  return program;
+}
+
+}  // namespace
+
 Status Encoder::bind_pooled_heads(WeightBinder& binder) {
   const int64_t hidden = spec_.hidden_size;
   if (spec_.pooler) {
     auto dense = binder.linear({"pooler"}, hidden, {hidden});
     if (!dense.is_ok()) return dense.status();
-    const Slot first = pooler_.bound(0, hidden);
-    const Slot out = pooler_.bound(1, hidden);
-    pooler_.steps.push_back(LinearStep{dense.take(), first, out, kNoSlot, Activation::kTanh});
+    const std::shared_ptr<const LinearWeight> weight = dense.take();
+    poolers_.push_back(pooler_program(weight, {}));
+    for (const Adapter& adapter : weights_.adapters)
+      poolers_.push_back(pooler_program(weight, adapter.pooler));
   }
 
   Slot at = head_.bound(0, hidden * static_cast<int64_t>(spec_.pooling.size()));
@@ -104,11 +134,14 @@ Status Encoder::bind_pooled_heads(WeightBinder& binder) {
 
 size_t Encoder::weight_bytes() const {
   size_t bytes = weights_.bytes() + bias_.bytes();
-  for (const RowProgram* program : {&pooler_, &head_}) {
-    for (const RowStep& step : program->steps) {
+  const auto add = [&bytes](const RowProgram& program) {
+    for (const RowStep& step : program.steps) {
       if (const auto* linear = std::get_if<LinearStep>(&step)) bytes += linear->weight->bytes();
     }
-  }
+  };
+  // The poolers of adapters share the weight of the first.
+  if (!poolers_.empty()) add(poolers_.front());
+  add(head_);
   for (const auto& projection : projections_) bytes += projection->weight_bytes();
   return bytes + (logits_ ? logits_->weight_bytes() : 0);
 }
@@ -161,6 +194,8 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
   PADLESS_CHECK(request.layers <= spec_.num_layers() && (request.layers > 0 || spec_.layers.empty()),
                 Code::kInvalidArgument, "layers", "layers is ", request.layers,
                 "; this model has layers 1 to ", spec_.num_layers());
+  PADLESS_CHECK(request.adapter >= -1 && request.adapter < spec_.adapters.count, Code::kInvalidArgument,
+                "adapter", "adapter ", request.adapter, " of ", spec_.adapters.count);
   PADLESS_CHECK(!request.pooler_output || spec_.pooler, Code::kUnsupported, "outputs",
                 "this checkpoint has no pooler");
   if (request.logits) {

@@ -28,6 +28,7 @@ struct ForwardRequest {
   bool last_hidden_state = false;
   bool pooler_output = false;
   bool sentence_embedding = false;
+  int64_t adapter = -1;           // of AdapterSpec, -1: none
   int64_t layers = 0;             // run the first so many only (2D Matryoshka, arXiv:2402.14776)
   std::vector<PoolMode> pooling;  // instead of the spec's, and without its head; empty: the spec's
   std::span<const int32_t> skip;  // [B] leading tokens that pooling leaves out, or empty
@@ -99,12 +100,14 @@ class Encoder {
                      const ForwardRequest& request, const ForwardResult& result, const Cancelled& cancelled);
   Result<std::unique_ptr<Workspace>> take_workspace(int64_t tokens);
   void keep_workspace(std::unique_ptr<Workspace> space);
-  Status embed(Stream& stream, const PreparedBatch& batch, Workspace& space);
+  const LayerPrograms& programs_of(int64_t adapter) const { return programs_[adapter + 1]; }
+  Status embed(Stream& stream, const PreparedBatch& batch, int64_t adapter, Workspace& space);
   Status fill_ropes(Stream& stream, const PackedBatch& batch, Workspace& space);
   Status convolve(Stream& stream, const PackedBatch& batch, Workspace& space);
-  Status run_layers(Stream& stream, const PreparedBatch& batch, int64_t layers, Workspace& space,
-                    const Cancelled& cancelled);
-  Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, float* out);
+  Status run_layers(Stream& stream, const PreparedBatch& batch, const ForwardRequest& request,
+                    Workspace& space, const Cancelled& cancelled);
+  Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, int64_t adapter,
+                       float* out);
   Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                             const ForwardRequest& request, float* out);
 
@@ -114,8 +117,8 @@ class Encoder {
   EncoderWeights weights_;
   ScoreBias bias_;
   std::vector<std::unique_ptr<RopeTable>> ropes_;
-  LayerPrograms programs_;
-  RowProgram pooler_;
+  std::vector<LayerPrograms> programs_;  // [0] without an adapter, [1 + i] with adapter i
+  std::vector<RowProgram> poolers_;      // the same, where there is a pooler
   RowProgram head_;
   std::unique_ptr<LogitsHead> logits_;
   std::vector<std::unique_ptr<LogitsHead>> projections_;

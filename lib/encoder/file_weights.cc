@@ -48,6 +48,8 @@ Result<HostTensor> FileWeights::tensor(const std::string& name) const {
   if (!whole.is_ok()) return whole;
   HostTensor tensor = part.parts * part.groups == 1 ? whole.take() : cut(name, whole.value(), part);
   PADLESS_RETURN_IF_ERROR(check_finite(tensor, entry->name));
+  // A stack of one matrix is that matrix.
+  if (tensor.shape.size() == 3 && tensor.shape[0] == 1) tensor.shape.erase(tensor.shape.begin());
   if (part.groups == 1) {
     tensor.let_go = [owner = file, data = tensor.data](size_t begin, size_t end) {
       owner->release(data, begin, end);

@@ -11,7 +11,8 @@
 
 namespace padless {
 
-/** Rows of a stored tensor: part `index` of `parts` equal ones, within each of `groups` equal groups. */
+/** Rows of a stored tensor, or matrices of a stack: part `index` of `parts` equal ones, within each of
+ * `groups` equal groups. */
 struct RowPart {
   int64_t index = 0;
   int64_t parts = 1;

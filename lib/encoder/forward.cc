@@ -31,7 +31,7 @@ void Encoder::keep_workspace(std::unique_ptr<Workspace> space) {
   workspaces_.push_back(std::move(space));
 }
 
-Status Encoder::embed(Stream& stream, const PreparedBatch& batch, Workspace& space) {
+Status Encoder::embed(Stream& stream, const PreparedBatch& batch, int64_t adapter, Workspace& space) {
   EmbedArgs args;
   args.word = weights_.word.get();
   args.word_scale = spec_.embeddings.word_scale;
@@ -43,7 +43,16 @@ Status Encoder::embed(Stream& stream, const PreparedBatch& batch, Workspace& spa
   args.norm = spec_.norm.kind;
   args.eps = spec_.norm.eps;
   args.out = space.matrices[spec_.embeddings.projection ? kEmbedding : kHidden];
-  return engine_->embed(stream, batch, args);
+  if (adapter < 0) return engine_->embed(stream, batch, args);
+  // The norm follows when the words' additions are in.
+  const Adapter& added = weights_.adapters[adapter];
+  args.gamma = args.beta = nullptr;
+  if (added.token_type) args.token_type = added.token_type.get();
+  PADLESS_RETURN_IF_ERROR(engine_->embed(stream, batch, args));
+  EmbedArgs low;
+  low.word = added.word.get();
+  low.out = space.matrices[kAdapted];
+  return engine_->embed(stream, batch, low);
 }
 
 Status Encoder::fill_ropes(Stream& stream, const PackedBatch& batch, Workspace& space) {
@@ -70,13 +79,15 @@ Status Encoder::convolve(Stream& stream, const PackedBatch& batch, Workspace& sp
     PADLESS_RETURN_IF_ERROR(engine_->gather_rows(stream, space.matrices[kHidden], rows,
                                                  space.matrices[kWindow].columns(tap * hidden, hidden)));
   }
-  return engine_->run_rows(stream, programs_.convolution, space.matrices, batch.tokens());
+  return engine_->run_rows(stream, programs_of(-1).convolution, space.matrices, batch.tokens());
 }
 
-Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, int64_t layers, Workspace& space,
-                           const Cancelled& cancelled) {
+Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, const ForwardRequest& request,
+                           Workspace& space, const Cancelled& cancelled) {
   const int64_t tokens = batch.host().tokens();
-  PADLESS_RETURN_IF_ERROR(embed(stream, batch, space));
+  const int64_t layers = request.layers;
+  const LayerPrograms& programs = programs_of(request.adapter);
+  PADLESS_RETURN_IF_ERROR(embed(stream, batch, request.adapter, space));
   PADLESS_RETURN_IF_ERROR(fill_ropes(stream, batch.host(), space));
 
   const Matrix& qkv = space.matrices[kQkv];
@@ -95,7 +106,7 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, int64_t l
       attention.bias = bias_.of_layer(spec_.layers[i - 1].weights);
       PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
     }
-    const RowProgram& program = i < layers ? programs_.between[i] : programs_.last[i];
+    const RowProgram& program = i < layers ? programs.between[i] : programs.last[i];
     if (program.steps.empty()) continue;
     PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, program, space.matrices, tokens));
     if (i == 0 && weights_.convolution) PADLESS_RETURN_IF_ERROR(convolve(stream, batch.host(), space));
@@ -103,7 +114,8 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, int64_t l
   return Status::ok();
 }
 
-Status Encoder::pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, float* out) {
+Status Encoder::pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                              int64_t adapter, float* out) {
   const int64_t rows = batch.host().sequences();
   const int64_t cols = spec_.hidden_size;
   const size_t bytes = static_cast<size_t>(rows) * cols * sizeof(float);
@@ -113,7 +125,7 @@ Status Encoder::pooler_output(Stream& stream, const PreparedBatch& batch, const 
   const Matrix matrices[] = {{first, DType::kF32, rows, cols, cols},
                              {first + rows * cols, DType::kF32, rows, cols, cols}};
   PADLESS_RETURN_IF_ERROR(engine_->pool(stream, batch, {PoolMode::kCls, hidden, matrices[0], {}}));
-  PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, pooler_, matrices, rows));
+  PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, poolers_[adapter + 1], matrices, rows));
   return engine_->copy_to_host(stream, out, matrices[1].data, bytes);
 }
 
@@ -178,13 +190,13 @@ Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardR
   if (!taken.is_ok()) return taken.status();
   std::unique_ptr<Workspace> space = taken.take();
 
-  Status status = run_layers(stream, *prepared.value(), request.layers, *space, cancelled);
+  Status status = run_layers(stream, *prepared.value(), request, *space, cancelled);
   const Matrix& hidden = space->matrices[kHidden];
   if (status.is_ok() && result.last_hidden_state) {
     status = engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden);
   }
   if (status.is_ok() && result.pooler_output) {
-    status = pooler_output(stream, *prepared.value(), hidden, result.pooler_output);
+    status = pooler_output(stream, *prepared.value(), hidden, request.adapter, result.pooler_output);
   }
   if (status.is_ok() && result.sentence_embedding) {
     status = sentence_embedding(stream, *prepared.value(), hidden, request, result.sentence_embedding);

@@ -10,7 +10,7 @@
 namespace padless {
 
 /** Matrices bound to every program of the layers; rope table i is kRope + i. */
-enum Binding : int { kHidden, kQkv, kContext, kEmbedding, kWindow, kConvolved, kRope };
+enum Binding : int { kHidden, kQkv, kContext, kEmbedding, kWindow, kConvolved, kAdapted, kRope };
 
 struct LayerPrograms {
   /** [i]: from the context of attention i - 1 (0: from the embeddings) to what attention i reads. */
@@ -21,6 +21,7 @@ struct LayerPrograms {
   RowProgram convolution;
 };
 
-LayerPrograms build_programs(const EncoderSpec& spec, const EncoderWeights& weights);
+/** `adapter`: what is added to the products, or null. */
+LayerPrograms build_programs(const EncoderSpec& spec, const EncoderWeights& weights, const Adapter* adapter);
 
 }  // namespace padless

@@ -105,6 +105,14 @@ Status validate(const EncoderSpec& spec) {
                                        spec.embeddings.width == spec.hidden_size && spec.num_layers() > 0),
       Code::kBadConfig, "convolution", "a convolution of kernel ", spec.convolution.kernel, " in ",
       spec.convolution.groups, " groups does not fit the hidden size ", spec.hidden_size);
+  const AdapterSpec& adapters = spec.adapters;
+  constexpr int64_t kMostAdapters = 1024;
+  PADLESS_CHECK(
+      adapters.count == 0 || (adapters.count > 0 && adapters.count <= kMostAdapters && adapters.rank > 0 &&
+                              std::isfinite(adapters.scale) && spec.norm.placement == NormPlacement::kPost &&
+                              !spec.mlp.glu && spec.embeddings.norm && !spec.embeddings.projection),
+      Code::kBadConfig, "adapters", adapters.count, " adapters of rank ", adapters.rank,
+      " do not fit this kind of encoder");
   int64_t width = spec.hidden_size * static_cast<int64_t>(spec.pooling.size());
   for (const HeadStep& step : spec.head) {
     if (step.kind != HeadStep::Kind::kDense) continue;

@@ -93,6 +93,14 @@ struct ConvolutionSpec {
   Activation activation = Activation::kTanh;
 };
 
+/** Low-rank additions to every product and to the tables (LoRA, arXiv:2106.09685), one set a task: W + scale
+ * * B A. */
+struct AdapterSpec {
+  int64_t count = 0;  // 0: none
+  int64_t rank = 0;
+  float scale = 1;
+};
+
 struct LayerSpec {
   int64_t weights = 0;  // number of its tensors, "layers.N."; shared by layers of the same number
   AttentionSpan span;
@@ -124,6 +132,7 @@ struct EncoderSpec {
   std::vector<RopeSpec> ropes;
   BiasSpec bias;
   ConvolutionSpec convolution;
+  AdapterSpec adapters;
   std::vector<LayerSpec> layers;
   bool pooler = false;                  // dense + tanh on the first token of a sequence
   std::vector<PoolMode> pooling;        // concatenated; empty: no sentence embedding

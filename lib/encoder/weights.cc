@@ -126,6 +126,7 @@ size_t EncoderWeights::bytes() const {
   add(word, position, token_type, projection, convolution);
   const auto add_norm = [&add](const NormWeights& norm) { add(norm.gamma, norm.beta); };
   for (const NormWeights* norm : {&embedding_norm, &final_norm, &convolution_norm}) add_norm(*norm);
+  for (const Adapter& adapter : adapters) bytes += adapter.bytes();
   for (const LayerWeights& layer : layers) {
     add(layer.qkv, layer.output, layer.up, layer.down, layer.query_gamma, layer.key_gamma);
     for (const NormWeights* norm :

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "lib/encoder/adapters.h"
 #include "lib/encoder/binder.h"
 #include "lib/encoder/spec.h"
 
@@ -27,6 +28,7 @@ struct EncoderWeights {
   NormWeights embedding_norm, final_norm, convolution_norm;
   std::shared_ptr<const LinearWeight> projection, convolution;
   std::vector<LayerWeights> layers;  // by LayerSpec::weights; empty ones where no layer has the number
+  std::vector<Adapter> adapters;     // bound by bind_adapters
 
   size_t bytes() const;
 };

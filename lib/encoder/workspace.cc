@@ -17,6 +17,7 @@ std::vector<Need> needs(const EncoderSpec& spec, DType activations) {
   needs[kContext] = {spec.query_width(), activations};
   needs[kEmbedding] = {spec.embeddings.projection ? spec.embeddings.width : 0, activations};
   needs[kWindow] = {spec.convolution.kernel * spec.hidden_size, activations};
+  needs[kAdapted] = {spec.adapters.count > 0 ? spec.adapters.rank : 0, activations};
   needs[kConvolved] = {convolves ? spec.hidden_size : 0, activations};
   for (const RopeSpec& rope : spec.ropes) needs.push_back({rope.rotary_dim, DType::kF32});
   return needs;

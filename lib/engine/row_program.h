@@ -28,13 +28,17 @@ struct RowSlot {
   int binding = -1;
 };
 
-/** out = activation(in * weight^T + bias) + residual; a GLU weight gives activation(gate) * up instead. */
+/**
+ * out = activation(in * weight^T + bias) + residual; a GLU weight gives activation(gate) * up instead. With
+ * `residual_first`, which no GLU has: activation(in * weight^T + bias + residual).
+ */
 struct LinearStep {
   std::shared_ptr<const LinearWeight> weight;
   Slot in = kNoSlot;
   Slot out = kNoSlot;       // never the same slot as `in`
   Slot residual = kNoSlot;  // may be the same slot as `out`
   Activation activation = Activation::kNone;
+  bool residual_first = false;
 };
 
 /**

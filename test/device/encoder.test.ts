@@ -26,6 +26,7 @@ async function run(encoder: Encoder, golden: Golden, indices: readonly number[])
   const batch = packGolden(golden, indices);
   const result = await encoder.run(batch, {
     outputs: hasPooler ? ['lastHiddenState', 'poolerOutput'] : ['lastHiddenState'],
+    ...(golden.adapter !== undefined && { adapter: golden.adapter }),
   });
   const width = encoder.spec.hiddenSize;
   return indices.map((_, i) => ({

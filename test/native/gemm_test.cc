@@ -29,6 +29,12 @@ std::vector<LinearCase> cases() {
     list.push_back({.rows = 19, .in_features = 64, .parts = {50, 50}, .glu = true, .activation = activation});
     list.push_back(
         {.rows = 19, .in_features = 64, .parts = {100}, .residual = true, .activation = activation});
+    list.push_back({.rows = 23,
+                    .in_features = 37,
+                    .parts = {90},
+                    .residual = true,
+                    .residual_first = true,
+                    .activation = activation});
   }
   list.push_back({.rows = 40, .in_features = 200, .parts = {33, 70, 5}, .dtype = DType::kF16});
   list.push_back({.rows = 40, .in_features = 200, .parts = {33, 70, 5}, .dtype = DType::kBF16});

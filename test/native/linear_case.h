@@ -35,6 +35,7 @@ struct LinearCase {
   bool glu = false;
   bool bias = true;
   bool residual = false;
+  bool residual_first = false;  // added before the activation
   Activation activation = Activation::kNone;
   DType dtype = DType::kF32;
   ComputeType compute = ComputeType::kF32;
@@ -47,8 +48,9 @@ struct LinearCase {
   int64_t out_features() const { return glu ? stacked() / 2 : stacked(); }
   std::string name() const {
     return concat(rows, "x", in_features, "x", stacked(), glu ? " glu" : "", bias ? " bias" : "",
-                  residual ? " residual" : "", " activation ", static_cast<int>(activation), " ",
-                  dtype_name(dtype), " compute ", static_cast<int>(compute));
+                  residual ? " residual" : "", residual_first ? " first" : "", " activation ",
+                  static_cast<int>(activation), " ", dtype_name(dtype), " compute ",
+                  static_cast<int>(compute));
   }
 };
 
@@ -134,9 +136,11 @@ inline Doubles finish_reference(const LinearCase& shape, const LinearData& data,
     for (int64_t column = 0; column < n; ++column) {
       const size_t at = static_cast<size_t>(row * n + column);
       const double* values = &product[static_cast<size_t>(row * shape.stacked())];
-      double value = activate_reference(shape.activation, values[column]);
+      const double residual = shape.residual ? data.residual[at] : 0;
+      const double first = shape.residual_first ? residual : 0;
+      double value = activate_reference(shape.activation, values[column] + first);
       if (shape.glu) value *= values[n + column];
-      if (shape.residual) value += data.residual[at];
+      value += residual - first;
       out[at] = value;
     }
   }
@@ -164,6 +168,7 @@ inline std::vector<float> run_linear(const CpuContext& context, const LinearCase
   step.out = program.bound(1, n);
   step.residual = shape.residual ? step.out : kNoSlot;
   step.activation = shape.activation;
+  step.residual_first = shape.residual_first;
   program.steps.push_back(step);
   const Matrix matrices[] = {matrix_of(data.x, rows, shape.in_features), matrix_of(out, rows, n)};
   const Status status = run_rows_cpu(context, program, matrices, rows);

@@ -16,6 +16,8 @@ export interface Golden {
   name: string;
   checkpoint: string;
   outputs: string[];
+  /** The task adapter that the outputs were computed with. */
+  adapter?: string;
   batches: Record<string, number[]>;
   sequences: GoldenSequence[];
   expected: Map<string, { shape: number[]; data: Float64Array }>;

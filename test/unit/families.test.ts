@@ -98,6 +98,20 @@ test.each<[string, string, Config, string]>([
     'auto_map.AutoModel',
   ],
   ['Jina without ALiBi', 'jina-bert', { position_embedding_type: 'absolute' }, 'position_embedding_type'],
+  [
+    'Jina’s code for XLM-RoBERTa with relative positions',
+    'jina-v3-remote',
+    { position_embedding_type: 'alibi' },
+    'position_embedding_type',
+  ],
+  ['register tokens', 'jina-v3-remote', { use_reg_tokens: true }, 'use_reg_tokens'],
+  ['turned neighbours', 'jina-v3-remote', { rotary_emb_interleaved: true }, 'rotary_emb_interleaved'],
+  [
+    'a wrapper of Jina’s that is not known',
+    'jina-v3-remote',
+    { auto_map: { AutoConfig: 'x.XLMRobertaFlashConfig' } },
+    'auto_map.AutoConfig',
+  ],
   ['T5 with an unknown feed-forward', 't5', { feed_forward_proj: 'gated-relu' }, 'feed_forward_proj'],
   ['T5 of two activations', 't5', { dense_act_fn: 'gelu' }, 'dense_act_fn'],
   ['T5 as a decoder', 't5', { is_decoder: true }, 'is_decoder'],
@@ -135,6 +149,16 @@ test.each<[string, Config, string]>([
     'distances within the exact buckets',
     configOf('t5', { relative_attention_max_distance: 8 }),
     'relative_attention_max_distance',
+  ],
+  [
+    'two adapters of one name',
+    configOf('jina-v3-remote', { lora_adaptations: ['a', 'a'] }),
+    'lora_adaptations',
+  ],
+  [
+    'an instruction of no task',
+    configOf('jina-v3-remote', { task_instructions: { other: '' } }),
+    'task_instructions.other',
   ],
   ['no feed-forward type', without(configOf('jina-bert'), 'feed_forward_type'), 'feed_forward_type'],
 ])('%s: bad config', async (_, config, field) => {
@@ -214,6 +238,13 @@ test('buckets of T5 as transformers 5.18 counts them, to a distance of 20', () =
   expect([-20, -12, -7, -3, -2, 0, 1, 3, 4, 6, 9, 20].map(at)).toEqual([
     5, 5, 4, 3, 2, 0, 7, 9, 9, 10, 10, 11,
   ]);
+});
+
+test('adapters count where the checkpoint has trained ones', () => {
+  const { adapters } = specOf(configOf('jina-v3-remote'));
+  expect(adapters).toMatchObject({ names: ['retrieval.query', 'text-matching'], rank: 3, scale: 2 / 3 });
+  expect(adapters!.instructions['retrieval.query']).toBe('look for: ');
+  expect(specOf(configOf('jina-v3-remote', { load_trained_adapters: false })).adapters).toBeUndefined();
 });
 
 test('ALiBi’s slopes for a power of two, and for twelve heads', () => {

@@ -49,10 +49,10 @@ describe('a pipeline is refused for', () => {
     ],
     [
       'code of its own',
-      chain([entry('custom_st.Transformer', '')]),
+      chain([entry('custom_st.Encoder', '')]),
       'E_UNSUPPORTED',
       'type',
-      'custom_st.Transformer',
+      'custom_st.Encoder',
     ],
     [
       'a module name of Object.prototype',

@@ -12,6 +12,7 @@ interface EmbedFlags extends ComputeFlags {
   file?: string;
   prompt?: string;
   promptName?: string;
+  task?: string;
   pooling?: string[];
   dimensions?: number;
   layers?: number;
@@ -33,10 +34,11 @@ export async function embed(words: string[], flags: EmbedFlags, signal: AbortSig
     ...(flags.pooling && { pooling: flags.pooling as PoolingMode[] }),
     signal,
   });
-  const { prompt, promptName, dimensions, layers, normalize, truncate, batchTokens } = flags;
+  const { prompt, promptName, task, dimensions, layers, normalize, truncate, batchTokens } = flags;
   const vectors = await embedder.embed(texts, {
     ...(prompt !== undefined && { prompt }),
     ...(promptName !== undefined && { promptName }),
+    ...(task !== undefined && { task }),
     ...(dimensions !== undefined && { dimensions }),
     ...(layers !== undefined && { layers }),
     ...(normalize !== undefined && { normalize }),

@@ -120,6 +120,7 @@ function build(signal: AbortSignal): Command {
     .addOption(options.file)
     .option('--prompt <text>', 'put before each text')
     .option('--prompt-name <name>', "one of the checkpoint's prompts")
+    .option('--task <name>', "one of the checkpoint's task adapters, with its instruction")
     .option('--pooling <modes...>', 'cls, mean, max, ...; needed where modules.json is missing')
     .option('--dimensions <n>', 'keep the first so many numbers', atLeast(1))
     .option('--layers <n>', 'run the first so many layers only', atLeast(1))

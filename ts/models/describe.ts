@@ -37,7 +37,8 @@ function attentionWords(layers: readonly LayerSpec[]): string {
 
 /** A spec in a few plain values, for people. */
 export function specFacts(spec: EncoderSpec): Record<string, unknown> {
-  const { heads, kvHeads, headDim, hiddenSize, vocabSize, embeddings, norm, mlp, convolution } = spec;
+  const { heads, kvHeads, headDim, hiddenSize, vocabSize, embeddings, norm, mlp, convolution, adapters } =
+    spec;
   const distinct = new Set(spec.layers.map(({ weights }) => weights)).size;
   return {
     layers: spec.layers.length,
@@ -58,6 +59,7 @@ export function specFacts(spec: EncoderSpec): Record<string, unknown> {
     norm,
     queryKeyNorm: spec.queryKeyNorm,
     ...(convolution && { convolution }),
+    ...(adapters && { taskAdapters: `${adapters.names.join(', ')} of rank ${adapters.rank}` }),
     pooler: spec.pooler,
   };
 }

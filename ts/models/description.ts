@@ -46,6 +46,13 @@ export async function describeEncoder(
   const config = await directory.json(configFile);
   const family = familyOf(config);
   const fields = reader(config, configFile);
+  if (pipeline?.customModule !== undefined && pipeline.customModule !== family.customModule) {
+    throw new PadlessError(
+      'E_UNSUPPORTED',
+      `modules.json: "${pipeline.customModule}" is code of the model's own repository, which is not known for this "model_type".`,
+      { field: 'type' },
+    );
+  }
   const spec = family.spec(fields);
   const width = pipeline?.embeddingDimension ?? spec.hiddenSize;
   if (width !== spec.hiddenSize) {

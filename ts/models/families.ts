@@ -10,6 +10,7 @@ import { euroBert } from './eurobert';
 import { gemma3 } from './gemma';
 import { gte } from './gte';
 import { jinaBert } from './jina';
+import { jinaV3 } from './jina_v3';
 import { modernBert } from './modernbert';
 import { mpnet } from './mpnet';
 import { nomicBert } from './nomic';
@@ -20,6 +21,7 @@ import { t5 } from './t5';
 
 const families: readonly Family[] = [
   jinaBert,
+  jinaV3,
   bert,
   roberta,
   distilBert,

@@ -35,6 +35,7 @@ const MODULE_TYPES: Readonly<Record<string, ModuleKind>> = {
   'sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling': 'SpladePooling',
   'sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask': 'MultiVectorMask',
   'pylate.models.Dense.Dense': 'Dense',
+  'custom_st.Transformer': 'Transformer',
 };
 
 export const MODULES = 'modules.json';
@@ -45,6 +46,8 @@ export interface Module {
   kind: ModuleKind;
   /** Its folder; '' for the directory itself. */
   path: string;
+  /** The class, where the model's own repository brings its code. */
+  custom?: string;
 }
 
 function readModule(value: unknown, index: number): Module {
@@ -65,7 +68,8 @@ function readModule(value: unknown, index: number): Module {
       'E_UNSUPPORTED',
     );
   }
-  return { kind, path: field.string('path', '').replace(/\/$/, '') };
+  const path = field.string('path', '').replace(/\/$/, '');
+  return { kind, path, ...(type.startsWith('custom_') && { custom: type }) };
 }
 
 /** The modules of a directory in their order; undefined without modules.json. */
@@ -79,7 +83,9 @@ export function refuseOtherModules(
   kinds: readonly (readonly ModuleKind[])[],
   chain: string,
 ): readonly Module[] {
-  const fits = modules.length === kinds.length && modules.every(({ kind }, i) => kinds[i]!.includes(kind));
+  const fits =
+    modules.length === kinds.length &&
+    modules.every(({ kind, custom }, i) => custom === undefined && kinds[i]!.includes(kind));
   if (fits) return modules;
   const given = modules.map(({ kind }) => kind).join(', ') || 'nothing';
   throw new PadlessError('E_UNSUPPORTED', `${MODULES}: the chain must be ${chain}, not ${given}.`, {

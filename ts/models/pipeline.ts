@@ -29,6 +29,8 @@ export type Similarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan';
 export interface PipelineSpec {
   /** Where config.json and the encoder's weights are, relative to the model directory; '' is the directory itself. */
   encoderDirectory: string;
+  /** The class of the first module, where it is not sentence-transformers' own. */
+  customModule?: string;
   /** Concatenated in this order. */
   pooling: PoolingMode[];
   /** Width of a token's vector as the pooling expects it, if it says so. */
@@ -194,6 +196,7 @@ export async function parsePipeline(directory: ModelDirectory): Promise<Pipeline
   checkWidths(steps, pooled.embeddingDimension && pooled.embeddingDimension * pooled.pooling.length);
   return {
     encoderDirectory: transformer.path,
+    ...(transformer.custom !== undefined && { customModule: transformer.custom }),
     ...pooled,
     steps,
     ...readSettings(settings),

@@ -55,6 +55,15 @@ export type BiasSpec =
       norm: boolean;
     };
 
+/** Low-rank additions to every product and table, one set a task (LoRA, arXiv:2106.09685): W + scale * B A. */
+export interface AdapterSpec {
+  names: readonly string[];
+  /** What a task puts before its texts. */
+  instructions: Readonly<Record<string, string>>;
+  rank: number;
+  scale: number;
+}
+
 /** What an encoder computes, as data; the native counterpart is lib/encoder/spec.h. */
 export interface EncoderSpec {
   hiddenSize: number;
@@ -102,6 +111,8 @@ export interface EncoderSpec {
   bias?: BiasSpec;
   /** A convolution over the embeddings, added to the first layer's result (DeBERTa v2 xlarge). */
   convolution?: { kernel: number; groups: number; activation: Activation };
+  /** Chosen call by call; without a choice nothing is added. */
+  adapters?: AdapterSpec;
   layers: readonly LayerSpec[];
   /** Positions that config.json counts. A model without a position table computes beyond; texts are cut there. */
   trainedLength?: number;
@@ -137,6 +148,8 @@ export interface Family {
    */
   hasBias?(target: string, field: Reader): boolean;
   weights: WeightTable | ((spec: EncoderSpec, field: Reader) => WeightTable);
+  /** A class of modules.json that the checkpoints' own code brings in place of sentence-transformers' Transformer. */
+  customModule?: string;
   /** Names inside the encoder that hold nothing to compute with (buffers of old versions). */
   ignored: readonly string[];
 }

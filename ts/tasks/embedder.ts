@@ -1,6 +1,7 @@
 import { packed, type TokenBatch } from '../batching/batches';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
+import { adapterOf } from '../models/adapters';
 import { describeModel } from '../models/description';
 import type { PoolingMode, Similarity } from '../models/pipeline';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
@@ -28,6 +29,11 @@ export interface EmbedOptions {
   promptName?: string;
   /** A prompt as text, instead of a name. `''` for none. */
   prompt?: string;
+  /**
+   * A task whose adapter the checkpoint has (`lora_adaptations` of jina-embeddings-v3): its weights are added for
+   * this call, and its instruction is put before each text unless a prompt is given. Without a task nothing is added.
+   */
+  task?: string;
   /** L2-normalise, after the cut to `dimensions`; a checkpoint with a Normalize module does it in any case. */
   normalize?: boolean;
   /** Keep the first so many numbers of each vector; `truncate_dim` of the checkpoint otherwise. */
@@ -50,6 +56,7 @@ export interface EmbedOptions {
 const embedOptions = {
   promptName: string,
   prompt: string,
+  task: string,
   normalize: boolean,
   dimensions: integer(1),
   layers: integer(1),
@@ -121,6 +128,11 @@ export class Embedder extends Task {
     return this.encoder.pipeline?.prompts ?? {};
   }
 
+  /** The tasks that the checkpoint has adapters for. */
+  get tasks(): readonly string[] {
+    return this.encoder.spec.adapters?.names ?? [];
+  }
+
   /**
    * One vector for each text, in the order of the texts; a single string gives one row.
    *
@@ -137,7 +149,10 @@ export class Embedder extends Task {
       });
     }
     const texts = checkTexts(input);
-    const prompt = promptFor(checked, this.encoder.pipeline);
+    const { spec, pipeline } = this.encoder;
+    if (checked.task !== undefined) adapterOf(spec, checked.task, 'task');
+    const instruction = checked.task === undefined ? undefined : spec.adapters?.instructions[checked.task];
+    const prompt = promptFor(checked, pipeline, instruction);
     return this.whileOpen(checked.signal, (call) => this.#embed(texts, prompt, checked, call));
   }
 
@@ -190,6 +205,7 @@ export class Embedder extends Task {
       ...(skip > 0 && { skip: Int32Array.from({ length: count }, () => skip) }),
       ...(dimensions !== undefined && { dimensions }),
       ...(options.layers !== undefined && { layers: options.layers }),
+      ...(options.task !== undefined && { adapter: options.task }),
       normalize: options.normalize ?? false,
       signal,
     });

@@ -46,12 +46,13 @@ export const poolingOption: Check<readonly PoolingMode[]> = (value, fail) => {
 };
 
 /**
- * The text to put before each input: the option `prompt`, the checkpoint's prompt called `promptName`, or its
- * default prompt.
+ * The text to put before each input: the option `prompt`, the checkpoint's prompt called `promptName`, or else
+ * `instruction`, or its default prompt.
  */
 export function promptFor(
   options: { prompt?: string | undefined; promptName?: string | undefined },
   pipeline: Pick<PipelineSpec, 'prompts' | 'defaultPromptName'> | undefined,
+  instruction?: string,
 ): string {
   const { prompt, promptName } = options;
   const prompts = pipeline?.prompts ?? {};
@@ -62,6 +63,7 @@ export function promptFor(
   }
   if (prompt !== undefined) return prompt;
   if (promptName === undefined) {
+    if (instruction !== undefined) return instruction;
     const byDefault = pipeline?.defaultPromptName;
     return byDefault === undefined ? '' : (prompts[byDefault] ?? '');
   }

@@ -131,6 +131,7 @@ class RowRun {
     args.bias = weight->bias();
     args.activation = step.activation;
     args.glu = weight->glu();
+    args.residual_first = step.residual_first;
     if (step.residual != kNoSlot) {
       Result<Matrix> residual = input(step.residual);
       if (!residual.is_ok()) return residual.status();

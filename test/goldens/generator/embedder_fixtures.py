@@ -3,10 +3,14 @@
 import torch
 import transformers as hf
 
+from generator import jina_v3
 from generator.fixtures import Fixture
 
 LENGTHS = (1, 17, 3, 150)
 BFLOAT16 = {"dtype": torch.bfloat16}
+PAD_ONE = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+JINA = {"vocab_size": 60, "hidden_size": 36, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 44}
+JINA |= {**PAD_ONE, "max_position_embeddings": 2048, "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0}}
 
 
 def _scale_scores(model: torch.nn.Module) -> None:
@@ -33,9 +37,43 @@ def _t5(name: str, seed: int, **options) -> Fixture:
     )
 
 
+def _jina(name: str, task: str | None = None) -> Fixture:
+    """One checkpoint with its adapters, run without any or with one of them."""
+    config = hf.JinaEmbeddingsV3Config(**JINA)
+    storage = {
+        **BFLOAT16,
+        "edit_config": jina_v3.embeddings_config,
+        "edit_tensors": jina_v3.adapted_tensors(seed=646),
+    }
+    return Fixture(
+        name,
+        config,
+        hf.JinaEmbeddingsV3Model,
+        645,
+        outputs=["last_hidden_state", "pooler_output"],
+        lengths=LENGTHS,
+        special=(0, 2),
+        storage=storage,
+        prepare_reference=jina_v3.apply_adapter(task, seed=646) if task else None,
+        read_back=False,
+        facts={"adapter": task} if task else {},
+    )
+
+
+def _jina_native() -> Fixture:
+    config = hf.JinaEmbeddingsV3Config(**JINA)
+    model = hf.JinaEmbeddingsV3Model
+    outputs = ["last_hidden_state", "pooler_output"]
+    return Fixture("jina-v3", config, model, 644, outputs, LENGTHS, special=(0, 2), storage=BFLOAT16)
+
+
 def fixtures(tokenizers) -> list[Fixture]:
     near = {"relative_attention_num_buckets": 12, "relative_attention_max_distance": 20}
     return [
         _t5("t5", 641, num_heads=3, d_kv=12),
         _t5("t5-gated", 642, num_heads=4, d_kv=16, feed_forward_proj="gated-gelu", **near),
+        _jina_native(),
+        _jina("jina-v3-remote"),
+        _jina("jina-v3-query", jina_v3.TASKS[0]),
+        _jina("jina-v3-matching", jina_v3.TASKS[1]),
     ]

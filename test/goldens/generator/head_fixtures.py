@@ -3,6 +3,7 @@
 import torch
 import transformers as hf
 
+from generator import jina_v3
 from generator.fixtures import Fixture
 from generator.references import Sequence
 
@@ -47,9 +48,10 @@ FAMILIES = {
     "Gte": ({**ROTARY, "type_vocab_size": 1}, 0),
     "Camembert": (ROBERTA, 0),
     "XLMRoberta": (ROBERTA, 0),
+    "JinaEmbeddingsV3": ({**ROTARY, **PAD_ONE, "type_vocab_size": 1}, 0),
 }
 POOLED = ("Bert", "Ernie", "Albert")
-LIKE_ROBERTA = ("Camembert", "XLMRoberta")  # the same heads: one task shows that the names are known
+LIKE_ROBERTA = ("Camembert", "XLMRoberta", "JinaEmbeddingsV3")  # the same heads: one task shows that the names are known
 
 
 def _labels(names: dict[int, str]) -> dict:
@@ -147,6 +149,14 @@ def _decoders() -> list[Fixture]:
     return found
 
 
+def _jina_reranker() -> Fixture:
+    """XLM-RoBERTa as Jina's code stores it."""
+    fixture = head("xlm-roberta-flash-sequence", "XLMRoberta", "sequence", 311, **_labels({0: "LABEL_0"}), problem_type=None)
+    fixture.storage |= {"edit_config": jina_v3.reranker_config, "edit_tensors": jina_v3.reranker_tensors}
+    fixture.read_back = False
+    return fixture
+
+
 def fixtures(tokenizers) -> list[Fixture]:
     found = []
     for row, prefix in enumerate(FAMILIES):
@@ -154,4 +164,4 @@ def fixtures(tokenizers) -> list[Fixture]:
             if hasattr(hf, prefix + TASKS[task]) and (task == "sequence" or prefix not in LIKE_ROBERTA):
                 family = getattr(hf, f"{prefix}Config").model_type.replace("_", "-")
                 found.append(head(f"{family}-{task}", prefix, task, 410 + 10 * row + column))
-    return found + _special_cases() + _decoders()
+    return found + _special_cases() + _decoders() + [_jina_reranker()]

@@ -61,7 +61,7 @@ def nomic_config(config: dict) -> dict:
     }
 
 
-def _packed(tensors: dict[str, torch.Tensor], parts: tuple[str, ...], whole: str) -> dict[str, torch.Tensor]:
+def packed(tensors: dict[str, torch.Tensor], parts: tuple[str, ...], whole: str) -> dict[str, torch.Tensor]:
     """Concatenates the tensors named `...parts[i]...` along the rows into `...whole...`."""
     result = {}
     for name, tensor in tensors.items():
@@ -73,7 +73,7 @@ def _packed(tensors: dict[str, torch.Tensor], parts: tuple[str, ...], whole: str
     return result
 
 
-def _renamed(tensors: dict[str, torch.Tensor], rules: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
+def renamed(tensors: dict[str, torch.Tensor], rules: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
     result = {}
     for name, tensor in tensors.items():
         for pattern, replacement in rules:
@@ -96,7 +96,7 @@ def nomic_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (r"post_attention_layernorm", "norm1"),
         (r"post_mlp_layernorm", "norm2"),
     ]
-    return _renamed(_packed(tensors, QKV, "attn.Wqkv"), rules)
+    return renamed(packed(tensors, QKV, "attn.Wqkv"), rules)
 
 
 def new_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -106,8 +106,8 @@ def new_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (r"post_attention_layernorm", "attn_ln"),
         (r"post_mlp_layernorm", "mlp_ln"),
     ]
-    packed = _packed(_packed(tensors, QKV, "attention.qkv_proj"), ("mlp.up_proj", "mlp.gate_proj"), "mlp.up_gate_proj")
-    return _renamed(packed, rules)
+    packed = packed(packed(tensors, QKV, "attention.qkv_proj"), ("mlp.up_proj", "mlp.gate_proj"), "mlp.up_gate_proj")
+    return renamed(packed, rules)
 
 
 def new_config(config: dict) -> dict:

@@ -266,6 +266,7 @@ export const layouts: Readonly<Record<string, Layouts>> = {
   Roberta: roberta,
   XLMRoberta: roberta,
   Camembert: roberta,
+  JinaEmbeddingsV3: roberta,
   MPNet: roberta,
   DistilBert: { ...bert, 'sequence-classification': distilLabels, 'masked-lm': distilWords },
   Albert: { ...bert, 'masked-lm': albertWords },

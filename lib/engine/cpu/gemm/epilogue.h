@@ -44,15 +44,20 @@ void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typen
     float* out = task.out + row * task.out_stride;
     const float* residual = task.residual ? task.residual + row * task.residual_stride : nullptr;
     for (int v = 0; v < out_vectors; ++v) {
-      Vec result = activate<kActivation>(product(v));
-      if (kGlu) result = result * product(v + out_vectors);
       const int column = v * Vec::kLanes;
       const int left = task.columns - column;
+      const auto plus_residual = [&](Vec value) {
+        return value +
+               (left >= Vec::kLanes ? simd::load(residual + column) : simd::load(residual + column, left));
+      };
+      Vec result = product(v);
+      if (!kGlu && task.residual_first) result = plus_residual(result);
+      result = activate<kActivation>(result);
+      if (kGlu) result = result * product(v + out_vectors);
+      if (residual && !task.residual_first) result = plus_residual(result);
       if (left >= Vec::kLanes) {
-        if (residual) result = result + simd::load(residual + column);
         simd::store(out + column, result);
       } else {
-        if (residual) result = result + simd::load(residual + column, left);
         simd::store(out + column, result, left);
       }
     }

@@ -51,6 +51,7 @@ struct PanelTask {
   Activation activation = Activation::kNone;
   const float* residual = nullptr;  // [rows, columns], or null; may be `out`
   int64_t residual_stride = 0;      // elements
+  bool residual_first = false;      // added before the activation; never with a GLU
   float* out = nullptr;             // [rows, columns]
   int64_t out_stride = 0;           // elements
 

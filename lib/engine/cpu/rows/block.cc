@@ -65,6 +65,7 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
   const float* residual = nullptr;
   if (step.residual != kNoSlot) {
     task.residual_stride = slot_stride(step.residual);
+    task.residual_first = step.residual_first;
     residual = slot_row(step.residual, 0);
   }
   for (int64_t panel = begin; panel < end; ++panel) {

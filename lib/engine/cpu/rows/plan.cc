@@ -91,7 +91,10 @@ class Planner {
     if (step.residual != kNoSlot && columns(step.residual) != weight->out_features()) {
       return invalid("a residual of ", columns(step.residual), " columns for ", weight->out_features());
     }
-    PlannedLinear planned{weight, step.in, step.out, step.residual, step.activation, false};
+    if (step.residual_first && (step.residual == kNoSlot || weight->glu())) {
+      return invalid("a residual before the activation needs a residual, and a weight that is no GLU");
+    }
+    PlannedLinear planned{weight, step.in, step.out, step.residual, step.activation, step.residual_first};
     planned.converts = kernel.convert_rows || rows_collide(plan_.slots[static_cast<size_t>(step.in)].stride);
     if (planned.converts) {
       plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(weight->layout().steps() * 4));

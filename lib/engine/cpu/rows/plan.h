@@ -28,6 +28,7 @@ struct PlannedLinear {
   Slot out = kNoSlot;
   Slot residual = kNoSlot;
   Activation activation = Activation::kNone;
+  bool residual_first = false;
   bool converts = false;  // rows of `in` go through an operand buffer first
 };
 
