@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { table } from './markdown.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const models = join(root, 'test/goldens/models');
@@ -49,11 +50,6 @@ function readFixtures() {
 }
 
 const scientific = (error) => (error === undefined ? '' : error.toExponential(0));
-
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
 
 /** The worst error of an output by fixture and device. */
 function worst(lines, output) {

@@ -19,14 +19,11 @@ import {
   ratioToBest,
   times,
 } from '../bench/cpu/view.mjs';
+import { table } from './markdown.mjs';
+import { cudaSection } from './performance-cuda.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const NOT_MEASURED = 'Not measured.';
-
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
 
 /** The newest results of a kind, or undefined. */
 function newest(results, prefix) {
@@ -114,8 +111,6 @@ function cpuSection(file) {
   ].join('\n\n');
 }
 
-const cudaSection = (file) => (file ? `See [${file.name}](../bench/results/${file.name}).` : NOT_MEASURED);
-
 function page(results) {
   return `# Performance
 
@@ -129,7 +124,9 @@ ${cpuSection(newest(results, 'cpu'))}
 
 ## CUDA
 
-${cudaSection(newest(results, 'cuda'))}
+\`scripts/verify-gpu.sh\` measures this on any machine with an NVIDIA GPU.
+
+${cudaSection(newest(results, 'gpu'))}
 `;
 }
 

@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { endToEnd, geometricMean, products } from '../bench/gpu/view.mjs';
 
 const [folder, output] = process.argv.slice(2);
 
@@ -34,8 +35,6 @@ const steps = lines('steps').map((line) => {
   return { name, outcome, seconds: Number(seconds), detail };
 });
 const [name, driver, clock, power] = (lines('gpu')[0] ?? '').split(', ');
-const rivals = json('rivals.jsonl');
-const endToEnd = json('padless.jsonl');
 const report = {
   kind: 'gpu',
   started: new Date().toISOString(),
@@ -43,8 +42,8 @@ const report = {
   gpu: { name, driver, clock, power },
   steps,
   kernels: json('kernels.jsonl'),
-  endToEnd,
-  rivals,
+  endToEnd: json('padless.jsonl'),
+  rivals: json('rivals.jsonl'),
 };
 writeFileSync(output, `${JSON.stringify(report, null, 1)}\n`);
 
@@ -52,15 +51,16 @@ const pad = (value, width) => String(value).padEnd(width);
 console.log(`\n${name ?? 'unknown GPU'}, driver ${driver ?? 'unknown'}`);
 for (const step of steps)
   console.log(`${pad(step.outcome, 8)}${pad(step.name, 28)}${pad(`${step.seconds} s`, 8)}${step.detail}`);
-const sameLoad = (line) => (other) =>
-  other.section === 'bert' && ['model', 'batch', 'cap', 'kind'].every((key) => other[key] === line[key]);
-for (const line of report.endToEnd) {
-  const rival = report.rivals.find(sameLoad(line));
-  const times = Object.entries(rival ?? {}).filter(([key]) => key.endsWith('_ms'));
-  const best = times.sort(([, a], [, b]) => a - b)[0];
-  const against = best ? `best of PyTorch ${best[1].toFixed(2)} ms (${best[0].slice(0, -3)})` : 'no rival';
-  console.log(
-    `${pad(line.model, 8)}${pad(`${line.batch} x ${line.cap} ${line.kind}`, 28)}${pad(`${line.ms.toFixed(2)} ms`, 12)}${against}`,
-  );
+for (const { line, rival, ratio } of endToEnd(report).filter(({ line }) => line.experiment === 'texts')) {
+  const load = `${line.batch} x ${line.cap} ${line.kind}`;
+  const against = rival
+    ? `${ratio.toFixed(2)}x the best of PyTorch, ${rival.value.toFixed(2)} ms (${rival.name})`
+    : 'no rival';
+  console.log(`${pad(line.model, 8)}${pad(load, 28)}${pad(`${line.ms.toFixed(2)} ms`, 12)}${against}`);
 }
+const ratios = products(report).flatMap(({ line, ratio }) => (ratio && line.tokens >= 4096 ? [ratio] : []));
+if (ratios.length > 0)
+  console.log(
+    `products from 4,096 tokens on: ${geometricMean(ratios).toFixed(2)}x cuBLASLt (geometric mean)`,
+  );
 console.log(`written to ${output}`);
