@@ -63,6 +63,7 @@ usable_addon() {
 }
 addon() {
   [ -f dist/index.js ] && usable_addon && return
+  have nvcc || { [ -f dist/index.js ] || echo "nothing is built, and there is no nvcc" && return 1; }
   PADLESS_CUDA=auto node scripts/build.mjs && usable_addon
 }
 
@@ -91,17 +92,23 @@ vectors() {
   done
 }
 kernel_tests() {
-  local program name status=0
+  local program name failures=()
   built kernel_norm || return
   for program in "$build"/kernel_*; do
     name=$(basename "$program")
     [ -x "$program" ] && [ -f "$program" ] || continue
     if [[ $name == *_sm90 ]] && ! is_hopper; then echo "$name: needs compute capability 9.0" && continue; fi
-    "$program" || { echo "$name failed" && status=1; }
+    "$program" || failures+=("$name")
   done
+  [ ${#failures[@]} -eq 0 ] || { echo "failed: ${failures[*]}" && return 1; }
+}
+device_suite() {
+  npx jest --selectProjects padless -- test/device >"$work/jest" 2>&1
+  local status=$?
+  cat "$work/jest"
+  grep '^Tests:' "$work/jest"
   return $status
 }
-device_suite() { npx jest --selectProjects padless -- test/device 2>&1; }
 sanitizer() {
   have compute-sanitizer || { echo "there is no compute-sanitizer" && return 77; }
   built kernel_rows || return
