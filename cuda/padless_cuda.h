@@ -257,13 +257,14 @@ enum class AttentionStrategy {
   kSingle,      // one launch of the kernel that takes any length
   kGrouped,     // one launch a length bucket, each of the kernel made for it, forked over streams
   kPersistent,  // one launch of as many blocks as fit, which fetch tiles by an atomic counter
-  kAuto,        // grouped by the short kernels of up to 128 keys
+  kAuto,        // grouped by the short kernels of up to 128 keys, or 256 on compute capability 9.0
 };
 
 /** The kernels: short ones hold all keys in shared memory and do one exact softmax; 0 means any length. */
 struct AttentionKernel {
   int max_keys = 0;    // 64, 128, 256, or 0: online softmax over tiles of keys
   int query_rows = 0;  // of a tile
+  bool sm90 = false;   // TMA and wgmma, for compute capability 9.0 alone; not for disentangled biases
 };
 
 /** A tile whose first query is past the end of its sequence has nothing to do. */
@@ -280,6 +281,7 @@ struct AttentionGroup {
   int64_t first_tile = 0;
   int64_t tiles = 0;
   int stream = 0;  // 0: the stream of the call; others are side streams
+  int blocks = 0;  // of the sm90 kernels: at most so many, each doing one tile and head after the other
 };
 
 struct AttentionPlanOptions {

@@ -62,15 +62,23 @@ struct ScoreRule {
   const float* relative;  // of this head, or null
   int reach;
 
-  DEVICE bool plain(int first_query, int last_query, int first_key, int last_key) const {
-    const bool all_seen =
-        last_key < length && last_query - first_key <= left && last_key - first_query <= right;
-    return all_seen && slope == 0.0f && relative == nullptr;
+  DEVICE bool all_seen(int first_query, int last_query, int first_key, int last_key) const {
+    return last_key < length && last_query - first_key <= left && last_key - first_query <= right;
+  }
+  DEVICE bool seen(int query, int key) const {
+    return key < length && query - key <= left && key - query <= right;
+  }
+  DEVICE bool biased() const { return slope != 0.0f || relative != nullptr; }
+  DEVICE float alibi(int query, int key) const {
+    return slope * static_cast<float>(key > query ? key - query : query - key);
+  }
+  DEVICE float relative_bias(int query, int key) const {
+    return kLog2E * relative[min(max(key - query, -reach), reach) + reach];
   }
   DEVICE float apply(float score, int query, int key) const {
-    if (key >= length || query - key > left || key - query > right) return -INFINITY;
-    if (slope != 0.0f) score -= slope * static_cast<float>(key > query ? key - query : query - key);
-    if (relative != nullptr) score += kLog2E * relative[min(max(key - query, -reach), reach) + reach];
+    if (!seen(query, key)) return -INFINITY;
+    if (slope != 0.0f) score -= alibi(query, key);
+    if (relative != nullptr) score += relative_bias(query, key);
     return score;
   }
 };

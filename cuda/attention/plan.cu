@@ -3,6 +3,7 @@
 #include <array>
 
 #include "cuda/attention/kernel_table.h"
+#include "cuda/attention/sm90/kernel_table.h"
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 
@@ -11,9 +12,46 @@ namespace {
 
 constexpr int64_t kUnlimited = std::numeric_limits<int32_t>::max();
 
-/** Buckets of `auto`. The kernel for 256 keys takes all registers of an SM for one block, and up to half of
- * its keys are none: it runs only where a bucket of `grouped` asks for it. */
+/** Buckets of `auto`. The portable kernel for 256 keys takes all registers of an SM for one block, and up to
+ * half of its keys are none: it runs only where a bucket of `grouped` asks for it. */
 constexpr std::array<int64_t, 2> kAutoEdges = {64, 128};
+constexpr std::array<int64_t, 3> kSm90AutoEdges = {64, 128, 256};
+
+/** The kernels that a device has for a head dim. */
+struct Kernels {
+  bool sm90;
+  int64_t head_dim;
+  int sm_count;
+
+  Kernels(const DeviceProperties& device, int64_t dim)
+      : sm90(device.runs_sm90a() && sm90::has_head_dim(dim)),
+        head_dim(dim),
+        sm_count(std::max(1, device.sm_count)) {}
+
+  std::span<const int64_t> auto_edges() const {
+    if (sm90) return kSm90AutoEdges;
+    return kAutoEdges;
+  }
+  bool has_short(int max_keys) const {
+    return sm90 ? sm90::has_short_kernel(max_keys, head_dim)
+                : has_short_kernel(max_keys, static_cast<int>(head_dim));
+  }
+  /** Keys of the smallest short kernel that holds `keys` keys, or of the one for any length. */
+  int keys_for(int64_t keys) const {
+    for (int max_keys : kShortKeys) {
+      if (keys <= max_keys && has_short(max_keys)) return max_keys;
+    }
+    return kAnyKeys;
+  }
+  AttentionKernel of(int max_keys) const {
+    return {max_keys, sm90 ? sm90::query_rows(max_keys) : query_rows(max_keys), sm90};
+  }
+  /** Blocks that the device holds at once; of the portable kernels only that for any length is counted. */
+  int blocks(int max_keys) const {
+    constexpr int kPortableBlocksPerSm = 2;  // what registers allow
+    return sm_count * (sm90 ? sm90::blocks_per_sm(max_keys, head_dim) : kPortableBlocksPerSm);
+  }
+};
 
 /** Keys that the tile of queries from `first` on looks at: what its time grows with. */
 int64_t tile_cost(int64_t length, int64_t first, int64_t rows, const AttentionSpan& span) {
@@ -33,13 +71,15 @@ int64_t most_tiles(int64_t low, int64_t high, int64_t rows, const AttentionPlanO
 /** Adds the tiles of the sequences with low < length <= high as one group; costs fall, equal ones keep their
  * order. */
 void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t low, int64_t high,
-               int max_keys, const AttentionSpan& span, const AttentionPlanOptions& options) {
+               const Kernels& kernels, int max_keys, const AttentionSpan& span,
+               const AttentionPlanOptions& options) {
   struct Costed {
     AttentionTile tile;
     int64_t cost;
   };
   std::vector<Costed> tiles;
-  const int rows = query_rows(max_keys);
+  const AttentionKernel kernel = kernels.of(max_keys);
+  const int rows = kernel.query_rows;
   for (size_t b = 0; b + 1 < cu_seqlens.size(); b++) {
     const int64_t length = cu_seqlens[b + 1] - cu_seqlens[b];
     if (length <= low || length > high) continue;
@@ -52,17 +92,9 @@ void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t
   std::ranges::stable_sort(tiles, std::ranges::greater{}, &Costed::cost);
   const auto wanted = static_cast<size_t>(most_tiles(low, high, rows, options));
   if (tiles.size() < wanted) tiles.resize(wanted, {kNoTile, 0});
-  plan.groups.push_back(
-      {{max_keys, rows}, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()), 0});
+  plan.groups.push_back({kernel, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()),
+                         0, kernel.sm90 ? kernels.blocks(max_keys) : 0});
   for (const Costed& each : tiles) plan.tiles.push_back(each.tile);
-}
-
-/** The smallest short kernel that holds `keys` keys, or the one for any length. */
-int kernel_for(int64_t keys, int64_t head_dim) {
-  for (int max_keys : kShortKeys) {
-    if (keys <= max_keys && has_short_kernel(max_keys, static_cast<int>(head_dim))) return max_keys;
-  }
-  return kAnyKeys;
 }
 
 Status check(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
@@ -91,26 +123,25 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
                                      const AttentionSpan& span, const DeviceProperties& device,
                                      const AttentionPlanOptions& options) {
   PADLESS_RETURN_IF_ERROR(check(cu_seqlens, shape, options));
+  const Kernels kernels(device, shape.head_dim);
   AttentionPlan plan;
   plan.strategy = options.strategy;
   if (plan.strategy == AttentionStrategy::kSingle || plan.strategy == AttentionStrategy::kPersistent) {
-    add_group(plan, cu_seqlens, 0, kUnlimited, kAnyKeys, span, options);
-    constexpr int kBlocksPerSm = 2;  // what registers allow of the kernel for any length
-    plan.persistent_blocks = kBlocksPerSm * std::max(1, device.sm_count);
+    add_group(plan, cu_seqlens, 0, kUnlimited, kernels, kAnyKeys, span, options);
+    plan.persistent_blocks = kernels.blocks(kAnyKeys);
     return plan;
   }
   // The kernel follows from a sequence's own length, never from what else is in the batch: its bits stay.
   const bool automatic = plan.strategy == AttentionStrategy::kAuto;
   plan.strategy = AttentionStrategy::kGrouped;
   int64_t low = 0;
-  for (int64_t edge :
-       automatic ? std::vector<int64_t>(kAutoEdges.begin(), kAutoEdges.end()) : options.bucket_edges) {
-    const int max_keys = kernel_for(edge, shape.head_dim);
+  for (int64_t edge : automatic ? kernels.auto_edges() : std::span<const int64_t>(options.bucket_edges)) {
+    const int max_keys = kernels.keys_for(edge);
     if (automatic && max_keys == kAnyKeys) continue;
-    add_group(plan, cu_seqlens, low, edge, max_keys, span, options);
+    add_group(plan, cu_seqlens, low, edge, kernels, max_keys, span, options);
     low = edge;
   }
-  add_group(plan, cu_seqlens, low, kUnlimited, kAnyKeys, span, options);
+  add_group(plan, cu_seqlens, low, kUnlimited, kernels, kAnyKeys, span, options);
   // The longest bucket goes first and on the stream of the call.
   std::ranges::reverse(plan.groups);
   for (size_t i = 0; i < plan.groups.size(); i++)

@@ -1,6 +1,7 @@
 // varlen_attention(): checks, then one launch a group of the plan.
 #include "cuda/attention/enqueue.cuh"
 #include "cuda/attention/enqueue_disentangled.cuh"
+#include "cuda/attention/sm90/launch.h"
 #include "cuda/padless_cuda.h"
 
 namespace padless::cuda {
@@ -10,10 +11,21 @@ constexpr int kUnlimited = std::numeric_limits<int32_t>::max();
 
 int window(int64_t value) { return value < 0 || value > kUnlimited ? kUnlimited : static_cast<int>(value); }
 
+/** Whether the group runs on the kernels for compute capability 9.0 that it is planned for. */
+bool runs_on_sm90(const VarlenAttentionArgs& args, const AttentionGroup& group) {
+  return group.kernel.sm90 && !args.bias.disentangled() && sm90::can_map(args);
+}
+
+/** Keys of the portable kernel for a group: one for any length takes the place of those of sm90. */
+int portable_keys(const AttentionGroup& group) {
+  return group.kernel.sm90 ? kAnyKeys : group.kernel.max_keys;
+}
+
 /** Blocks that one tile of queries is cut into. */
 int parts_of(const VarlenAttentionArgs& args, const AttentionGroup& group) {
-  if (!args.bias.disentangled()) return 1;
-  return group.kernel.query_rows / disentangled_queries(static_cast<int>(args.shape.head_dim));
+  const int rows = group.kernel.query_rows;
+  if (args.bias.disentangled()) return rows / disentangled_queries(static_cast<int>(args.shape.head_dim));
+  return runs_on_sm90(args, group) ? 1 : rows / query_rows(portable_keys(group));
 }
 
 Status check_disentangled(const VarlenAttentionArgs& args) {
@@ -102,8 +114,8 @@ AttentionParams<T> params_of(const VarlenAttentionArgs& args) {
 }
 
 template <class T>
-Status enqueue_group(const AttentionParams<T>& params, const VarlenAttentionArgs& args, int max_keys,
-                     unsigned blocks, cudaStream_t stream) {
+Status enqueue_portable(const AttentionParams<T>& params, const VarlenAttentionArgs& args, int max_keys,
+                        unsigned blocks, cudaStream_t stream) {
   const ScoreBias& bias = args.bias;
   if (!bias.disentangled()) {
     return enqueue_attention<T>(params, args.shape.head_dim, max_keys, blocks, stream);
@@ -124,6 +136,9 @@ template <class T>
 Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan,
                       const AttentionResources& resources, cudaStream_t stream) {
   AttentionParams<T> params = params_of<T>(args);
+  sm90::AttentionMaps maps;
+  if (std::ranges::any_of(plan.groups, [&](const auto& group) { return runs_on_sm90(args, group); }))
+    PADLESS_RETURN_IF_ERROR(sm90::make_maps<T>(maps, args));
   const bool fork = resources.streams != nullptr && plan.streams > 1;
   if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->fork(stream));
   const auto enqueue_each = [&]() -> Status {
@@ -131,13 +146,17 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
       params.tiles = resources.tiles + group.first_tile;
       params.parts = parts_of(args, group);
       params.items = static_cast<int>(group.tiles * params.parts * args.shape.heads);
-      int blocks = params.items;
+      const bool on_sm90 = runs_on_sm90(args, group);
+      int blocks = on_sm90 ? std::min(params.items, std::max(1, group.blocks)) : params.items;
       if (plan.strategy == AttentionStrategy::kPersistent) {
         params.counter = resources.counter;
         blocks = std::min(blocks, std::max(1, plan.persistent_blocks));
       }
       const cudaStream_t target = fork ? resources.streams->stream(stream, group.stream) : stream;
-      PADLESS_RETURN_IF_ERROR(enqueue_group<T>(params, args, group.kernel.max_keys, grid_of(blocks), target));
+      PADLESS_RETURN_IF_ERROR(
+          on_sm90 ? sm90::enqueue_attention<T>(maps, params, args.shape.head_dim, group.kernel.max_keys,
+                                               grid_of(blocks), target)
+                  : enqueue_portable<T>(params, args, portable_keys(group), grid_of(blocks), target));
     }
     return Status::ok();
   };

@@ -63,7 +63,7 @@ template <int kTiles>
 DEVICE void apply_rule(float (&score)[kTiles][4], const ScoreRule& rule, float scale_log2, int query, int key,
                        int lane) {
   const int warp_query = query - lane / 4;
-  const bool plain = rule.plain(warp_query, warp_query + 15, key, key + 8 * kTiles - 1);
+  const bool plain = !rule.biased() && rule.all_seen(warp_query, warp_query + 15, key, key + 8 * kTiles - 1);
   UNROLL
   for (int n = 0; n < kTiles; n++) {
     UNROLL

@@ -20,13 +20,16 @@ struct AttentionCase {
   int64_t spare_rows = 0, out_gap = 0;
   int nan_sequence = -1;
   bool simt = false;  // the kernel without tensor cores
+  int compute_capability = 80;
+  bool negative_scale = false;
   std::string name() const {
-    std::string text = concat(
-        simt ? "simt " : "", "attention d", head_dim, " heads ", heads, "/", kv_heads, " causal ",
-        span.causal, " window ", span.window_left, ",", span.window_right, alibi ? " alibi" : "",
-        relative ? " relative" : "", position_keys ? " position keys" : "",
-        position_queries ? " position queries" : "", " reach ", reach, irregular_rows ? " irregular" : "",
-        " strategy ", static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
+    std::string text =
+        concat(simt ? "simt " : "", "attention sm_", compute_capability, " d", head_dim, " heads ", heads,
+               "/", kv_heads, " causal ", span.causal, " window ", span.window_left, ",", span.window_right,
+               alibi ? " alibi" : "", relative ? " relative" : "", position_keys ? " position keys" : "",
+               position_queries ? " position queries" : "", " reach ", reach,
+               irregular_rows ? " irregular" : "", negative_scale ? " negative scale" : "", " strategy ",
+               static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
     for (int32_t length : lengths) text += concat(" ", length);
     return text;
   }
@@ -83,7 +86,7 @@ class Problem {
 
   Outcome<T> run() {
     const std::string name = c_.name();
-    const DeviceProperties device{3, 80, 163 * 1024, 164 * 1024, 65536};
+    const DeviceProperties device{3, c_.compute_capability, 163 * 1024, 164 * 1024, 65536};
     const AttentionShape shape{c_.heads, c_.kv_heads, c_.head_dim};
     auto plan = plan_attention(sums_, shape, c_.span, device, c_.options);
     check_ok(plan.status(), name);
@@ -148,7 +151,9 @@ class Problem {
     }
     return rows;
   }
-  float scale() const { return 1.0f / std::sqrt(static_cast<float>(c_.head_dim)); }
+  float scale() const {
+    return (c_.negative_scale ? -1.0f : 1.0f) / std::sqrt(static_cast<float>(c_.head_dim));
+  }
 
   void compare_row(const Outcome<T>& outcome, ErrorRule<T>& rule, ErrorRule<float>& lse_rule, size_t b,
                    int64_t head, int64_t i) {
@@ -216,7 +221,7 @@ Outcome<T> run_case(const AttentionCase& c) {
 
 inline const AttentionPlanOptions kSingle{.strategy = AttentionStrategy::kSingle},
     kGrouped{.strategy = AttentionStrategy::kGrouped},
-    kPersistent{.strategy = AttentionStrategy::kPersistent};
+    kPersistent{.strategy = AttentionStrategy::kPersistent}, kAuto{.strategy = AttentionStrategy::kAuto};
 
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {

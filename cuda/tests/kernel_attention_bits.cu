@@ -2,60 +2,21 @@
 // lengths of FlashAttention-3's variable-length tests.
 #include <map>
 
-#include "cuda/tests/attention_problem.h"
+#include "cuda/tests/attention_bits.h"
 
 namespace padless::cuda::test {
 namespace {
 
-// What a run does: everything, or what a sanitizer has time for.
-struct Effort {
-  int repeats;
-  int32_t longest;
-};
-
-const AttentionPlanOptions kAuto{.strategy = AttentionStrategy::kAuto};
-
-// The rows [first, first + count) of all heads.
-template <class T>
-std::vector<T> rows_of(const Outcome<T>& outcome, const AttentionCase& c, int64_t first, int64_t count) {
-  const int64_t width = c.heads * c.head_dim;
-  return {outcome.out.begin() + first * width, outcome.out.begin() + (first + count) * width};
-}
-
-// The sequences of `order` of the same data, as a batch of their own.
-template <class T>
-Outcome<T> run_chosen(Problem<T>& all, const AttentionCase& c, const std::vector<size_t>& order) {
-  AttentionCase chosen = c;
-  chosen.lengths.clear();
-  for (size_t b : order) chosen.lengths.push_back(c.lengths[b]);
-  Problem<T> problem(chosen);
-  for (size_t b = 0; b < order.size(); b++) problem.copy_sequence(b, all, order[b]);
-  return problem.run();
-}
-
-// A sequence's bits are the same alone, and in a batch in any order, for every strategy.
+// For every strategy.
 template <class T>
 void test_alone_and_permuted(int64_t head_dim) {
   for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent, kAuto}) {
-    const AttentionCase c{.lengths = {90, 40, 66, 140, 0, 17},
-                          .head_dim = head_dim,
-                          .heads = 2,
-                          .kv_heads = 1,
-                          .options = options};
-    Problem<T> problem(c);
-    const Outcome<T> whole = problem.run();
-    const std::vector<size_t> order{3, 5, 0, 4, 2, 1};
-    const Outcome<T> permuted = run_chosen(problem, c, order);
-    int64_t first = 0;
-    for (size_t b : order) {
-      const int64_t length = c.lengths[b];
-      const auto expected = rows_of(whole, c, problem.begin(b), length);
-      check(same_bits(expected, rows_of(permuted, c, first, length)),
-            c.name() + concat(": sequence ", b, " in another order"));
-      check(same_bits(expected, run_chosen(problem, c, {b}).out),
-            c.name() + concat(": sequence ", b, " alone"));
-      first += length;
-    }
+    check_alone_and_permuted<T>({.lengths = {90, 40, 66, 140, 0, 17},
+                                 .head_dim = head_dim,
+                                 .heads = 2,
+                                 .kv_heads = 1,
+                                 .options = options},
+                                {3, 5, 0, 4, 2, 1});
   }
 }
 
@@ -84,16 +45,6 @@ void test_launches_agree() {
   const auto one = run_case<bf16>(single), other = run_case<bf16>(persistent);
   check(same_bits(one.out, other.out) && same_bits(one.lse, other.lse),
         "persistent and single launches agree");
-}
-
-/** The same attention with its tiles padded for batches of more tokens and sequences. */
-void check_padded(AttentionCase c) {
-  const auto exact = run_case<bf16>(c);
-  c.options.token_capacity = 512;
-  c.options.sequence_capacity = 16;
-  const auto padded = run_case<bf16>(c);
-  check(same_bits(exact.out, padded.out) && same_bits(exact.lse, padded.lse),
-        c.name() + ": tiles that do nothing change nothing");
 }
 
 void test_padded_plans() {

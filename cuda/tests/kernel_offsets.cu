@@ -150,11 +150,12 @@ void test_linear(const char* what, GemmPlan plan) {
   });
 }
 
-void test_attention(const char* what, bool disentangled) {
+void test_attention(const char* what, bool disentangled, int compute_capability = 80) {
   const std::vector<int32_t> sums{0, 1, 5};
   const AttentionShape shape{.heads = 2, .kv_heads = 2, .head_dim = 32};
   DeviceBuffer<int32_t> device_sums(sums), rows(std::vector<int32_t>{0, 2, 4});
-  auto plan = plan_attention(sums, shape, {}, {}, {.strategy = AttentionStrategy::kSingle});
+  auto plan = plan_attention(sums, shape, {}, {.compute_capability = compute_capability},
+                             {.strategy = AttentionStrategy::kSingle});
   check_ok(plan.status(), what);
   DeviceBuffer<AttentionTile> tiles(plan.value().tiles);
   expect_same(what, [&](Matrices& m) {
@@ -194,5 +195,6 @@ int main() {
   test::test_linear<float>("linear in f32", {});
   test::test_attention("attention", false);
   test::test_attention("disentangled attention", true);
+  test::test_attention("attention by TMA", false, 90);
   return test::report("kernel_offsets");
 }

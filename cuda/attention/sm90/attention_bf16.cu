@@ -1,0 +1,9 @@
+// The attention kernels of compute capability 9.0 for bf16 storage.
+#include "cuda/attention/sm90/enqueue.cuh"
+
+namespace padless::cuda::sm90 {
+
+template Status enqueue_attention<bf16>(const AttentionMaps&, const AttentionParams<bf16>&, int64_t, int,
+                                        unsigned, cudaStream_t);
+
+}  // namespace padless::cuda::sm90
