@@ -91,8 +91,8 @@ struct AttentionArgs {
   float scale = 0;  // of q k^T, 1 / sqrt(head_dim) unless the model says otherwise
   AttentionSpan span;
   AttentionBias bias;
-  /** Of q k^T and p v. kBF16 allows an engine whose activations are f32 to round the operands to bf16; sums
-   * and softmax are fp32 in any case. */
+  /** Of q k^T and p v. kBF16 and kI8 allow an engine whose activations are f32 to round the operands to bf16;
+   * sums and softmax are fp32 in any case. */
   ComputeType compute = ComputeType::kF32;
 };
 

@@ -118,6 +118,6 @@ int main(int argc, char** argv) {
   start(argc, argv);
   test_refusals();
   test_against_reference(cases(), 0);
-  test_bits(cases(), 100);
+  test_bits(all_runners(1), cases(), 100);
   return finish();
 }

@@ -27,6 +27,7 @@ struct Case {
   float deviation = 1;  // of q and k: large values make one key win
   BiasCase bias = {};
   ComputeType compute = ComputeType::kF32;
+  std::vector<int32_t> key_counts = {};
 };
 
 inline constexpr float kCanary = 12345.f;
@@ -53,6 +54,14 @@ inline Input make_input(const Case& test, uint64_t salt) {
   input.qkv = normal_values(input.cu_seqlens.back() * input.stride, salt, test.deviation);
   input.bias = std::make_shared<BiasData>(test.bias, test.shape, salt + 1000);
   return input;
+}
+
+/** The sequence as a case of its own. */
+inline Case alone(const Case& test, size_t sequence) {
+  Case part = test;
+  part.lengths = {test.lengths[sequence]};
+  if (!test.key_counts.empty()) part.key_counts = {test.key_counts[sequence]};
+  return part;
 }
 
 /** The rows of one sequence of `input`, as a batch of their own. */
@@ -89,13 +98,28 @@ inline AttentionArgs make_args(const Case& test, Input& input, Output& output) {
   return args;
 }
 
-inline Output run(const CpuContext& context, const Case& test, Input& input) {
+/** Who computes: the kernels that the context chooses, or others. */
+struct Runner {
+  CpuContext context;
+  const AttentionKernels* kernels = nullptr;
+  std::string kernels_name = {};
+
+  Runner(const CpuContext& chosen, const AttentionKernels* others = nullptr, const char* others_name = "")
+      : context(chosen), kernels(others), kernels_name(others_name) {}
+  std::string name() const { return kernels ? kernels_name : isa_name(context.isa); }
+};
+
+inline Output run(const Runner& runner, const Case& test, Input& input) {
+  const CpuContext& context = runner.context;
   Output output;
   const AttentionArgs args = make_args(test, input, output);
   PackedBatch batch;
   batch.cu_seqlens = input.cu_seqlens;
+  batch.key_counts = test.key_counts;
   const AttentionPlan plan = plan_attention(input.cu_seqlens, test.shape, context.threads);
-  check_status(attention_cpu(context, plan, batch, args), Code::kOk, "", test.name);
+  const Status status = runner.kernels ? attention_with(*runner.kernels, context, plan, batch, args)
+                                       : attention_cpu(context, plan, batch, args);
+  check_status(status, Code::kOk, "", test.name);
   return output;
 }
 
@@ -128,7 +152,8 @@ inline Reference reference(const Case& test, const Input& input, double (*round)
         std::vector<double> scores(length, -std::numeric_limits<double>::infinity());
         double top = -std::numeric_limits<double>::infinity();
         double magnitude = 0;
-        for (int64_t j = 0; j < length; ++j) {
+        const int64_t keys = test.key_counts.empty() ? length : test.key_counts[b];
+        for (int64_t j = 0; j < keys; ++j) {
           if (test.span.causal && j > i) continue;
           if (test.span.window_left >= 0 && i - j > test.span.window_left) continue;
           if (test.span.window_right >= 0 && j - i > test.span.window_right) continue;
@@ -205,27 +230,57 @@ inline void test_against_reference(const std::vector<Case>& cases, uint64_t salt
   }
 }
 
+/** Every instruction set of this machine, on `threads` threads. */
+inline std::vector<Runner> all_runners(int threads) {
+  const std::vector<CpuContext> all = contexts(threads);
+  return {all.begin(), all.end()};
+}
+
 /** The bits of a sequence depend neither on the number of threads nor on its neighbours. */
-inline void test_bits(const std::vector<Case>& cases, uint64_t salt) {
+inline void test_bits(const std::vector<Runner>& runners, const std::vector<Case>& cases, uint64_t salt) {
   for (const Case& test : cases) {
     Input input = make_input(test, ++salt);
     const int64_t row = test.shape.heads * test.shape.head_dim + kOtherCols;
-    for (const CpuContext& context : contexts(1)) {
-      const std::string what = concat(test.name, " on ", isa_name(context.isa));
-      const Output whole = run(context, test, input);
+    for (const Runner& runner : runners) {
+      const std::string what = concat(test.name, " on ", runner.name());
+      const Output whole = run(runner, test, input);
       for (int threads = 2; threads <= 4; ++threads) {
-        CpuContext wider = context;
-        wider.threads = threads;
+        Runner wider = runner;
+        wider.context.threads = threads;
         const Output again = run(wider, test, input);
         check(same_bits(whole.out, again.out) && same_bits(whole.lse, again.lse),
               concat(what, ": other bits with ", threads, " threads"));
       }
       for (size_t b = 0; b < test.lengths.size(); ++b) {
         Input part = alone(input, b);
-        const Output single = run(context, test, part);
+        const Output single = run(runner, alone(test, b), part);
         check(std::memcmp(single.out.data(), &whole.out[input.cu_seqlens[b] * row],
                           test.lengths[b] * row * sizeof(float)) == 0,
               concat(what, ": sequence ", b, " of length ", test.lengths[b], " has other bits alone"));
+      }
+    }
+  }
+}
+
+/** NaN in one sequence reaches all of its results and nobody else's. */
+inline void test_nan_neighbour(const std::vector<Runner>& runners, ComputeType compute) {
+  for (int32_t bad_length : {1, 15, 16, 17, 129, 600}) {
+    Case test = {concat("NaN in ", bad_length), {40, bad_length, 7, 65}, {2, 1, 20}, {}};
+    test.compute = compute;
+    Input input = make_input(test, 300 + bad_length);
+    const int64_t row = test.shape.heads * test.shape.head_dim + kOtherCols;
+    for (const Runner& runner : runners) {
+      const Output clean = run(runner, test, input);
+      Input dirty = input;
+      std::fill(dirty.qkv.begin() + dirty.cu_seqlens[1] * dirty.stride,
+                dirty.qkv.begin() + dirty.cu_seqlens[2] * dirty.stride, std::nanf(""));
+      const Output output = run(runner, test, dirty);
+      for (int64_t t = 0; t < input.cu_seqlens.back(); ++t) {
+        const bool inside = t >= input.cu_seqlens[1] && t < input.cu_seqlens[2];
+        const float* got = &output.out[t * row];
+        check(inside ? std::isnan(got[0]) && std::isnan(got[row - kOtherCols - 1])
+                     : std::memcmp(got, &clean.out[t * row], row * sizeof(float)) == 0,
+              concat(test.name, " on ", runner.name(), ": token ", t));
       }
     }
   }

@@ -42,28 +42,6 @@ void test_repeats() {
   }
 }
 
-void test_nan_neighbour() {
-  for (int32_t bad_length : {1, 15, 16, 17, 129, 600}) {
-    const Case test = {concat("NaN in ", bad_length), {40, bad_length, 7, 65}, {2, 1, 20}, {}};
-    Input input = make_input(test, 300 + bad_length);
-    const int64_t row = test.shape.heads * test.shape.head_dim + kOtherCols;
-    for (const CpuContext& context : contexts(2)) {
-      const Output clean = run(context, test, input);
-      Input dirty = input;
-      std::fill(dirty.qkv.begin() + dirty.cu_seqlens[1] * dirty.stride,
-                dirty.qkv.begin() + dirty.cu_seqlens[2] * dirty.stride, std::nanf(""));
-      const Output output = run(context, test, dirty);
-      for (int64_t t = 0; t < input.cu_seqlens.back(); ++t) {
-        const bool inside = t >= input.cu_seqlens[1] && t < input.cu_seqlens[2];
-        const float* got = &output.out[t * row];
-        check(inside ? std::isnan(got[0]) && std::isnan(got[row - kOtherCols - 1])
-                     : std::memcmp(got, &clean.out[t * row], row * sizeof(float)) == 0,
-              concat(test.name, " on ", isa_name(context.isa), ": token ", t));
-      }
-    }
-  }
-}
-
 /** Every query of every head belongs to exactly one task. */
 void test_plan() {
   for (int threads : {1, 2, 3, 64}) {
@@ -150,8 +128,8 @@ int main(int argc, char** argv) {
   test_empty();
   test_refusals();
   test_against_reference(small, 0);
-  test_bits(small, 100);
+  test_bits(all_runners(1), small, 100);
   if (left_out == 0) test_repeats();
-  test_nan_neighbour();
+  test_nan_neighbour(all_runners(2), ComputeType::kF32);
   return finish();
 }

@@ -14,17 +14,19 @@ namespace padless {
 namespace {
 
 const AttentionKernels& kernels_for(const CpuIsa& isa, const AttentionArgs& args) {
+  // int8 models round more than bf16 does anyway. Disentangled products stay fp32.
+  const bool rounds = args.compute != ComputeType::kF32 && !args.bias.relative_rows;
 #if defined(__x86_64__)
-  if (isa.level == IsaLevel::kAvx512) {
-    const bool bf16 = args.compute == ComputeType::kBF16 && isa.avx512_bf16 && !args.bias.relative_rows;
-    return bf16 ? avx512::attention_bf16_kernels : avx512::attention_kernels;
+  if (has_level(isa, IsaLevel::kAvx512)) {
+    if (rounds && isa.amx_bf16) return avx512::attention_amx_kernels;
+    return rounds && isa.avx512_bf16 ? avx512::attention_bf16_kernels : avx512::attention_kernels;
   }
   if (isa.level == IsaLevel::kAvx2) return avx2::attention_kernels;
 #elif defined(__aarch64__)
   if (isa.level == IsaLevel::kNeon) return neon::attention_kernels;
 #endif
   (void)isa;
-  (void)args;
+  (void)rounds;
   return portable::attention_kernels;
 }
 
@@ -234,8 +236,12 @@ Status check_attention_shape(const AttentionShape& shape) {
 
 Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
                      const AttentionArgs& args) {
+  return attention_with(kernels_for(context.isa, args), context, plan, batch, args);
+}
+
+Status attention_with(const AttentionKernels& kernels, const CpuContext& context, const AttentionPlan& plan,
+                      const PackedBatch& batch, const AttentionArgs& args) {
   PADLESS_RETURN_IF_ERROR(check(plan, batch, args));
-  const AttentionKernels& kernels = kernels_for(context.isa, args);
   const auto tasks = static_cast<int64_t>(plan.tasks.size());
   if (tasks == 0) return Status::ok();
   const int64_t floats = kernels.scratch_floats(bias_of(args.bias, 0, args.shape.head_dim),
@@ -250,7 +256,9 @@ Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const
       out_of_memory = true;
       return;
     }
+    if (kernels.enter) kernels.enter();
     for (int64_t i = next++; i < tasks; i = next++) run_task(kernels, plan.tasks[i], batch, args, scratch);
+    if (kernels.leave) kernels.leave();
   });
   PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "", "no memory for ", floats * sizeof(float),
                 " bytes of attention scratch a thread");

@@ -12,6 +12,7 @@
 //                         neighbours, so position rows are transposed once a call, in order of distance.
 #pragma once
 
+#include "lib/engine/cpu/attention/distance_bias.h"
 #include "lib/engine/cpu/attention/fetch.h"
 #include "lib/engine/cpu/attention/kernel.h"
 #include "lib/engine/cpu/attention/lanes.h"
@@ -37,14 +38,12 @@ class Bias {
 
   /** For query head `member` of the group, keys [key_begin, key_end) and the queries that `head` asks for. */
   Bias(const AttentionHead& head, int64_t member, int64_t key_begin, int64_t key_end, float* memory)
-      : bias_(head.bias), dim_(head.head_dim), factor_(head.scale * kLog2E) {
+      : bias_(head.bias), member_(member), dim_(head.head_dim), factor_(head.scale * kLog2E) {
     if (!is_biased(bias_)) return;
     line_ = memory;
     band_ = line_ + kLineFloats;
     by_row_ = band_ + kBandFloats;
     by_distance_ = by_row_ + row_floats(bias_, head.length);
-    slope_ = bias_.alibi_slopes ? bias_.alibi_slopes[member] : 0;
-    if (bias_.relative) relative_ = bias_.relative + member * bias_.relative_stride;
     if (bias_.position_keys) position_keys_ = bias_.position_keys + member * dim_;
     if (bias_.position_queries) {
       const int64_t lowest = head.first_query - (key_end - 1);
@@ -59,7 +58,7 @@ class Bias {
   template <int kVectors>
   void add(int64_t first_query, int64_t key_begin, int64_t key_end, const float* q, const float* k,
            int64_t k_stride, float* scores, Fetcher& fetch) const {
-    if (bias_.alibi_slopes || relative_) add_line<kVectors>(first_query, key_begin, key_end, scores);
+    if (bias_.alibi_slopes || bias_.relative) add_line<kVectors>(first_query, key_begin, key_end, scores);
     if (position_keys_) add_position_keys<kVectors>(first_query, key_begin, key_end, q, scores, fetch);
     if (bias_.position_queries) {
       add_position_queries<kVectors>(first_query, key_begin, key_end, k, k_stride, scores, fetch);
@@ -92,17 +91,12 @@ class Bias {
   int64_t clamped(int64_t distance) const { return least(most(distance, -bias_.reach), bias_.reach); }
   int64_t row_of(int64_t distance) const { return bias_.relative_rows[clamped(distance) + bias_.reach]; }
 
-  float value_at(int64_t distance) const {
-    if (relative_) return kLog2E * relative_[bias_.reach - clamped(distance)];
-    return -kLog2E * slope_ * static_cast<float>(distance < 0 ? -distance : distance);
-  }
-
   template <int kVectors>
   void add_line(int64_t first_query, int64_t key_begin, int64_t key_end, float* scores) const {
     constexpr int64_t kWidth = kVectors * kLanes;
     const int64_t lowest = first_query - (key_end - 1);
     const int64_t count = key_end - key_begin - 1 + kWidth;
-    for (int64_t i = 0; i < count; ++i) line_[i] = value_at(lowest + i);
+    for (int64_t i = 0; i < count; ++i) line_[i] = distance_bias(bias_, member_, lowest + i);
     for (int64_t key = key_begin; key < key_end; ++key, scores += kWidth) {
       const float* const values = line_ + (key_end - 1 - key);
       for (int n = 0; n < kVectors; ++n) {
@@ -202,10 +196,9 @@ class Bias {
   }
 
   const AttentionHeadBias& bias_;
+  const int64_t member_;
   const int64_t dim_;
   const float factor_;
-  float slope_ = 0;
-  const float* relative_ = nullptr;
   const float* position_keys_ = nullptr;
   float* line_ = nullptr;         // [distances of a block]
   float* band_ = nullptr;         // D, [kLanes, registers of a block + 1]

@@ -23,8 +23,6 @@ namespace {
 
 /** From this many queries on, copying K and V to contiguous rows costs less than the strides. */
 constexpr int64_t kPackedQueries = 48;
-constexpr float kLn2 = 0.693147181f;
-constexpr float kLargestFloat = 3.40282347e38f;
 
 /** Columns in whole registers. */
 int64_t in_registers(int64_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }

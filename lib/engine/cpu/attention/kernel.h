@@ -59,6 +59,9 @@ using AttentionKernel = void (*)(const AttentionHead& head, float* scratch);
 struct AttentionKernels {
   AttentionScratchSize scratch_floats;
   AttentionKernel run;
+  // Called on a thread before its first and after its last `run`; null where there is nothing to do.
+  void (*enter)() = nullptr;
+  void (*leave)() = nullptr;
 };
 
 namespace portable {
@@ -74,6 +77,8 @@ namespace avx512 {
 extern const AttentionKernels attention_kernels;
 /** With AVX512-BF16; no disentangled bias, whose products are fp32. */
 extern const AttentionKernels attention_bf16_kernels;
+/** With AMX; no disentangled bias. */
+extern const AttentionKernels attention_amx_kernels;
 }  // namespace avx512
 
 }  // namespace padless

@@ -23,6 +23,8 @@ constexpr int kMostVectors = 3;
 /** Keys of one softmax block. The scores of a block, its K and its V share the second-level cache. */
 constexpr int64_t kKeyBlock = 512;
 constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.693147181f;
+constexpr float kLargestFloat = 3.40282347e38f;
 
 constexpr float kLaneNumbers[48] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,

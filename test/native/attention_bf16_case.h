@@ -1,0 +1,102 @@
+// What the tests of attention in bf16 share: cases, and how far results may be from exact ones.
+#pragma once
+
+#include "test/native/attention_case.h"
+
+namespace padless::test {
+
+inline const std::vector<int32_t> kFewLengths = {1, 40, 0, 17, 129};
+
+inline std::vector<Case> bf16_cases() {
+  std::vector<Case> all;
+  const auto add = [&](const std::string& name, const std::vector<int32_t>& lengths,
+                       const AttentionShape& shape, const AttentionSpan& span, const BiasCase& bias = {}) {
+    Case test = {name, lengths, shape, span};
+    test.bias = bias;
+    all.push_back(test);
+  };
+  for (int64_t dim : {1, 15, 16, 24, 32, 33, 40, 64, 80, 96, 128, 256}) {
+    add(concat("dim ", dim), dim == 32 ? kLengths : kFewLengths, {2, 2, dim}, {});
+  }
+  add("one token", {1}, {2, 2, 64}, {});
+  add("causal", kLengths, {2, 2, 32}, {true, -1, -1});
+  add("window 5, 4", kLengths, {2, 2, 20}, {false, 5, 4});
+  add("window 64, 63", {700, 1301, 65, 12}, {1, 1, 16}, {false, 64, 63});
+  add("window 0, 0", kFewLengths, {2, 2, 8}, {false, 0, 0});
+  add("causal window", {601, 1100, 17}, {2, 1, 24}, {true, 41, -1});
+  add("6 heads share 2", kLengths, {6, 2, 16}, {});
+  add("long", {1025, 2000}, {1, 1, 32}, {});
+  add("long, dim 80", {1025}, {1, 1, 80}, {});
+  all.push_back({"one key wins", kLengths, {2, 1, 64}, {}, 0, 6});
+  all.push_back({"huge values", kFewLengths, {2, 2, 32}, {}, 1e-28f, 3e13f});
+  all.push_back({"negative scale", kFewLengths, {2, 2, 32}, {}, -0.2f});
+  all.push_back({"key counts", {40, 17, 129, 70, 3}, {2, 2, 32}, {}});
+  all.back().key_counts = {13, 17, 64, 33, 1};
+  all.push_back({"key counts, window", {40, 200, 129}, {2, 2, 32}, {false, 20, 30}});
+  all.back().key_counts = {13, 20, 128};
+  add("ALiBi", kLengths, {3, 3, 32}, {}, {true, false, false, false, 0, {}});
+  add("relative", kLengths, {3, 3, 32}, {}, {false, true, false, false, 100, {}});
+  for (Case& test : all) test.compute = ComputeType::kBF16;
+  return all;
+}
+
+/** Relative L2 distance of out from the exact result. */
+inline double error_of(const Case& test, const Reference& expected, const auto& value_at) {
+  const int64_t cols = test.shape.heads * test.shape.head_dim;
+  double error = 0;
+  double size = 0;
+  for (size_t i = 0; i < expected.out.size(); ++i) {
+    const auto t = static_cast<int64_t>(i) / cols;
+    const double difference = value_at(t, static_cast<int64_t>(i) % cols) - expected.out[i];
+    error += difference * difference;
+    size += expected.out[i] * expected.out[i];
+  }
+  return std::sqrt(error / size);
+}
+
+inline void test_bf16_error(const Runner& runner) {
+  uint64_t salt = 0;
+  for (const Case& test : bf16_cases()) {
+    Input input = make_input(test, ++salt);
+    const int64_t cols = test.shape.heads * test.shape.head_dim;
+    const Reference expected = reference(test, input);
+    const Reference rounded = reference(test, input, to_bf16);
+    const Output got = run(runner, test, input);
+    const double usual =
+        error_of(test, expected, [&](int64_t t, int64_t c) { return to_bf16(rounded.out[t * cols + c]); });
+    const double error = error_of(
+        test, expected, [&](int64_t t, int64_t c) { return double{got.out[t * (cols + kOtherCols) + c]}; });
+    check(error <= 2 * usual,
+          concat(test.name, " on ", runner.name(), ": error ", error, ", of bf16 in general ", usual));
+    check(error > 1e-5, concat(test.name, ": error ", error, " is that of fp32"));
+    for (size_t i = 0; i < got.lse.size(); ++i) {
+      const double wanted = expected.lse[i];
+      check(
+          got.lse[i] == wanted || std::abs(got.lse[i] - wanted) <= 0.03 * (1 + std::abs(wanted)),
+          concat(test.name, " on ", runner.name(), ": lse[", i, "] is ", got.lse[i], ", expected ", wanted));
+    }
+  }
+}
+
+/** int8 models take the kernels of bf16. */
+inline void test_int8_as_bf16(const Runner& runner) {
+  Case test = {"int8", kFewLengths, {2, 2, 32}, {}};
+  Input input = make_input(test, 400);
+  test.compute = ComputeType::kBF16;
+  const Output wanted = run(runner, test, input);
+  test.compute = ComputeType::kI8;
+  check(same_bits(wanted.out, run(runner, test, input).out),
+        concat("int8 on ", runner.name(), " has other bits than bf16"));
+}
+
+/** All of it. */
+inline void test_bf16_kernels(const std::vector<Runner>& runners) {
+  for (const Runner& runner : runners) {
+    test_bf16_error(runner);
+    test_int8_as_bf16(runner);
+  }
+  test_nan_neighbour(runners, ComputeType::kBF16);
+  test_bits(runners, bf16_cases(), 100);
+}
+
+}  // namespace padless::test

@@ -1,0 +1,20 @@
+// The attention kernels of AMX on tiles in plain C++, whatever the processor. Needs AVX512-BF16 for rounding.
+#include <cstdio>
+
+#include "test/native/attention_bf16_case.h"
+
+namespace padless::avx512 {
+extern const AttentionKernels attention_software_tile_kernels;
+}  // namespace padless::avx512
+
+int main(int argc, char** argv) {
+  using namespace padless;
+  test::start(argc, argv);
+  const CpuContext context = test::contexts(2).back();
+  if (!context.isa.avx512_bf16) {
+    std::printf("SKIP tiles: the processor lacks AVX512-BF16\n");
+    return EXIT_SUCCESS;
+  }
+  test::test_bf16_kernels({{context, &avx512::attention_software_tile_kernels, "tiles in plain C++"}});
+  return test::finish();
+}
