@@ -16,6 +16,7 @@ struct AttentionCase {
   bool position_keys = false, position_queries = false;  // disentangled
   int32_t reach = 5;
   bool irregular_rows = false;  // distances share rows and skip some
+  bool blind_head = false;      // relative bias of head 0: -inf at every distance
   AttentionPlanOptions options = {.strategy = AttentionStrategy::kSingle};
   int64_t spare_rows = 0, out_gap = 0;
   int nan_sequence = -1;
@@ -23,13 +24,13 @@ struct AttentionCase {
   int compute_capability = 80;
   bool negative_scale = false;
   std::string name() const {
-    std::string text =
-        concat(simt ? "simt " : "", "attention sm_", compute_capability, " d", head_dim, " heads ", heads,
-               "/", kv_heads, " causal ", span.causal, " window ", span.window_left, ",", span.window_right,
-               alibi ? " alibi" : "", relative ? " relative" : "", position_keys ? " position keys" : "",
-               position_queries ? " position queries" : "", " reach ", reach,
-               irregular_rows ? " irregular" : "", negative_scale ? " negative scale" : "", " strategy ",
-               static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
+    std::string text = concat(
+        simt ? "simt " : "", "attention sm_", compute_capability, " d", head_dim, " heads ", heads, "/",
+        kv_heads, " causal ", span.causal, " window ", span.window_left, ",", span.window_right,
+        alibi ? " alibi" : "", relative ? " relative" : "", position_keys ? " position keys" : "",
+        position_queries ? " position queries" : "", " reach ", reach, irregular_rows ? " irregular" : "",
+        negative_scale ? " negative scale" : "", blind_head ? " blind head" : "", " strategy ",
+        static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
     for (int32_t length : lengths) text += concat(" ", length);
     return text;
   }
@@ -53,7 +54,7 @@ class Problem {
         qkv_(tokens_, width_ + 2 * kv_width_, 0, 0, c.spare_rows),
         random_(static_cast<uint64_t>(tokens_ + c.head_dim)),
         slopes_(random_.vector<float>(static_cast<size_t>(c.heads), 0.01f, 0.5f)),
-        relative_(random_.vector<float>(static_cast<size_t>(c.heads * (2 * c.reach + 1)))),
+        relative_(relative_table(c, random_)),
         rows_(relative_rows(c, random_)),
         position_keys_(rows_.back() + 1, width_, 8),
         position_queries_(rows_.back() + 1, width_, 16),
@@ -151,6 +152,12 @@ class Problem {
     }
     return rows;
   }
+  static std::vector<float> relative_table(const AttentionCase& c, Random& random) {
+    const int64_t distances = 2 * c.reach + 1;
+    auto table = random.vector<float>(static_cast<size_t>(c.heads * distances));
+    if (c.blind_head) std::fill_n(table.begin(), distances, -INFINITY);
+    return table;
+  }
   float scale() const {
     return (c_.negative_scale ? -1.0f : 1.0f) / std::sqrt(static_cast<float>(c_.head_dim));
   }
@@ -182,7 +189,8 @@ class Problem {
       scores.push_back(seen ? score : -INFINITY);
       maximum = std::max(maximum, scores.back());
     }
-    for (double& score : scores) sum += score = std::exp(score - maximum);
+    for (double& score : scores) sum += score = maximum == -INFINITY ? 0 : std::exp(score - maximum);
+    if (sum == 0) sum = 1;  // no key is seen: zeros, and an lse of -inf
     for (int64_t x = 0; x < d; x++) {
       double exact = 0,
              same_precision = 0;  // the latter rounds the probabilities, as the tensor cores' operand

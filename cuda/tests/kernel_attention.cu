@@ -22,6 +22,7 @@ void test_lengths() {
         {.lengths = {1, 15, 16, 17, 63, 64, 65, 127, 128, 129}, .head_dim = 32, .options = options});
     run_case<bf16>({.lengths = {}, .options = options});
     run_case<bf16>({.lengths = {0, 0}, .options = options});
+    run_case<bf16>({.lengths = {1, 1, 1, 0, 1}, .head_dim = 32, .options = options});
     run_case<bf16>({.lengths = {0, 257, 0, 3}, .heads = 1, .kv_heads = 1, .options = options});
   }
   run_case<bf16>({.lengths = {20, 70}, .options = {.strategy = AttentionStrategy::kAuto}});

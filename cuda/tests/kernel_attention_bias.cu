@@ -20,6 +20,17 @@ void test_alibi_and_relative() {
   }
 }
 
+// Rows that see no key, in tiles and sequences of every kernel, beside a head that sees all.
+void test_blind_rows() {
+  for (const AttentionPlanOptions& options : {kSingle, kGrouped}) {
+    run_case<bf16>({.lengths = {1, 40, 110, 150},
+                    .head_dim = 32,
+                    .relative = true,
+                    .blind_head = true,
+                    .options = options});
+  }
+}
+
 template <class T>
 AttentionCase disentangled(std::vector<int32_t> lengths, int64_t head_dim) {
   AttentionCase c;
@@ -130,6 +141,7 @@ void test_bad_input() {
 int main() {
   using namespace padless::cuda;
   test::test_alibi_and_relative();
+  test::test_blind_rows();
   test::test_disentangled_head_dims<bf16>();
   test::test_disentangled_head_dims<fp16>();
   test::test_disentangled_tables();

@@ -30,6 +30,7 @@ void test_spans_and_biases() {
   }
   run_simt<bf16>({.lengths = {50, 70}, .head_dim = 48, .heads = 4, .kv_heads = 2, .alibi = true});
   run_simt<fp16>({.lengths = {50, 70}, .head_dim = 48, .heads = 3, .kv_heads = 1, .relative = true});
+  run_simt<bf16>({.lengths = {1, 70}, .head_dim = 24, .relative = true, .blind_head = true});
   for (const auto& [keys, queries] : {std::pair{true, false}, {false, true}, {true, true}}) {
     run_simt<bf16>({.lengths = {3, 40},
                     .head_dim = 24,
