@@ -41,6 +41,8 @@ export interface DeviceOptions {
 export interface MemoryInfo {
   /** Bytes of all tensors, weights and work space that the process holds on the device. */
   readonly allocated: number;
+  /** The most of these at one time, since the device was opened or {@link Device.resetPeakMemory}. */
+  readonly peak: number;
   /** Tensors of this thread that are alive, or still needed by queued work; views of one memory count once. */
   readonly tensors: number;
   /** Bytes of those tensors. */
@@ -80,6 +82,11 @@ export class Device {
 
   memoryInfo(): MemoryInfo {
     return native(() => this.native.memory());
+  }
+
+  /** Lets {@link MemoryInfo.peak} begin anew, with what is in use now. */
+  resetPeakMemory(): void {
+    native(() => this.native.resetPeak());
   }
 }
 

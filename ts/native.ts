@@ -19,7 +19,8 @@ export interface NativeDevice extends NativeHandle {
   info(): { name: string; description: string; isa: string; threads?: number };
   /** The device has failed for good; open it again. */
   isLost(): boolean;
-  memory(): { allocated: number; tensors: number; tensorBytes: number };
+  memory(): { allocated: number; peak: number; tensors: number; tensorBytes: number };
+  resetPeak(): void;
 }
 
 export interface NativeStream extends NativeHandle {

@@ -70,6 +70,9 @@ void test_bytes_are_counted() {
     check(a->data() != b->data() && b->data() != nullptr, "an empty buffer has an address");
   }
   check(engine->allocated_bytes() == before, "freed bytes are not counted");
+  check(engine->peak_bytes() >= before + 1000, "the peak stays");
+  engine->reset_peak_bytes();
+  check(engine->peak_bytes() == before, "until its reset");
 }
 
 void test_out_of_memory() {

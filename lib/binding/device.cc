@@ -55,9 +55,16 @@ Napi::Value DeviceHandle::memory(const Napi::CallbackInfo& info) {
   if (!state) return info.Env().Undefined();
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("allocated", static_cast<double>(state->engine->allocated_bytes()));
+  result.Set("peak", static_cast<double>(state->engine->peak_bytes()));
   result.Set("tensors", static_cast<double>(state->tensors));
   result.Set("tensorBytes", static_cast<double>(state->tensor_bytes));
   return result;
+}
+
+Napi::Value DeviceHandle::reset_peak(const Napi::CallbackInfo& info) {
+  const auto state = object_or_throw(info.Env());
+  if (state) state->engine->reset_peak_bytes();
+  return info.Env().Undefined();
 }
 
 Napi::Value DeviceHandle::is_lost(const Napi::CallbackInfo& info) {
@@ -68,7 +75,8 @@ Napi::Value DeviceHandle::is_lost(const Napi::CallbackInfo& info) {
 void init_device(Napi::Env env, Napi::Object exports) {
   DeviceHandle::define(env, {DeviceHandle::InstanceMethod<&DeviceHandle::info>("info"),
                              DeviceHandle::InstanceMethod<&DeviceHandle::is_lost>("isLost"),
-                             DeviceHandle::InstanceMethod<&DeviceHandle::memory>("memory")});
+                             DeviceHandle::InstanceMethod<&DeviceHandle::memory>("memory"),
+                             DeviceHandle::InstanceMethod<&DeviceHandle::reset_peak>("resetPeak")});
   exports.Set("listDevices", Napi::Function::New<list>(env, "listDevices"));
   exports.Set("openDevice", Napi::Function::New<open>(env, "openDevice"));
 }

@@ -126,6 +126,9 @@ class Engine {
   virtual Result<std::unique_ptr<Buffer>> allocate(size_t bytes) = 0;
   /** Bytes that buffers and weights of this engine hold now. */
   virtual size_t allocated_bytes() const = 0;
+  /** The most of them at one time since the last reset. */
+  virtual size_t peak_bytes() const = 0;
+  virtual void reset_peak_bytes() = 0;
   virtual Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) = 0;
   virtual Status copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) = 0;
   /** The rows of a float matrix as f32, one directly after the other: host [rows, cols]. */

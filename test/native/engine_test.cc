@@ -51,6 +51,9 @@ void test_memory() {
     check(engine->allocated_bytes() == 100 + (20 << 20), "allocated_bytes while buffers live");
   }
   check(engine->allocated_bytes() == 0, "allocated_bytes after buffers died");
+  check(engine->peak_bytes() == 100 + (20 << 20), "peak_bytes after buffers died");
+  engine->reset_peak_bytes();
+  check(engine->peak_bytes() == 0, "peak_bytes after its reset");
   for (size_t bytes : {std::numeric_limits<size_t>::max(), std::numeric_limits<size_t>::max() / 4}) {
     check_status(engine->allocate(bytes).status(), Code::kOutOfMemory, "", "an impossible allocation");
   }

@@ -57,7 +57,7 @@ struct CountedWeight {
 class CpuEngine final : public Engine {
  public:
   explicit CpuEngine(const CpuContext& context)
-      : context_(context), bytes_(std::make_shared<std::atomic<size_t>>(0)) {
+      : context_(context), bytes_(std::make_shared<ByteCount>()) {
     info_.name = "cpu";
     info_.description = processor_name();
     info_.isa = isa_name(context.isa);
@@ -72,7 +72,9 @@ class CpuEngine final : public Engine {
   Result<std::unique_ptr<Event>> create_event() override { return create_cpu_event(); }
 
   Result<std::unique_ptr<Buffer>> allocate(size_t bytes) override { return create_cpu_buffer(bytes_, bytes); }
-  size_t allocated_bytes() const override { return bytes_->load(std::memory_order_relaxed); }
+  size_t allocated_bytes() const override { return bytes_->now(); }
+  size_t peak_bytes() const override { return bytes_->peak(); }
+  void reset_peak_bytes() override { bytes_->reset_peak(); }
 
   Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) override {
     return copy(stream, device, host, bytes);

@@ -53,10 +53,10 @@ class CpuTensor : public DeviceTensor {
 }  // namespace
 
 CountedBytes::CountedBytes(ByteCounter counter, size_t bytes) : counter_(std::move(counter)), bytes_(bytes) {
-  counter_->fetch_add(bytes_, std::memory_order_relaxed);
+  counter_->add(bytes_);
 }
 
-CountedBytes::~CountedBytes() { counter_->fetch_sub(bytes_, std::memory_order_relaxed); }
+CountedBytes::~CountedBytes() { counter_->subtract(bytes_); }
 
 void AlignedBlock::Free::operator()(void* data) const { std::free(data); }
 

@@ -1,17 +1,17 @@
 // Host memory of the CPU engine: aligned to a cache line (and a vector), counted while it lives.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 
+#include "lib/core/byte_count.h"
 #include "lib/core/status.h"
 #include "lib/engine/engine.h"
 
 namespace padless {
 
 /** Bytes in use; shared by an engine and everything it handed out, which may outlive it. */
-using ByteCounter = std::shared_ptr<std::atomic<size_t>>;
+using ByteCounter = std::shared_ptr<ByteCount>;
 
 /** Adds `bytes` to a counter for as long as it lives. */
 class CountedBytes {

@@ -46,12 +46,12 @@ Result<std::unique_ptr<Buffer>> CudaArena::allocate(size_t bytes, const SharedSt
     if (!taken.is_ok()) {
       if (taken.status().code() != Code::kOutOfMemory) return taken.status();
       return Status(Code::kOutOfMemory, concat(taken.status().message(), "; ", bytes,
-                                               " bytes were asked for, ", allocated_.load(), " are in use"));
+                                               " bytes were asked for, ", allocated_.now(), " are in use"));
     }
     block = taken.take();
     live_.emplace(reinterpret_cast<uintptr_t>(block.data), block);
   }
-  allocated_ += bytes;
+  allocated_.add(bytes);
   return std::unique_ptr<Buffer>(std::make_unique<ArenaBuffer>(shared_from_this(), block.data, bytes));
 }
 
@@ -112,7 +112,7 @@ void CudaArena::touch(const void* address, const SharedStream& stream) {
 }
 
 void CudaArena::release(void* data, size_t bytes) {
-  allocated_ -= bytes;
+  allocated_.subtract(bytes);
   const std::lock_guard lock(mutex_);
   auto node = live_.extract(reinterpret_cast<uintptr_t>(data));
   idle_.emplace(node.mapped().size, std::move(node.mapped()));

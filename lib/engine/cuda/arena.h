@@ -6,7 +6,6 @@
 // for what is still in use and gives all that it holds back.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -14,6 +13,7 @@
 #include <mutex>
 #include <vector>
 
+#include "lib/core/byte_count.h"
 #include "lib/engine/cuda/device.h"
 #include "lib/engine/engine.h"
 
@@ -33,7 +33,7 @@ class CudaArena : public std::enable_shared_from_this<CudaArena> {
   void touch(const void* address, const SharedStream& stream);
 
   /** Bytes in use; what waits to be used again is not counted. */
-  size_t allocated_bytes() const { return allocated_; }
+  ByteCount& allocated() { return allocated_; }
   /** Bytes that wait to be used again. */
   size_t idle_bytes() const;
 
@@ -55,7 +55,7 @@ class CudaArena : public std::enable_shared_from_this<CudaArena> {
   void free_idle();
 
   const std::shared_ptr<CudaDevice> device_;
-  std::atomic<size_t> allocated_ = 0;
+  ByteCount allocated_;
   mutable std::mutex mutex_;           // guards what follows
   std::map<uintptr_t, Block> live_;    // by address
   std::multimap<size_t, Block> idle_;  // by size

@@ -42,7 +42,9 @@ class CudaEngine final : public Engine {
     const bool own = queue != nullptr && queue->context().arena == context_->arena;
     return context_->arena->allocate(bytes, own ? queue->shared() : nullptr);
   }
-  size_t allocated_bytes() const override { return context_->arena->allocated_bytes(); }
+  size_t allocated_bytes() const override { return context_->arena->allocated().now(); }
+  size_t peak_bytes() const override { return context_->arena->allocated().peak(); }
+  void reset_peak_bytes() override { context_->arena->allocated().reset_peak(); }
 
   Status copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) override {
     return run(stream, [&](CudaQueue& queue) { return queue.upload(device, host, bytes); });
