@@ -19,23 +19,23 @@ const config = {
   type_vocab_size: 2,
 };
 
-/** A BERT directory whose file has tensors of these names. */
-function checkpoint(...names: string[]): string {
+/** A BERT directory whose file has tensors of these names; `more` goes into its config.json. */
+function checkpoint(names: readonly string[], more: object = {}): string {
   const tensor = { dtype: 'F32', shape: [1], data: Float32Array.of(1) } as const;
   return writeTree(join(scratch, String(count++)), {
-    'config.json': config,
+    'config.json': { ...config, ...more },
     'model.safetensors': encodeSafetensors(Object.fromEntries(names.map((name) => [name, tensor]))),
   });
 }
 
 test('names with and without the prefix, of both spellings, heads left out', async () => {
   const { tensors } = await describeModel(
-    checkpoint(
+    checkpoint([
       'embeddings.word_embeddings.weight',
       'bert.encoder.layer.1.output.LayerNorm.gamma',
       'bert.embeddings.position_ids',
       'cls.predictions.bias',
-    ),
+    ]),
   );
   expect([...tensors].map(([target, { name }]) => [target, name])).toEqual([
     ['layers.1.mlp.norm.gamma', 'bert.encoder.layer.1.output.LayerNorm.gamma'],
@@ -64,5 +64,35 @@ test.each([
     },
   ],
 ] as const)('%s is refused', async (_name, names, expected) => {
-  await expectError(() => describeModel(checkpoint(...names)), expected);
+  await expectError(() => describeModel(checkpoint(names)), expected);
+});
+
+const words = ['embeddings.word_embeddings.weight'];
+
+test.each<[string, object]>([
+  ['rope_scaling', { rope_scaling: { type: 'linear', factor: 2 } }],
+  ['sliding_window', { sliding_window: 128 }],
+  ['partial_rotary_factor', { partial_rotary_factor: 0.5 }],
+  ['num_experts', { num_experts: 8 }],
+  ['use_rms_norm', { use_rms_norm: true }],
+  ['quantization_config', { quantization_config: { quant_method: 'gptq', bits: 4 } }],
+  ['pruned_heads', { pruned_heads: { 0: [1] } }],
+  ['attn_logit_softcapping', { attn_logit_softcapping: 50 }],
+])('%s, which changes the maths and which BERT does not have, is refused', async (field, more) => {
+  await expectError(() => describeModel(checkpoint(words, more)), { code: 'E_UNSUPPORTED', field });
+});
+
+test('the same keys where they change nothing, and keys that nobody knows, are not', async () => {
+  const more = {
+    rope_scaling: null,
+    sliding_window: null,
+    partial_rotary_factor: 1,
+    num_experts: 0,
+    use_rms_norm: false,
+    pruned_heads: {},
+    gradient_checkpointing: true,
+    summary_type: 'first',
+    a_key_of_mine: 7,
+  };
+  await describeModel(checkpoint(words, more));
 });

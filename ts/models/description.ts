@@ -8,6 +8,7 @@ import { parsePipeline, type PipelineSpec } from './pipeline';
 import type { Projection } from './projections';
 import { reader } from './reader';
 import type { EncoderSpec } from './spec';
+import { refuseUnreadMaths } from './unread_fields';
 
 /** Everything a directory says about its model, checked, before any weight is read. */
 export interface ModelDescription {
@@ -54,6 +55,7 @@ export async function describeEncoder(
     );
   }
   const spec = family.spec(fields);
+  refuseUnreadMaths(fields);
   const width = pipeline?.embeddingDimension ?? spec.hiddenSize;
   if (width !== spec.hiddenSize) {
     throw new PadlessError(
