@@ -199,6 +199,31 @@ describe('FillMask', () => {
     expect(all.every(({ score }, i) => i === 0 || score <= all[i - 1]!.score)).toBe(true);
   });
 
+  test('targets are the only candidates, with their scores among all', async () => {
+    await using filler = await FillMask.load(copyOf('masks-bert'));
+    const text = 'bread [MASK] butter [MASK]';
+    const [all] = await filler.fill(text, { topK: 1e6 });
+    const targets = ['the', '##s', 'nothing', 'the'];
+    const [found] = await filler.fill(text, { targets });
+    all!.forEach((mask, i) => {
+      const wanted = mask.filter(({ id }) => found![0]!.some((other) => other.id === id));
+      expect(wanted.length).toBe(3);
+      expect(found![i]!.map(({ id, score }) => [id, score])).toEqual(
+        wanted.map(({ id, score }) => [id, score]),
+      );
+    });
+    expect((await filler.fill(text, { targets, topK: 1 }))[0]!.map(({ length }) => length)).toEqual([1, 1]);
+  });
+
+  test.each([
+    [[], 'targets'],
+    [['what', 'nowhereland'], 'targets[1]'],
+    [['\u{1F9C2}'], 'targets[0]'],
+  ])('refuses the targets %j', async (targets, field) => {
+    await using filler = await FillMask.load(copyOf('masks-bert'));
+    await expectError(() => filler.fill('[MASK]', { targets }), { code: 'E_INVALID_ARGUMENT', field });
+  });
+
   test('refuses a tokenizer without a mask', async () => {
     const folder = copyOf('masks-bert');
     editJson(join(folder, 'tokenizer_config.json'), (config) => (config['mask_token'] = '<none>'));

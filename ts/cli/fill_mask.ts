@@ -5,13 +5,18 @@ import { readTexts } from './texts';
 
 interface FillMaskFlags extends HeadFlags {
   topK: number;
+  target?: string[];
 }
 
 /** `padless fill-mask`: the likeliest tokens of each mask of each text. */
 export async function fillMask(words: string[], flags: FillMaskFlags, signal: AbortSignal): Promise<void> {
   const texts = await readTexts(words, flags.file);
   await using filler = await FillMask.load(flags.model, headLoadOptions(flags, signal));
-  const results = await filler.fill(texts, { ...callOptions(flags, signal), topK: flags.topK });
+  const results = await filler.fill(texts, {
+    ...callOptions(flags, signal),
+    topK: flags.topK,
+    ...(flags.target && { targets: flags.target }),
+  });
   if (flags.json) {
     printJson(results.map((masks, i) => ({ text: texts[i], masks })));
     return;

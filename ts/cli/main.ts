@@ -74,6 +74,7 @@ function addHeadCommands(add: Add): void {
   onHead(add('rerank', '<query> [documents...]', 'documents by how well they answer a query'))
     .addOption(options.file)
     .option('--top-n <n>', 'best documents to print', atLeast(1))
+    .option('--instruction <text>', 'what is looked for, in words: for Qwen3-Reranker')
     .addOption(
       new Option('--activation <name>', 'instead of what the model says').choices(['sigmoid', 'none']),
     )
@@ -89,6 +90,11 @@ function addHeadCommands(add: Add): void {
   onHead(add('fill-mask', '[texts...]', 'the likeliest tokens behind masks'))
     .addOption(options.file)
     .option('--top-k <n>', 'tokens for each mask', atLeast(1), 5)
+    .option(
+      '--target <token>',
+      'only this token is a candidate; repeat it for more',
+      (token, others: string[] = []) => [...others, token],
+    )
     .addOption(options.noTruncate);
   onHead(add('answer', '<question> [context...]', 'the answer to a question in a text'))
     .option('-f, --file <path>', 'the text; - is standard input')

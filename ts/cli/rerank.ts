@@ -5,6 +5,7 @@ import { readTexts } from './texts';
 
 interface RerankFlags extends HeadFlags {
   topN?: number;
+  instruction?: string;
   activation?: 'sigmoid' | 'none';
 }
 
@@ -15,12 +16,13 @@ export async function rerank(
   flags: RerankFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const { topN, activation } = flags;
+  const { topN, instruction, activation } = flags;
   const documents = await readTexts(words, flags.file);
   await using reranker = await Reranker.load(flags.model, headLoadOptions(flags, signal));
   const ranked = await reranker.rank(query, documents, {
     ...callOptions(flags, signal),
     ...(topN !== undefined && { topN }),
+    ...(instruction !== undefined && { instruction }),
     ...(activation && { activation }),
   });
   if (flags.json) {

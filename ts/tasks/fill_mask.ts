@@ -1,7 +1,7 @@
 import type { TokenBatch } from '../batching/batches';
 import { sliced } from '../batching/slices';
 import { PadlessError } from '../errors';
-import { abortSignal, boolean, checkOptions, integer } from '../options';
+import { abortSignal, boolean, checkOptions, integer, stringList } from '../options';
 import { LogitsTask, loadHeadTask, type HeadLoadOptions, type HeadModel } from './head_task';
 import { checkTexts } from './inputs';
 
@@ -9,6 +9,11 @@ import { checkTexts } from './inputs';
 export interface FillMaskOptions {
   /** Tokens given for each mask, the likeliest ones; 5 by default. */
   topK?: number;
+  /**
+   * Only these tokens are candidates, each one token of the vocabulary; their scores are still those among the whole
+   * vocabulary.
+   */
+  targets?: readonly string[];
   /** Most tokens of one forward pass. */
   batchTokens?: number;
   /** Cut texts to the model's limit (the default); otherwise E_TOO_LONG. */
@@ -19,6 +24,7 @@ export interface FillMaskOptions {
 
 const fillMaskOptions = {
   topK: integer(1),
+  targets: stringList,
   batchTokens: integer(1),
   truncate: boolean,
   signal: abortSignal,
@@ -46,18 +52,33 @@ interface Candidates {
 /** Logits looked at in one turn of the event loop: well below a millisecond. */
 const STEP = 1 << 14;
 
-/** The `count` largest of `logits` and their softmax, in steps that let the event loop turn. */
-function* likeliest(logits: Float32Array, count: number, into: Candidates): Generator<void> {
+/** What of the vocabulary is looked for: the `count` likeliest, among `ids` only where given. */
+interface Wanted {
+  count: number;
+  ids: readonly number[] | undefined;
+}
+
+/** The largest of `logits` and their softmax among all, in steps that let the event loop turn. */
+function* likeliest(
+  logits: Float32Array,
+  { count, ids = undefined }: Wanted,
+  into: Candidates,
+): Generator<void> {
   const best: number[] = [];
-  for (let id = 0; id < logits.length; id++) {
-    if (id % STEP === 0) yield;
+  for (let i = 0; i < (ids ?? logits).length; i++) {
+    if (i % STEP === 0) yield;
+    const id = ids ? ids[i]! : i;
     if (best.length === count && logits[id]! <= logits[best.at(-1)!]!) continue;
     let at = best.length;
     while (at > 0 && logits[best[at - 1]!]! < logits[id]!) at--;
     best.splice(at, 0, id);
     if (best.length > count) best.pop();
   }
-  const largest = logits[best[0]!]!;
+  let largest = -Infinity;
+  for (let id = 0; id < logits.length; id++) {
+    if (id % STEP === 0) yield;
+    largest = Math.max(largest, logits[id]!);
+  }
   let sum = 0;
   for (let id = 0; id < logits.length; id++) {
     if (id % STEP === 0) yield;
@@ -112,30 +133,57 @@ export class FillMask extends LogitsTask {
    * For each text, for each of its masks in order: the likeliest tokens, the likeliest first. A single string gives
    * one list of masks.
    *
-   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option and for a text without a mask (it may
-   * have been cut off), E_TOO_LONG with `truncate: false`, E_ABORTED, E_DISPOSED.
+   * @throws PadlessError E_INVALID_ARGUMENT for what is no string or option, for a text without a mask (it may have
+   * been cut off) and for a target that is no token, E_TOO_LONG with `truncate: false`, E_ABORTED, E_DISPOSED.
    */
   async fill(input: string | readonly string[], options?: FillMaskOptions): Promise<Filling[][][]> {
     const checked = checkOptions('fill', options, fillMaskOptions);
-    const topK = Math.min(checked.topK ?? 5, this.head.width);
     const texts = checkTexts(input);
     const results: Filling[][][] = [];
-    await this.whileOpen(checked.signal, (call) =>
-      this.forward(
+    await this.whileOpen(checked.signal, async (call) => {
+      const ids = checked.targets && (await this.#targetIds(checked.targets, call.signal));
+      const count = Math.min(checked.topK ?? 5, ids?.length ?? this.head.width);
+      await this.forward(
         texts,
         { truncate: checked.truncate ?? this.truncate },
         {
           batchTokens: checked.batchTokens,
           start: (batch) => this.#maskedLogits(batch, call.signal),
           finish: async ({ batch, rows, logits }) => {
-            const found = await this.#candidates(batch, rows, logits, topK, results.length);
+            const found = await this.#candidates(batch, rows, logits, { count, ids }, results.length);
             for (const masks of found) results.push(await this.#decoded(masks, call.signal));
           },
         },
         call,
-      ),
-    );
+      );
+    });
     return results;
+  }
+
+  /** The ids of the tokens `targets`: as the vocabulary spells them, or as text that is a single token. */
+  async #targetIds(targets: readonly string[], signal: AbortSignal): Promise<number[]> {
+    if (targets.length === 0) {
+      throw new PadlessError('E_INVALID_ARGUMENT', 'targets is an empty list.', { field: 'targets' });
+    }
+    const known = await this.tokenizer.tokenIds([...targets]);
+    const found: number[] = [];
+    for (const [i, target] of targets.entries()) {
+      const ids = known[i] === undefined ? await this.#tokensOf(target, signal) : [known[i]];
+      if (ids.length !== 1 || ids[0] === this.tokenizer.unknownId) {
+        throw new PadlessError(
+          'E_INVALID_ARGUMENT',
+          `targets[${i}], ${JSON.stringify(target)}, is not one token of the vocabulary but ${ids.length === 1 ? 'unknown to it' : ids.length}.`,
+          { field: `targets[${i}]` },
+        );
+      }
+      found.push(ids[0]!);
+    }
+    return [...new Set(found)];
+  }
+
+  async #tokensOf(text: string, signal: AbortSignal): Promise<number[]> {
+    const { ids } = await this.tokenizer.encode([text], { specialTokens: false, signal });
+    return [...ids];
   }
 
   async #maskedLogits(
@@ -151,7 +199,7 @@ export class FillMask extends LogitsTask {
     { ids, cuSeqlens }: TokenBatch,
     rows: Int32Array,
     logits: Float32Array,
-    topK: number,
+    wanted: Wanted,
     first: number,
   ): Promise<Candidates[][]> {
     const sequences: Candidates[][] = [];
@@ -163,7 +211,7 @@ export class FillMask extends LogitsTask {
         const position = rows[row]! - begin;
         const mask: Candidates = { sequence: ids.slice(begin, end), position, ids: [], scores: [] };
         await sliced(
-          likeliest(logits.subarray(row * this.head.width, (row + 1) * this.head.width), topK, mask),
+          likeliest(logits.subarray(row * this.head.width, (row + 1) * this.head.width), wanted, mask),
         );
         masks.push(mask);
       }
