@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Writes docs/models.md: what test/device measured on this machine's devices. No error on that page is typed.
-//   node scripts/models-doc.mjs                      runs the suites, a quarter of an hour, and writes the page
+//   node scripts/models-doc.mjs                      runs the suites, a few minutes, and writes the page
 //   node scripts/models-doc.mjs --measured FILE      takes what PADLESS_MEASURED=FILE npx jest test/device has left
 //   node scripts/models-doc.mjs --measured FILE --output FILE
 import { spawnSync } from 'node:child_process';
@@ -25,7 +25,7 @@ function measure() {
   const folder = mkdtempSync(join(tmpdir(), 'padless-models-'));
   try {
     const file = join(folder, 'measured.jsonl');
-    const suites = ['test/device/encoder.test.ts', 'test/device/heads.test.ts'];
+    const suites = ['encoder', 'heads', 'precision'].map((name) => `test/device/${name}.test.ts`);
     const { status } = spawnSync('npx', ['jest', ...suites], {
       cwd: root,
       stdio: 'inherit',
@@ -38,38 +38,43 @@ function measure() {
   }
 }
 
-/** The fixtures by name, with what they are of. */
+const readJson = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
+
+/** The fixtures by name, with what they are of and what their precisions cost elsewhere. */
 function readFixtures() {
+  const int8 = readJson(root, 'test/goldens/int8_errors.json').errors;
   const found = new Map();
   for (const name of readdirSync(models)) {
-    const read = (file) => JSON.parse(readFileSync(join(models, name, file), 'utf8'));
-    const { model_type: modelType, architectures } = read('checkpoint/config.json');
-    found.set(name, { name, modelType, className: architectures?.[0] ?? '', task: read('cases.json').task });
+    const { model_type: modelType, architectures } = readJson(models, name, 'checkpoint/config.json');
+    const cases = readJson(models, name, 'cases.json');
+    const elsewhere = {
+      bf16: cases.transformersBfloat16Error,
+      f16: cases.transformersFloat16Error,
+      int8: int8[name] ?? {},
+    };
+    found.set(name, { name, modelType, className: architectures?.[0] ?? '', task: cases.task, elsewhere });
   }
   return found;
 }
 
-const scientific = (error) => (error === undefined ? '' : error.toExponential(0));
+const scientific = (error) => error.toExponential(0);
 
-/** The worst error of an output by fixture and device. */
-function worst(lines, output) {
-  const errors = new Map();
-  for (const { fixture, device, error, output: measured } of lines) {
-    if (measured !== output) continue;
-    const devices = errors.get(fixture) ?? new Map();
-    errors.set(fixture, devices.set(device, Math.max(error, devices.get(device) ?? 0)));
-  }
-  return errors;
+/** The worst error in f32 of some fixtures on a device. */
+function exactCell(lines, device) {
+  const errors = lines.filter((line) => line.dtype === 'f32' && line.device === device);
+  return errors.length > 0 ? scientific(Math.max(...errors.map(({ error }) => error))) : '';
 }
 
-/** The worst error over some fixtures, by device. */
-function cells(errors, fixtures, devices) {
-  return devices.map((device) => {
-    const found = fixtures
-      .map(({ name }) => errors.get(name)?.get(device))
-      .filter((error) => error !== undefined);
-    return scientific(found.length > 0 ? Math.max(...found) : undefined);
+/** The worst error of some fixtures in a lower precision, and the worst ratio to what it costs elsewhere. */
+function reducedCell(lines, fixtures, { dtype, isOn }) {
+  const found = lines.filter((line) => line.dtype === dtype && isOn(line.device));
+  if (found.length === 0) return '';
+  const ratios = found.flatMap(({ fixture, output, error }) => {
+    const elsewhere = fixtures.get(fixture).elsewhere[dtype][output];
+    return elsewhere === undefined ? [] : [error / elsewhere];
   });
+  const ratio = ratios.length > 0 ? ` (${Math.max(...ratios).toFixed(1)}x)` : '';
+  return `${scientific(Math.max(...found.map(({ error }) => error)))}${ratio}`;
 }
 
 function groupBy(fixtures, keyOf) {
@@ -79,39 +84,73 @@ function groupBy(fixtures, keyOf) {
   return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+/** Two tables of an output, a row for each key of its fixtures: errors in f32 by device, and in other precisions. */
+function tables(all, output, fixtures, { keys, keyOf }) {
+  const lines = all.filter((line) => line.output === output);
+  const devices = [...new Set(all.map(({ device }) => device))].sort();
+  const others = devices.filter((device) => !device.startsWith('cpu'));
+  const isCpu = (device) => device.startsWith('cpu');
+  const reduced = [
+    { title: 'bf16, cpu', dtype: 'bf16', isOn: isCpu },
+    ...others.flatMap((name) =>
+      ['bf16', 'f16'].map((dtype) => ({
+        title: `${dtype}, ${name}`,
+        dtype,
+        isOn: (device) => device === name,
+      })),
+    ),
+    { title: 'int8, cpu', dtype: 'int8', isOn: isCpu },
+  ];
+  const measured = [...new Set(lines.map(({ fixture }) => fixture))].sort().map((name) => fixtures.get(name));
+  const groups = groupBy(measured, keyOf).map(([key, group]) => ({
+    key,
+    group,
+    lines: lines.filter(({ fixture }) => group.some(({ name }) => name === fixture)),
+  }));
+  const names = (group) => group.map(({ name }) => name).join(', ');
+  const exact = groups.map(({ key, group, lines }) => [
+    ...keys.map(({ cell }) => cell(key, group)),
+    names(group),
+    ...devices.map((device) => exactCell(lines, device)),
+  ]);
+  const lower = groups.map(({ key, lines }) => [
+    key,
+    ...reduced.map((column) => reducedCell(lines, fixtures, column)),
+  ]);
+  return `${table([...keys.map(({ title }) => title), 'fixtures', ...devices], exact)}
+
+${table([keys[0].title, ...reduced.map(({ title }) => title)], lower)}`;
+}
+
 function page(lines) {
   const fixtures = readFixtures();
-  const devices = [...new Set(lines.map(({ device }) => device))].sort();
-  const [hidden, logits] = [worst(lines, 'last_hidden_state'), worst(lines, 'logits')];
-  const measured = (errors) => [...errors.keys()].sort().map((name) => fixtures.get(name));
-  const families = groupBy(measured(hidden), ({ modelType }) => modelType);
-  const heads = groupBy(measured(logits), ({ className }) => className);
+  const encoders = {
+    keys: [{ title: 'model_type', cell: (type) => type }],
+    keyOf: ({ modelType }) => modelType,
+  };
+  const heads = {
+    keys: [
+      { title: 'class', cell: (name) => name },
+      { title: 'logits of', cell: (_, [{ task }]) => HEADS[task] },
+    ],
+    keyOf: ({ className }) => className,
+  };
   return `# Models
 
-Written by \`scripts/models-doc.mjs\` from what \`test/device\` measures. A number is the relative L2 error in f32 against Hugging Face transformers in float64, that of the worst sequence of all fixtures of the row; the suites fail at 1e-5. Empty: not run on that device. \`test/goldens/README.md\` says what the fixtures are.
+Written by \`scripts/models-doc.mjs\` from what \`test/device\` measures. Every number is a relative L2 error against Hugging Face transformers in float64. \`test/goldens/README.md\` says what the fixtures are.
+
+- The first table of each pair is for f32: the error of the worst sequence of all fixtures of the row. The suites fail at 1e-5.
+- The second is for lower precisions: the worst error of a fixture and, in brackets, the worst ratio to what the precision costs elsewhere, transformers in bf16 or f16 and onnxruntime's dynamic int8 of the same checkpoint. The suites fail at 2x, for int8 at 1x (at 1.25x for four one-layer heads of 16 columns, where chance decides). On the CPU it is the worst instruction set.
+- \`emulator:0\` is the CUDA engine in the emulator of \`cuda/emulator\`, **not hardware**. Sequences of more than 150 tokens run there for one fixture only.
+- Empty: not run on that device.
 
 ## Encoders, by \`model_type\`
 
-${table(
-  ['model_type', 'fixtures', ...devices],
-  families.map(([type, group]) => [
-    type,
-    group.map(({ name }) => name).join(', '),
-    ...cells(hidden, group, devices),
-  ]),
-)}
+${tables(lines, 'last_hidden_state', fixtures, encoders)}
 
 ## Heads, by the class in \`architectures\`
 
-${table(
-  ['class', 'logits of', 'fixtures', ...devices],
-  heads.map(([name, group]) => [
-    name,
-    HEADS[group[0].task],
-    group.map((fixture) => fixture.name).join(', '),
-    ...cells(logits, group, devices),
-  ]),
-)}
+${tables(lines, 'logits', fixtures, heads)}
 `;
 }
 

@@ -79,7 +79,7 @@ describe.each(testDevices())('on $label', ({ request, label }) => {
         error: worstError(golden, index, outputs, width),
       }));
       const error = Math.max(...errors.map((one) => one.error));
-      recordError({ fixture: name, output: 'last_hidden_state', device: label, error });
+      recordError({ fixture: name, output: 'last_hidden_state', device: label, dtype: 'f32', error });
       expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
       for (const batch of Object.values(golden.batches)) {
         const indices = batch.filter((index) => alone.has(index));

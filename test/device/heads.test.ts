@@ -59,7 +59,7 @@ describe.each(testDevices())('on $label', ({ request, label, reducedPrecisions }
         error: errorOf(golden, index, logits!, width),
       }));
       const error = Math.max(...errors.map((one) => one.error));
-      recordError({ fixture: name, output: 'logits', device: label, error });
+      recordError({ fixture: name, output: 'logits', device: label, dtype: 'f32', error });
       expect(errors.filter(({ error }) => !(error < tolerance))).toEqual([]);
       for (const indices of Object.values(golden.batches)) {
         const together = await logitsOf(encoder, golden, indices);

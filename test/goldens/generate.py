@@ -22,12 +22,13 @@ from generator import (  # noqa: E402
     chains,
     difficult_strings,
     fixtures,
+    half_precision,
     retrieval,
     task_fixtures,
     tokenizer_training,
     tokenizer_windows,
 )
-from generator.groups import MODEL_GROUPS, MODELS, load_tokenizers  # noqa: E402
+from generator.groups import MODEL_GROUPS, MODELS, every_fixture, load_tokenizers  # noqa: E402
 
 
 def write_models(module, only: str | None) -> None:
@@ -35,6 +36,7 @@ def write_models(module, only: str | None) -> None:
     for fixture in module.fixtures(tokenizers):
         if only in (None, fixture.name):
             print(fixtures.build(fixture, MODELS, tokenizers), flush=True)
+            half_precision.describe(fixture, MODELS / fixture.name)
 
 
 def write_strings(only: str | None) -> None:
@@ -47,12 +49,19 @@ def write_windows(only: str | None) -> None:
     print(f"tokenizer_windows.json: {count} records")
 
 
-def write_precision_errors(only: str | None) -> None:
-    # Needs onnx and onnxruntime, which nothing else here does.
-    from generator import precision_errors
+def write_half_precision(only: str | None) -> None:
+    """What each group of models does after writing a fixture, without writing it."""
+    for fixture in every_fixture():
+        if only in (None, fixture.name):
+            print(fixture.name, half_precision.describe(fixture, MODELS / fixture.name), flush=True)
 
-    count = precision_errors.write(MODELS, HERE / "precision_errors.json")
-    print(f"precision_errors.json: {count} models")
+
+def write_int8_errors(only: str | None) -> None:
+    # Needs onnx and onnxruntime, which nothing else here does.
+    from generator import int8_errors
+
+    count = int8_errors.write(every_fixture(), MODELS, HERE / "int8_errors.json", only)
+    print(f"int8_errors.json: {count} models")
 
 
 def write_chains(only: str | None) -> None:
@@ -81,7 +90,8 @@ GROUPS = {
     "windows": write_windows,
     "chains": write_chains,
     "retrieval": write_retrieval,
-    "precision": write_precision_errors,
+    "half": write_half_precision,
+    "int8": write_int8_errors,
     "tasks": write_tasks,
 }
 

@@ -18,6 +18,9 @@ export interface Golden {
   outputs: string[];
   /** The task adapter that the outputs were computed with. */
   adapter?: string;
+  /** Relative L2 errors of transformers in that dtype, by output, over what is stored of all sequences. */
+  transformersBfloat16Error: Record<string, number>;
+  transformersFloat16Error: Record<string, number>;
   batches: Record<string, number[]>;
   sequences: GoldenSequence[];
   expected: Map<string, { shape: number[]; data: Float64Array }>;

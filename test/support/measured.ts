@@ -1,5 +1,6 @@
 // Errors that the device suites measure, for docs/models.md: see scripts/models-doc.mjs.
 import { appendFileSync } from 'node:fs';
+import type { Compute } from '../../ts/weight';
 
 /** One fixture's worst error on one device. */
 export interface Measured {
@@ -8,7 +9,11 @@ export interface Measured {
   output: 'last_hidden_state' | 'logits';
   /** `cpu, avx2`, `emulator:0`, ... */
   device: string;
-  /** Relative L2 error in f32 against transformers in float64, the worst sequence. */
+  dtype: Compute;
+  /**
+   * Relative L2 error against transformers in float64: in f32 that of the worst sequence, in other dtypes over what
+   * is stored of all sequences.
+   */
   error: number;
 }
 

@@ -20,12 +20,28 @@ test('docs/models.md names every family and every fixture', () => {
   expect(withHeads.filter((name) => !inHeads.has(name))).toEqual([]);
 });
 
-test('the script takes the worst error of a row, by device', () => {
+test('the script takes the worst errors and ratios of a row, by device', () => {
+  const of = (
+    fixture: string,
+    device: string,
+    dtype: string,
+    error: number,
+    output = 'last_hidden_state',
+  ) => ({
+    fixture,
+    output,
+    device,
+    dtype,
+    error,
+  });
+  const { transformersBfloat16Error: bf16 } = readGolden('bert-relu');
   const measured = [
-    { fixture: 'bert', output: 'last_hidden_state', device: 'cpu, a', error: 2e-7 },
-    { fixture: 'bert-relu', output: 'last_hidden_state', device: 'cpu, a', error: 4e-7 },
-    { fixture: 'bert', output: 'last_hidden_state', device: 'gpu', error: 1e-6 },
-    { fixture: 'bert-token', output: 'logits', device: 'gpu', error: 3e-7 },
+    of('bert', 'cpu, a', 'f32', 2e-7),
+    of('bert-relu', 'cpu, a', 'f32', 4e-7),
+    of('bert', 'gpu', 'f32', 1e-6),
+    of('bert', 'cpu, a', 'bf16', 1e-9),
+    of('bert-relu', 'cpu, b', 'bf16', 1.5 * bf16['last_hidden_state']!),
+    of('bert-token', 'gpu', 'f32', 3e-7, 'logits'),
   ];
   const [input, output] = [join(scratch, 'measured.jsonl'), join(scratch, 'models.md')];
   writeFileSync(input, measured.map((line) => JSON.stringify(line)).join('\n'));
@@ -35,6 +51,9 @@ test('the script takes the worst error of a row, by device', () => {
   });
   expect([status, stderr]).toEqual([0, '']);
   const page = readFileSync(output, 'utf8');
-  expect(page).toContain('| bert | bert, bert-relu | 4e-7 | 1e-6 |');
-  expect(page).toContain('| BertForTokenClassification | token classification | bert-token |  | 3e-7 |');
+  expect(page).toContain('| bert | bert, bert-relu | 4e-7 |  | 1e-6 |');
+  const worst = (1.5 * bf16['last_hidden_state']!).toExponential(0);
+  expect(page).toContain('| model_type | bf16, cpu | bf16, gpu | f16, gpu | int8, cpu |');
+  expect(page).toContain(`| bert | ${worst} (1.5x) |  |  |  |`);
+  expect(page).toContain('| BertForTokenClassification | token classification | bert-token |  |  | 3e-7 |');
 });

@@ -86,13 +86,16 @@ def write_checkpoint(fixture: Fixture, folder: Path) -> None:
     checkpoints.write(make_model(fixture), folder, **fixture.storage)
 
 
-def load_reference(fixture: Fixture, folder: Path, dtype: torch.dtype = torch.float64) -> references.Reference:
+def load_reference(
+    fixture: Fixture, folder: Path, dtype: torch.dtype = torch.float64, attention: str | None = "eager"
+) -> references.Reference:
     """The checkpoint as transformers reads it."""
     with tempfile.TemporaryDirectory() as plain:
         if not fixture.read_back:
             checkpoints.write(make_model(fixture), Path(plain), dtype=fixture.storage["dtype"])
             folder = Path(plain)
-        reference = references.load(folder, fixture.model_class, dtype, fixture.outputs, fixture.model_options)
+        options = fixture.model_options
+        reference = references.load(folder, fixture.model_class, dtype, fixture.outputs, options, attention)
     if fixture.prepare_reference:
         fixture.prepare_reference(reference.model)
     return reference

@@ -39,14 +39,14 @@ def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return (torch.linalg.vector_norm(actual.double() - expected) / torch.linalg.vector_norm(expected)).item()
 
 
-def _inputs(sequence: Sequence) -> dict[str, torch.Tensor]:
+def inputs_of(sequence: Sequence) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": torch.tensor([sequence.ids])}
     if sequence.token_types is not None:
         inputs["token_type_ids"] = torch.tensor([sequence.token_types])
     return inputs
 
 
-def _outputs(model, inputs, names: list[str]) -> dict[str, torch.Tensor]:
+def outputs_of(model, inputs, names: list[str]) -> dict[str, torch.Tensor]:
     found = {}
     body = model.base_model(**inputs) if set(names) - {"logits"} else {}
     for name in names:
@@ -62,13 +62,9 @@ def _outputs(model, inputs, names: list[str]) -> dict[str, torch.Tensor]:
 
 
 def run_one(reference: "Reference", sequence: Sequence) -> dict[str, torch.Tensor]:
-    """Outputs of one sequence, without the batch dimension.
-
-    A rope that follows the length keeps what the last sequence left behind, so it gets a fresh copy each time.
-    """
-    model = copy.deepcopy(reference.model) if reference.stateful else reference.model
+    """Outputs of one sequence, without the batch dimension."""
     with torch.no_grad(), reference.arithmetic():
-        return _outputs(model, _inputs(sequence), reference.outputs)
+        return outputs_of(reference.fresh_model(), inputs_of(sequence), reference.outputs)
 
 
 @dataclass
@@ -82,17 +78,21 @@ class Reference:
     def arithmetic(self):
         return float64_everywhere() if self.dtype is torch.float64 else nullcontext()
 
-    @property
-    def stateful(self) -> bool:
-        return any("dynamic" in str(getattr(module, "rope_type", "")) for module in self.model.modules())
+    def fresh_model(self) -> torch.nn.Module:
+        """A copy where a rope follows the length: it keeps what the last sequence left behind."""
+        is_stateful = any("dynamic" in str(getattr(module, "rope_type", "")) for module in self.model.modules())
+        return copy.deepcopy(self.model) if is_stateful else self.model
 
 
-def load(folder: Path, model_class, dtype: torch.dtype, outputs: list[str], options: dict) -> Reference:
-    """The checkpoint as transformers reads it, with eager attention; fails when a weight is missing."""
+def load(
+    folder: Path, model_class, dtype: torch.dtype, outputs: list[str], options: dict, attention: str | None = "eager"
+) -> Reference:
+    """The checkpoint as transformers reads it; fails when a weight is missing. `attention` None: its own choice."""
     reference = Reference(None, outputs, dtype)
+    chosen = {"attn_implementation": attention} if attention else {}
     with reference.arithmetic():
         model, info = model_class.from_pretrained(
-            folder, dtype=dtype, attn_implementation="eager", output_loading_info=True, local_files_only=True, **options
+            folder, dtype=dtype, output_loading_info=True, local_files_only=True, **chosen, **options
         )
     if info["missing_keys"]:
         raise AssertionError(f"{folder}: transformers misses {sorted(info['missing_keys'])}")
@@ -185,8 +185,13 @@ def write(
     )
     header = {**facts, "outputs": reference.outputs, "transformers": transformers.__version__}
     header["transformersFloat32Error"] = {name: float(f"{error:.0e}") for name, error in errors.items()}
-    lines = [f'"{key}": {json.dumps(value)}' for key, value in header.items()]
-    rows = ",\n".join("  " + json.dumps(entry, separators=(",", ":")) for entry in described)
-    lines += [f'"batches": {json.dumps(cases.batches)}', f'"sequences": [\n{rows}\n]']
-    (folder / "cases.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    write_cases(folder / "cases.json", header, cases.batches, described)
     return errors
+
+
+def write_cases(path: Path, header: dict, batches: dict, sequences: list[dict]) -> None:
+    """cases.json, one line a field and a sequence."""
+    lines = [f'"{key}": {json.dumps(value)}' for key, value in header.items()]
+    rows = ",\n".join("  " + json.dumps(entry, separators=(",", ":")) for entry in sequences)
+    lines += [f'"batches": {json.dumps(batches)}', f'"sequences": [\n{rows}\n]']
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
