@@ -1,16 +1,17 @@
 import { sliced } from '../batching/slices';
 import { PadlessError } from '../errors';
+import type { TokenBatch } from '../batching/batches';
 import { checkOptions, integer, oneOf, type Check } from '../options';
 import { Embeddings } from './embeddings';
-import type { RowBlock } from './row_collector';
+import { RowCollector, type RowBlock } from './row_collector';
 
 /** How the option `chunks` splits a text beyond the model's limit, and puts it together again. */
 export interface ChunkOptions {
   /** Tokens at the end of a chunk that the next one repeats; 0 by default. */
   stride?: number;
   /**
-   * `'mean'` (the default): the mean of the chunks' vectors, weighted by their numbers of tokens, special ones included; `'max'`: the
-   * largest of each column.
+   * `'mean'`: the mean of the chunks' vectors or logits, weighted by their numbers of tokens, special ones included;
+   * `'max'`: the largest of each column. The mean by default; a Reranker's default is the best chunk.
    */
   pooling?: 'mean' | 'max';
 }
@@ -21,14 +22,32 @@ export type Chunking = Required<ChunkOptions>;
 const fields = { stride: integer(0), pooling: oneOf(['mean', 'max']) };
 
 /** `true` for the defaults, `false` for none, or {@link ChunkOptions}. */
-export const chunksOption: Check<Chunking | false> = (value, fail) => {
-  if (value === false) return false;
-  if (value !== true && (typeof value !== 'object' || value === null)) {
-    fail('true, false, or an object of stride and pooling');
-  }
-  const { stride = 0, pooling = 'mean' } = value === true ? {} : checkOptions('chunks', value, fields);
-  return { stride, pooling };
-};
+export function chunksOption(byDefault: Chunking['pooling']): Check<Chunking | false> {
+  return (value, fail) => {
+    if (value === false) return false;
+    if (value !== true && (typeof value !== 'object' || value === null)) {
+      fail('true, false, or an object of stride and pooling');
+    }
+    const { stride = 0, pooling = byDefault } = value === true ? {} : checkOptions('chunks', value, fields);
+    return { stride, pooling };
+  };
+}
+
+/**
+ * How the tokenizer treats texts beyond the limit: in chunks, or as `truncate` says, of which the caller gives one.
+ *
+ * @throws PadlessError E_INVALID_ARGUMENT for both.
+ */
+export function beyondTheLimit(
+  { chunks, truncate }: { chunks?: Chunking | false; truncate?: boolean },
+  truncateByDefault: boolean,
+): { stride: number } | { truncate: boolean } {
+  if (!chunks) return { truncate: truncate ?? truncateByDefault };
+  if (truncate === undefined) return { stride: chunks.stride };
+  throw new PadlessError('E_INVALID_ARGUMENT', 'Give either chunks or truncate, not both.', {
+    field: 'chunks',
+  });
+}
 
 /** Vectors of the chunks of one batch. */
 export interface ChunkRows extends RowBlock {
@@ -36,6 +55,22 @@ export interface ChunkRows extends RowBlock {
   texts: Int32Array;
   /** [count]: tokens of each chunk. */
   tokens: readonly number[];
+}
+
+/** The rows of a batch, one a sequence, with what the pooling of chunks needs to know of them. */
+export function chunkRows({ cuSeqlens, texts }: TokenBatch, data: Float32Array): ChunkRows {
+  const count = cuSeqlens.length - 1;
+  const tokens = Array.from({ length: count }, (_, i) => cuSeqlens[i + 1]! - cuSeqlens[i]!);
+  return { data, count, texts: texts ?? new Int32Array(0), tokens };
+}
+
+/** Gathers one row a text: those of its chunks pooled, where there are chunks. */
+export function collectRows(
+  rows: number,
+  chunks: Chunking | false | undefined,
+  normalize = false,
+): ChunkPooler | RowCollector {
+  return chunks ? new ChunkPooler(rows, chunks.pooling, normalize) : new RowCollector(rows);
 }
 
 /**

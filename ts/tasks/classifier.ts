@@ -1,5 +1,7 @@
+import { sliced } from '../batching/slices';
 import type { TaskHead } from '../models/heads/task_head';
 import { abortSignal, boolean, checkOptions, integer, oneOf } from '../options';
+import { beyondTheLimit, chunkRows, chunksOption, collectRows, type ChunkOptions } from './chunk_pooling';
 import { LogitsTask, loadHeadTask, type HeadLoadOptions, type HeadModel } from './head_task';
 import { SCORE_ACTIVATIONS, activate, largest, type ScoreActivation } from './scores';
 import { checkTextsOrPairs, type TextPair } from './text_pairs';
@@ -14,6 +16,11 @@ export interface ClassifyOptions {
   batchTokens?: number;
   /** Cut texts to the model's limit (the default), pairs from the end of the longer; otherwise E_TOO_LONG. */
   truncate?: boolean;
+  /**
+   * Neither: read a text beyond the limit, of a pair the second, in chunks and pool their logits. `true` for the
+   * defaults of {@link ChunkOptions}.
+   */
+  chunks?: boolean | ChunkOptions;
   /** Rejects the call with E_ABORTED and stops the work. */
   signal?: AbortSignal;
 }
@@ -23,6 +30,7 @@ const classifyOptions = {
   activation: oneOf(SCORE_ACTIVATIONS),
   batchTokens: integer(1),
   truncate: boolean,
+  chunks: chunksOption('mean'),
   signal: abortSignal,
 };
 
@@ -91,27 +99,31 @@ export class Classifier extends LogitsTask {
   ): Promise<LabelScore[][]> {
     const checked = checkOptions('classify', options, classifyOptions);
     const { topK = Infinity, activation = this.activation } = checked;
+    const long = beyondTheLimit(checked, this.truncate);
     const { texts, pairs } = checkTextsOrPairs(input);
-    const results: LabelScore[][] = [];
-    const width = this.labels.length;
+    const collected = collectRows(texts.length, checked.chunks);
     await this.whileOpen(checked.signal, (call) =>
       this.forward(
         texts,
-        { pairs, truncate: checked.truncate ?? this.truncate },
+        { pairs, ...long },
         {
           batchTokens: checked.batchTokens,
-          start: (batch) => this.logits(batch, call.signal),
-          finish: async (logits) => {
-            for (let first = 0; first < logits.length; first += width) {
-              const scores = activate(logits.subarray(first, first + width), activation);
-              const best = largest(scores, topK);
-              results.push(best.map((id) => ({ label: this.labels[id]!, score: scores[id]! })));
-            }
-          },
+          start: async (batch) => chunkRows(batch, await this.logits(batch, call.signal)),
+          finish: (rows) => collected.append(rows),
         },
         call,
       ),
     );
+    const results: LabelScore[][] = [];
+    const read = function* (this: Classifier): Generator<void> {
+      for (const logits of collected.embeddings()) {
+        const scores = activate(logits, activation);
+        const best = largest(scores, topK);
+        results.push(best.map((id) => ({ label: this.labels[id]!, score: scores[id]! })));
+        yield;
+      }
+    }.bind(this);
+    await sliced(read());
     return results;
   }
 }

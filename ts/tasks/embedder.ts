@@ -5,10 +5,18 @@ import { adapterOf } from '../models/adapters';
 import { describeModel } from '../models/description';
 import type { PoolingMode, Similarity } from '../models/pipeline';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
-import { ChunkPooler, chunksOption, type ChunkOptions, type ChunkRows, type Chunking } from './chunk_pooling';
+import type { EncodeOptions } from '../tokenizer/tokenizer';
+import {
+  beyondTheLimit,
+  chunkRows,
+  chunksOption,
+  collectRows,
+  type ChunkOptions,
+  type ChunkRows,
+  type Chunking,
+} from './chunk_pooling';
 import type { Embeddings } from './embeddings';
 import { POOLING_MODES, checkTexts, poolingOption, promptFor } from './inputs';
-import { RowCollector } from './row_collector';
 import { similarityMatrix, type SimilarityMatrix } from './similarity';
 import { Task, loadModel, type Call, type Model } from './task';
 
@@ -62,7 +70,7 @@ const embedOptions = {
   layers: integer(1),
   batchTokens: integer(1),
   truncate: boolean,
-  chunks: chunksOption,
+  chunks: chunksOption('mean'),
   signal: abortSignal,
 };
 
@@ -143,17 +151,13 @@ export class Embedder extends Task {
    */
   async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
     const checked = checkOptions('embed', options, embedOptions);
-    if (checked.chunks && checked.truncate !== undefined) {
-      throw new PadlessError('E_INVALID_ARGUMENT', 'Give either chunks or truncate, not both.', {
-        field: 'chunks',
-      });
-    }
+    const long = beyondTheLimit(checked, this.#truncate);
     const texts = checkTexts(input);
     const { spec, pipeline } = this.encoder;
     if (checked.task !== undefined) adapterOf(spec, checked.task, 'task');
     const instruction = checked.task === undefined ? undefined : spec.adapters?.instructions[checked.task];
-    const prompt = promptFor(checked, pipeline, instruction);
-    return this.whileOpen(checked.signal, (call) => this.#embed(texts, prompt, checked, call));
+    const prefix = promptFor(checked, pipeline, instruction);
+    return this.whileOpen(checked.signal, (call) => this.#embed(texts, { prefix, ...long }, checked, call));
   }
 
   /**
@@ -168,18 +172,15 @@ export class Embedder extends Task {
 
   async #embed(
     texts: readonly string[],
-    prompt: string,
+    encode: EncodeOptions & { prefix: string },
     options: CheckedEmbedOptions,
     call: Call,
   ): Promise<Embeddings> {
-    const { chunks, truncate = this.#truncate } = options;
-    const skip = await this.#promptTokens(prompt, call.signal);
-    const collected = chunks
-      ? new ChunkPooler(texts.length, chunks.pooling, this.#normalizes(options))
-      : new RowCollector(texts.length);
+    const skip = await this.#promptTokens(encode.prefix, call.signal);
+    const collected = collectRows(texts.length, options.chunks, this.#normalizes(options));
     await this.forward(
       texts,
-      { prefix: prompt, ...(chunks ? { stride: chunks.stride } : { truncate }) },
+      encode,
       {
         batchTokens: options.batchTokens,
         start: (batch) => this.#encode(batch, skip, options, call.signal),
@@ -196,8 +197,7 @@ export class Embedder extends Task {
     options: CheckedEmbedOptions,
     signal: AbortSignal,
   ): Promise<ChunkRows> {
-    const { cuSeqlens } = batch;
-    const count = cuSeqlens.length - 1;
+    const count = batch.cuSeqlens.length - 1;
     const dimensions = options.dimensions ?? this.encoder.pipeline?.truncateDim;
     const { sentenceEmbedding } = await this.encoder.run(packed(batch), {
       outputs: ['sentenceEmbedding'],
@@ -209,8 +209,7 @@ export class Embedder extends Task {
       normalize: options.normalize ?? false,
       signal,
     });
-    const tokens = Array.from({ length: count }, (_, i) => cuSeqlens[i + 1]! - cuSeqlens[i]!);
-    return { data: sentenceEmbedding!, count, texts: batch.texts ?? new Int32Array(0), tokens };
+    return chunkRows(batch, sentenceEmbedding!);
   }
 
   /** Whether vectors have length 1: by the option, or the checkpoint's last module unless a cut follows it. */

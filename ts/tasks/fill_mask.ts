@@ -172,7 +172,7 @@ export class FillMask extends LogitsTask {
       if (ids.length !== 1 || ids[0] === this.tokenizer.unknownId) {
         throw new PadlessError(
           'E_INVALID_ARGUMENT',
-          `targets[${i}], ${JSON.stringify(target)}, is not one token of the vocabulary but ${ids.length === 1 ? 'unknown to it' : ids.length}.`,
+          `targets[${i}], ${JSON.stringify(target)}, is ${ids.length === 1 ? 'not in the vocabulary' : `${ids.length} tokens of the vocabulary, not one`}.`,
           { field: `targets[${i}]` },
         );
       }

@@ -1,16 +1,15 @@
 import type { TokenBatch } from '../batching/batches';
-import { copySliced } from '../batching/slices';
 import { PadlessError } from '../errors';
 import { readCrossEncoder } from '../models/cross_encoder';
 import type { ModelDescription } from '../models/description';
 import type { TaskHead } from '../models/heads/task_head';
 import type { EncodeOptions } from '../tokenizer/tokenizer';
 import { abortSignal, boolean, checkOptions, integer, oneOf, string } from '../options';
+import { beyondTheLimit, chunkRows, chunksOption, collectRows, type ChunkOptions } from './chunk_pooling';
 import { LogitsTask, loadHeadTask, type HeadLoadOptions, type HeadModel } from './head_task';
 import { checkTexts } from './inputs';
 import { largest, sigmoid } from './scores';
 import type { LogitColumns, Passes } from './task';
-
 import { checkTextsOrPairs, type TextPair } from './text_pairs';
 import {
   DEFAULT_INSTRUCTION,
@@ -34,6 +33,11 @@ export interface RerankScoreOptions {
   batchTokens?: number;
   /** Cut pairs to the model's limit (the default), from the end of the longer text; otherwise E_TOO_LONG. */
   truncate?: boolean;
+  /**
+   * Neither: read a pair beyond the limit with its document in chunks, each with the whole query; the best chunk counts,
+   * or the mean (arXiv:1905.09217). `true` for the defaults of {@link ChunkOptions}; cross-encoders only.
+   */
+  chunks?: boolean | ChunkOptions;
   /** Rejects the call with E_ABORTED and stops the work. */
   signal?: AbortSignal;
 }
@@ -49,6 +53,7 @@ const scoreOptions = {
   instruction: string,
   batchTokens: integer(1),
   truncate: boolean,
+  chunks: chunksOption('max'),
   signal: abortSignal,
 };
 
@@ -141,26 +146,29 @@ export class Reranker extends LogitsTask {
         field: 'pairs',
       });
     }
-    const scores = new Float32Array(texts.length);
-    let next = 0;
+    if (checked.chunks && this.#affixes) {
+      throw new PadlessError('E_INVALID_ARGUMENT', 'A reranker made of a language model reads no chunks.', {
+        field: 'chunks',
+      });
+    }
+    const long = beyondTheLimit(checked, this.truncate);
+    const collected = collectRows(texts.length, checked.chunks);
     const input = this.#input(texts, seconds ?? [], checked.instruction);
     await this.whileOpen(checked.signal, (call) =>
       this.forward(
         input.texts,
-        { ...input.encode, truncate: checked.truncate ?? this.truncate },
+        { ...input.encode, ...long },
         {
           batchTokens: checked.batchTokens,
           ...(input.sequences && { sequences: input.sequences }),
-          start: (batch) => this.#relevances(batch, call.signal),
-          finish: async (logits) => {
-            await copySliced(scores, activation === 'sigmoid' ? logits.map(sigmoid) : logits, next);
-            next += logits.length;
-          },
+          start: async (batch) => chunkRows(batch, await this.#relevances(batch, call.signal)),
+          finish: (rows) => collected.append(rows),
         },
         call,
       ),
     );
-    return scores;
+    const logits = collected.embeddings().data;
+    return activation === 'sigmoid' ? logits.map(sigmoid) : logits;
   }
 
   /** The pairs as the tokenizer takes them. */

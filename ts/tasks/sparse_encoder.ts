@@ -1,10 +1,12 @@
 import { packed, type TokenBatch } from '../batching/batches';
 import { loadOptions, type LoadOptions } from '../encoder';
-import { throwIfAborted } from '../errors';
+import { PadlessError, throwIfAborted } from '../errors';
 import { describeSparse, type SparseWeights } from '../models/sparse';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
 import type { SparseRows } from '../run';
+import { beyondTheLimit, chunksOption, type ChunkOptions } from './chunk_pooling';
 import { checkTexts, promptFor } from './inputs';
+import { SparseChunks } from './sparse_chunks';
 import { SparseCollector, type SparseVectors } from './sparse_vectors';
 import { Task, loadModel, type Call, type Model } from './task';
 import { termWeights } from './term_weights';
@@ -27,6 +29,11 @@ export interface SparseEncodeOptions {
   batchTokens?: number;
   /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
   truncate?: boolean;
+  /**
+   * Neither: read a text beyond the limit in chunks that overlap by `stride` tokens, 0 by default; of each column the
+   * largest weight counts, as within a text.
+   */
+  chunks?: boolean | Pick<ChunkOptions, 'stride'>;
   /** Rejects the call with E_ABORTED and stops the work. */
   signal?: AbortSignal;
 }
@@ -37,6 +44,7 @@ const encodeOptions = {
   prompt: string,
   batchTokens: integer(1),
   truncate: boolean,
+  chunks: chunksOption('max'),
   signal: abortSignal,
 };
 
@@ -102,17 +110,25 @@ export class SparseEncoder extends Task {
    */
   async encode(input: string | readonly string[], options: SparseEncodeOptions = {}): Promise<SparseVectors> {
     const checked = checkOptions('encode', options, encodeOptions);
+    const { chunks, topK = 0 } = checked;
+    if (chunks && chunks.pooling !== 'max') {
+      throw new PadlessError('E_INVALID_ARGUMENT', 'Sparse vectors of chunks are pooled by "max".', {
+        field: 'pooling',
+      });
+    }
+    const long = beyondTheLimit(checked, this.#truncate);
     const texts = checkTexts(input);
     const prefix = promptFor(checked, this.encoder.pipeline);
     return this.whileOpen(checked.signal, async (call) => {
-      const collected = new SparseCollector();
+      const collected = chunks ? new SparseChunks(topK) : new SparseCollector();
       await this.forward(
         texts,
-        { prefix, truncate: checked.truncate ?? this.#truncate, details: this.#weights.kind === 'terms' },
+        { prefix, ...long, details: this.#weights.kind === 'terms' },
         {
           batchTokens: checked.batchTokens,
-          start: (batch) => this.#run(batch, checked.topK ?? 0, call),
-          finish: async (rows) => collected.append(rows),
+          // The largest weights of a text are known when all of its chunks are.
+          start: async (batch) => ({ batch, rows: await this.#run(batch, chunks ? 0 : topK, call) }),
+          finish: async ({ batch, rows }) => collected.append(rows, batch.texts ?? new Int32Array(0)),
         },
         call,
       );

@@ -34,7 +34,10 @@ export function termWeights(
 }
 
 /** The `topK` largest entries (all for 0), by rising id; of equal ones the lower id counts as larger. */
-function largest(entries: [id: number, weight: number][], topK: number): [id: number, weight: number][] {
+export function largest(
+  entries: [id: number, weight: number][],
+  topK: number,
+): [id: number, weight: number][] {
   if (topK > 0 && entries.length > topK) {
     entries.sort(([a, x], [b, y]) => y - x || a - b);
     entries.length = topK;
