@@ -79,6 +79,7 @@ describe.each(testDevices())('on $label', ({ request, label, reducedPrecisions }
       using encoder = await Encoder.load(golden.checkpoint, { device: request, dtype });
       const result = await encoder.run(packGolden(golden, indices), {
         outputs: outputs.map((output) => outputNames[output]),
+        ...(golden.adapter !== undefined && { adapter: golden.adapter }),
       });
       const errors = outputs.map((output) => ({
         output,

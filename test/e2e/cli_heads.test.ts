@@ -1,9 +1,9 @@
-// The command line's tables and JSON for task heads, and the logits of `padless run`.
+// The command line's tables and JSON for task heads.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors } from '../../ts/io/safetensors';
-import { readGolden, relativeError } from '../support/goldens';
+import { readGolden } from '../support/goldens';
 import { scratchDirectory } from '../support/scratch';
 import { makeTask } from '../support/tasks';
 
@@ -127,44 +127,6 @@ test.each([
   const { status, stderr } = padless([...args, '-m', model]);
   expect(status).toBe(1);
   expect(stderr).toContain(`error ${code}`);
-});
-
-test.each([
-  ['bert-sequence', (_tokens: number, sequences: number) => [sequences, 3]],
-  ['bert-token', (tokens: number) => [tokens, 5]],
-  ['bert-question', (tokens: number) => [tokens, 2]],
-  ['bert-masked-lm', (tokens: number) => [tokens, 50]],
-])('run writes the logits of %s', (name, shape) => {
-  const golden = readGolden(name);
-  const { sequences } = golden;
-  const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
-  const [input, output] = [join(scratch, `${name}.json`), join(scratch, `${name}.safetensors`)];
-  writeFileSync(
-    input,
-    JSON.stringify({
-      sequences: sequences.map(({ ids }) => ids),
-      tokenTypes: sequences.map(({ tokenTypes }) => tokenTypes),
-    }),
-  );
-  const { status, stderr } = padless([
-    'run',
-    '-m',
-    golden.checkpoint,
-    '-i',
-    input,
-    '-o',
-    output,
-    '--batch-tokens',
-    '20',
-  ]);
-  expect([status, stderr]).toEqual([0, '']);
-  const { tensors } = decodeSafetensors(readFileSync(output));
-  for (const wanted of golden.outputs) expect(Object.keys(tensors)).toContain(wanted);
-  const logits = tensors['logits']!;
-  expect([logits.dtype, logits.shape]).toEqual(['F32', shape(tokens, sequences.length)]);
-  const expected = golden.expected.get('0.logits')!.data;
-  const first = (logits.data as Float32Array).subarray(0, expected.length);
-  expect(relativeError(first, expected)).toBeLessThan(1e-5);
 });
 
 test('run says why a head gives no logits, and writes the rest', () => {
