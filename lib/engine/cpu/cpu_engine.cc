@@ -56,8 +56,7 @@ struct CountedWeight {
 
 class CpuEngine final : public Engine {
  public:
-  explicit CpuEngine(const CpuContext& context)
-      : context_(context), bytes_(std::make_shared<ByteCount>()) {
+  explicit CpuEngine(const CpuContext& context) : context_(context), bytes_(std::make_shared<ByteCount>()) {
     info_.name = "cpu";
     info_.description = processor_name();
     info_.isa = isa_name(context.isa);
