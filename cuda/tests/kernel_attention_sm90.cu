@@ -1,6 +1,7 @@
 // varlen_attention by the kernels of compute capability 9.0: which are chosen, against fp64, and bit by bit.
 #include <array>
 
+#include "cuda/attention/sm90/exp2.cuh"
 #include "cuda/tests/attention_bits.h"
 
 namespace padless::cuda::test {
@@ -48,6 +49,36 @@ void test_choice() {
   expect(128, kAuto, {{0, 128, 132}, {128, 64, 2 * 132}, {64, 64, 3 * 132}});
   expect(64, kSingle, {{0, 128, 132}});
   check(plan_for(90, 64, kPersistent).persistent_blocks == 132, "a persistent block an SM");
+}
+
+// The unit of exp2_shared by index: 0 and 1 of eight are polynomials, 2 is not.
+__global__ void exp2_of(const float* x, float* y, int count, int index) {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+    y[i] = sm90::exp2_shared<2>(x[i], index);
+  }
+}
+
+void test_exp2() {
+  std::vector<float> values{0.0f, -0.5f, -1.0f, -126.0f, -127.0f, -128.0f, -1e30f, -INFINITY};
+  for (int i = 0; i < 20000; i++) values.push_back(-125.0f * static_cast<float>(i) / 20000.0f);
+  DeviceBuffer<float> x(values), y(values.size());
+  for (int index : {0, 9, 2}) {
+    check_ok(launch(exp2_of, {.grid = 1, .block = 128}, x.data(), y.data(), static_cast<int>(values.size()),
+                    index),
+             "exp2");
+    const std::vector<float> result = y.download();
+    double worst = 0;
+    bool zeros = true;
+    for (size_t i = 0; i < values.size(); i++) {
+      if (values[i] <= -127.0f && index != 2) {
+        zeros &= result[i] == 0.0f;
+      } else if (values[i] >= -126.0f) {
+        worst = std::max(worst, std::fabs(result[i] / std::exp2(static_cast<double>(values[i])) - 1.0));
+      }
+    }
+    check(zeros && worst < 1.1e-4, concat("2^x of index ", index, ": relative error ", worst));
+    check((worst > 1e-6) == (index != 2), concat("2^x of index ", index, " by the other unit: ", worst));
+  }
 }
 
 // Every kernel of every head dim, around its edges.
@@ -123,6 +154,8 @@ void test_biases() {
     c.alibi = false;
     c.reach = 0;
     run_case<bf16>(c);
+    c.blind_head = true;  // rows that see no key
+    run_case<bf16>(c);
     c.relative = false;
     c.negative_scale = true;
     run_case<bf16>(c);
@@ -192,6 +225,7 @@ int main(int argc, char**) {
   const bool quick = argc > 1;
   const test::Effort effort = quick ? test::Effort{5, 300} : test::Effort{250, 2048};
   test::test_choice();
+  test::test_exp2();
   test::test_head_dims<bf16>();
   test::test_head_dims<fp16>();
   test::test_length_grid(effort);

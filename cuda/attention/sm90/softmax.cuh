@@ -6,7 +6,7 @@
 #pragma once
 
 #include "cuda/attention/params.cuh"
-#include "cuda/ptx/math.cuh"
+#include "cuda/attention/sm90/exp2.cuh"
 
 namespace padless::cuda::sm90 {
 
@@ -68,8 +68,8 @@ struct RunningSoftmax {
       float added = 0.0f;
       UNROLL
       for (int i = 2 * r; i < kCount; i += 4) {
-        score[i] = ptx::ex2_approx(fmaf(score[i], factor, -base));
-        score[i + 1] = ptx::ex2_approx(fmaf(score[i + 1], factor, -base));
+        score[i] = exp2_shared(fmaf(score[i], factor, -base), i / 4);
+        score[i + 1] = exp2_shared(fmaf(score[i + 1], factor, -base), i / 4);
         added += score[i] + score[i + 1];
       }
       sum[r] = sum[r] * rescale[r] + added;
