@@ -265,6 +265,7 @@ struct AttentionKernel {
   int max_keys = 0;    // 64, 128, 256, or 0: online softmax over tiles of keys
   int query_rows = 0;  // of a tile
   bool sm90 = false;   // TMA and wgmma, for compute capability 9.0 alone; not for disentangled biases
+  bool operator==(const AttentionKernel&) const = default;
 };
 
 /** A tile whose first query is past the end of its sequence has nothing to do. */
@@ -282,6 +283,7 @@ struct AttentionGroup {
   int64_t tiles = 0;
   int stream = 0;  // 0: the stream of the call; others are side streams
   int blocks = 0;  // of the sm90 kernels: at most so many, each doing one tile and head after the other
+  bool operator==(const AttentionGroup&) const = default;
 };
 
 struct AttentionPlanOptions {
@@ -299,6 +301,7 @@ struct AttentionPlanOptions {
 struct AttentionPlan {
   AttentionStrategy strategy = AttentionStrategy::kSingle;  // never kAuto
   std::vector<AttentionTile> tiles;  // to be copied to the device; cost falls within a group
+  int64_t tile_capacity = 0;         // the most tiles that a plan for the options' capacity may have
   std::vector<AttentionGroup> groups;
   int streams = 1;
   int persistent_blocks = 0;

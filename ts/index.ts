@@ -52,6 +52,7 @@ export {
   type DeviceInfo,
   type DeviceKind,
   type DeviceOptions,
+  type GraphInfo,
   type MemoryInfo,
 } from './device';
 export {

@@ -21,6 +21,8 @@ export interface NativeDevice extends NativeHandle {
   isLost(): boolean;
   memory(): { allocated: number; peak: number; tensors: number; tensorBytes: number };
   resetPeak(): void;
+  /** How many forwards were recorded as graphs, replayed, or could not be. */
+  graphs(): { recorded: number; replayed: number; refused: number };
 }
 
 export interface NativeStream extends NativeHandle {
@@ -52,8 +54,17 @@ export interface NativeListing {
 
 interface DeviceAddon {
   listDevices(): NativeListing[];
-  /** threads 0: all; isa 'auto': the best; batchInvariant: a GPU gives a sequence the same bits in every batch. */
-  openDevice(name: string, threads: number, isa: string, batchInvariant: boolean): NativeDevice;
+  /**
+   * threads 0: all; isa 'auto': the best; batchInvariant: a GPU gives a sequence the same bits in every batch;
+   * graphs: a GPU records forwards over short batches.
+   */
+  openDevice(
+    name: string,
+    threads: number,
+    isa: string,
+    batchInvariant: boolean,
+    graphs: boolean,
+  ): NativeDevice;
   createStream(device: NativeDevice): NativeStream;
   createEvent(device: NativeDevice): NativeEvent;
   /** source null: zeros. */

@@ -88,9 +88,10 @@ void add_group(AttentionPlan& plan, std::span<const int32_t> cu_seqlens, int64_t
           {{static_cast<int32_t>(b), static_cast<int32_t>(first)}, tile_cost(length, first, rows, span)});
     }
   }
+  const auto wanted = static_cast<size_t>(most_tiles(low, high, rows, options));
+  plan.tile_capacity += static_cast<int64_t>(wanted);
   if (tiles.empty()) return;
   std::ranges::stable_sort(tiles, std::ranges::greater{}, &Costed::cost);
-  const auto wanted = static_cast<size_t>(most_tiles(low, high, rows, options));
   if (tiles.size() < wanted) tiles.resize(wanted, {kNoTile, 0});
   plan.groups.push_back({kernel, static_cast<int64_t>(plan.tiles.size()), static_cast<int64_t>(tiles.size()),
                          0, kernel.sm90 ? kernels.blocks(max_keys) : 0});

@@ -1,51 +1,14 @@
-// The host twin of the CUDA runtime: order among streams, events, graphs, memory errors, injected failures.
+// The host twin of the CUDA runtime: order among streams, events, memory errors, injected failures.
 // ThreadSanitizer reports the faults of some of these tests as races, so it does without them.
 #include <thread>
 
 #include "cuda/emulator/emulator.h"
 #include "cuda/platform.cuh"
 #include "cuda/ptx/griddepcontrol.cuh"
-#include "cuda/tests/support.h"
+#include "cuda/tests/runtime_support.h"
 
 namespace padless::cuda::test {
 namespace {
-
-__global__ void add_one(int* values, int count) {
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < count) values[i] += 1;
-}
-
-__global__ void copy_values(const int* from, int* to, int count) {
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < count) to[i] = from[i];
-}
-
-constexpr int kCount = 100;
-const LaunchConfig kConfig{.grid = 2, .block = 64};
-
-LaunchConfig on(cudaStream_t stream) {
-  LaunchConfig config = kConfig;
-  config.stream = stream;
-  return config;
-}
-
-struct Stream {
-  cudaStream_t handle = nullptr;
-  Stream() { check_cuda(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "create stream"); }
-  ~Stream() { cudaStreamDestroy(handle); }
-};
-struct Event {
-  cudaEvent_t handle = nullptr;
-  Event() { check_cuda(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "create event"); }
-  ~Event() { cudaEventDestroy(handle); }
-};
-
-bool all_equal(const std::vector<int>& values, int expected) {
-  for (int value : values) {
-    if (value != expected) return false;
-  }
-  return true;
-}
 
 void test_fork_and_join() {
   Stream main, side;
@@ -112,53 +75,6 @@ void test_pageable_and_pinned_copies() {
 #endif
   check_cuda(cudaStreamSynchronize(stream.handle), "synchronise");
   check_cuda(cudaFreeHost(pinned), "free pinned");
-}
-
-void test_graph_replays_with_current_data() {
-  Stream main, side;
-  Event forked, joined;
-  DeviceBuffer<int> a(std::vector<int>(kCount, 0)), b(kCount);
-  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeThreadLocal), "begin");
-  check_ok(launch(add_one, on(main.handle), a.data(), kCount), "kernel");
-  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
-  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
-  check_ok(launch(copy_values, on(side.handle), a.data(), b.data(), kCount), "kernel");
-  check_cuda(cudaEventRecord(joined.handle, side.handle), "record");
-  check_cuda(cudaStreamWaitEvent(main.handle, joined.handle), "wait");
-  check_ok(launch(add_one, on(main.handle), b.data(), kCount), "kernel");
-  cudaGraph_t graph = nullptr;
-  check_cuda(cudaStreamEndCapture(main.handle, &graph), "end");
-  cudaGraphExec_t executable = nullptr;
-  check_cuda(cudaGraphInstantiate(&executable, graph), "instantiate");
-  check_cuda(cudaGraphDestroy(graph), "destroy");
-  check(all_equal(a.download(), 0), "capture runs nothing");
-  for (int round = 1; round <= 3; round++) {
-    check_cuda(cudaGraphLaunch(executable, main.handle), "launch");
-    check(all_equal(b.download(), round + 1), "replay " + std::to_string(round));
-  }
-  check_cuda(cudaGraphExecDestroy(executable), "destroy");
-}
-
-void test_capture_errors() {
-  Stream main, side;
-  Event forked;
-  DeviceBuffer<int> a(std::vector<int>(kCount, 0));
-  cudaGraph_t graph = nullptr;
-  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeGlobal), "begin");
-  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
-  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
-  check_ok(launch(add_one, on(side.handle), a.data(), kCount), "kernel");
-  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureUnjoined, "unjoined capture");
-  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeGlobal), "begin");
-  void* memory = nullptr;
-  check(cudaMalloc(&memory, 16) == cudaErrorStreamCaptureUnsupported, "cudaMalloc while capturing");
-  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureInvalidated,
-        "invalidated capture");
-  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeRelaxed), "begin");
-  check(cudaStreamSynchronize(main.handle) == cudaErrorStreamCaptureUnsupported,
-        "synchronise while capturing");
-  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureInvalidated,
-        "invalidated capture");
 }
 
 void test_free_under_queued_work() {
@@ -363,8 +279,6 @@ int main() {
   test_missing_join_shows();
   test_default_stream_orders_blocking_streams();
   test_pageable_and_pinned_copies();
-  test_graph_replays_with_current_data();
-  test_capture_errors();
   test_free_under_queued_work();
   test_allocation_in_stream_order();
   test_canary();

@@ -12,8 +12,8 @@
 
 namespace padless::cuda::test {
 
-inline std::shared_ptr<Engine> open_engine() {
-  auto engine = create_cuda_engine("emulator:0", {});
+inline std::shared_ptr<Engine> open_engine(const CudaEngineOptions& options = {}) {
+  auto engine = create_cuda_engine("emulator:0", options);
   check_ok(engine.status(), "opening emulator:0");
   return engine.is_ok() ? engine.take() : nullptr;
 }

@@ -19,7 +19,7 @@ Napi::Value list(const Napi::CallbackInfo& info) {
   return devices;
 }
 
-/** openDevice(name, threads, isa, batchInvariant): Device. */
+/** openDevice(name, threads, isa, batchInvariant, graphs): Device. */
 Napi::Value open(const Napi::CallbackInfo& info) {
   Reader reader(info.Env());
   const std::string name = reader.string(info[0], "device");
@@ -27,6 +27,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   options.threads = static_cast<int>(reader.integer(info[1], "threads"));
   options.isa = reader.string(info[2], "isa");
   options.batch_invariant = reader.boolean(info[3], "determinism");
+  options.graphs = reader.boolean(info[4], "graphs");
   if (!reader.is_ok()) return reader.raise();
 
   Result<std::shared_ptr<Engine>> engine = engine_for(name, options);
@@ -67,13 +68,25 @@ Napi::Value DeviceHandle::reset_peak(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value DeviceHandle::graphs(const Napi::CallbackInfo& info) {
+  const auto state = object_or_throw(info.Env());
+  if (!state) return info.Env().Undefined();
+  const RecordingCounts counts = state->engine->recording_counts();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("recorded", static_cast<double>(counts.recorded));
+  result.Set("replayed", static_cast<double>(counts.replayed));
+  result.Set("refused", static_cast<double>(counts.refused));
+  return result;
+}
+
 Napi::Value DeviceHandle::is_lost(const Napi::CallbackInfo& info) {
   const auto state = object_or_throw(info.Env());
   return Napi::Boolean::New(info.Env(), state && state->engine->is_lost());
 }
 
 void init_device(Napi::Env env, Napi::Object exports) {
-  DeviceHandle::define(env, {DeviceHandle::InstanceMethod<&DeviceHandle::info>("info"),
+  DeviceHandle::define(env, {DeviceHandle::InstanceMethod<&DeviceHandle::graphs>("graphs"),
+                             DeviceHandle::InstanceMethod<&DeviceHandle::info>("info"),
                              DeviceHandle::InstanceMethod<&DeviceHandle::is_lost>("isLost"),
                              DeviceHandle::InstanceMethod<&DeviceHandle::memory>("memory"),
                              DeviceHandle::InstanceMethod<&DeviceHandle::reset_peak>("resetPeak")});

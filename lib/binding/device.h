@@ -26,6 +26,7 @@ class DeviceHandle : public Handle<DeviceHandle, DeviceState> {
 
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value is_lost(const Napi::CallbackInfo& info);
+  Napi::Value graphs(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value reset_peak(const Napi::CallbackInfo& info);
 };

@@ -226,8 +226,8 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder",
                       "the model was disposed before the call ran");
         PADLESS_RETURN_IF_ERROR(run->allocate(*session->encoder));
-        PADLESS_RETURN_IF_ERROR(
-            session->encoder->forward(queue, run->batch.view(), run->request, run->result(), stopped));
+        PADLESS_RETURN_IF_ERROR(session->encoder->forward(queue, session->spaces, run->batch.view(),
+                                                          run->request, run->result(), stopped));
         return run->request.sparse ? run->keep_sparse() : Status::ok();
       },
       [run](Napi::Env env) -> Napi::Value {

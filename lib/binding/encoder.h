@@ -35,6 +35,7 @@ struct EncoderSession {
   std::shared_ptr<Encoder> encoder;
   std::shared_ptr<StreamState> stream;
   std::atomic<bool> closed = false;  // disposed: what is queued and running stops at its next step
+  Workspaces spaces;                 // of the stream's thread
 };
 
 class EncoderHandle : public Handle<EncoderHandle, EncoderSession> {

@@ -15,6 +15,7 @@ struct EngineOptions {
   int threads = 0;               // CPU: the most threads one op uses; 0: all this process may use
   std::string isa = "auto";      // CPU: "auto", "avx512", "avx2", "neon" or "portable"
   bool batch_invariant = false;  // GPU: a sequence has the same bits in every batch; a CPU gives that anyway
+  bool graphs = true;            // GPU: forwards over short batches are recorded and replayed
 };
 
 /** A device as the process sees it, usable or not. */

@@ -53,7 +53,11 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
   Result<ScoreBias> bias = ScoreBias::load(*engine_, spec_, activations_, binder);
   if (!bias.is_ok()) return bias.status();
   bias_ = bias.take();
-  for (const RopeSpec& rope : spec_.ropes) ropes_.push_back(std::make_unique<RopeTable>(rope));
+  for (const RopeSpec& rope : spec_.ropes) {
+    RopeTable& table = *ropes_.emplace_back(std::make_unique<RopeTable>(rope));
+    token_rows_.push_back(
+        {rope.rotary_dim, [&table](const PackedBatch& batch, float* rows) { table.fill(batch, rows); }});
+  }
   // What makes the final vector or logits stays exact, whatever the encoder computes in.
   WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
   // Codes of 8 bits for low-rank factors would save nothing.

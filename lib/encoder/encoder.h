@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
@@ -87,8 +86,9 @@ class Encoder {
   /** Columns of a sentence embedding. */
   int64_t embedding_width(const ForwardRequest& request) const;
 
-  /** Called on the stream's thread; returns when `result` is written. `check` must have passed. */
-  Status forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
+  /** Called on the stream's thread; `result` is written when the stream's work so far is done. `spaces` are
+   * this encoder's on this stream. `check` must have passed. */
+  Status forward(Stream& stream, Workspaces& spaces, const PackedBatch& batch, const ForwardRequest& request,
                  const ForwardResult& result, const Cancelled& cancelled);
 
  private:
@@ -98,14 +98,18 @@ class Encoder {
   Status bind_token_heads(WeightBinder& exact);
   Status token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                      const ForwardRequest& request, const ForwardResult& result, const Cancelled& cancelled);
-  Result<std::unique_ptr<Workspace>> take_workspace(int64_t tokens);
-  void keep_workspace(std::unique_ptr<Workspace> space);
   const LayerPrograms& programs_of(int64_t adapter) const { return programs_[adapter + 1]; }
-  Status embed(Stream& stream, const PreparedBatch& batch, int64_t adapter, Workspace& space);
-  Status fill_ropes(Stream& stream, const PackedBatch& batch, Workspace& space);
-  Status convolve(Stream& stream, const PackedBatch& batch, Workspace& space);
-  Status run_layers(Stream& stream, const PreparedBatch& batch, const ForwardRequest& request,
-                    Workspace& space, const Cancelled& cancelled);
+  /** A workspace with the batch and, in its kHidden, the rows that the request's layers make of it. */
+  Result<Workspace*> encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                            const ForwardRequest& request, const Cancelled& cancelled);
+  Status fill_workspace(Stream& stream, Workspace& space, const PackedBatch& batch,
+                        const BatchCapacity& capacity);
+  Status embed(Stream& stream, const Workspace& space, int64_t adapter);
+  Status convolve(Stream& stream, const Workspace& space);
+  Status run_layers(Stream& stream, const Workspace& space, const ForwardRequest& request,
+                    const Cancelled& cancelled);
+  /** What run_layers does, recorded; false if it has to be run. */
+  bool replay_layers(Stream& stream, Workspace& space, const ForwardRequest& request);
   Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, int64_t adapter,
                        float* out);
   Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
@@ -117,13 +121,12 @@ class Encoder {
   EncoderWeights weights_;
   ScoreBias bias_;
   std::vector<std::unique_ptr<RopeTable>> ropes_;
+  std::vector<TokenRows> token_rows_;    // of the ropes
   std::vector<LayerPrograms> programs_;  // [0] without an adapter, [1 + i] with adapter i
   std::vector<RowProgram> poolers_;      // the same, where there is a pooler
   RowProgram head_;
   std::unique_ptr<LogitsHead> logits_;
   std::vector<std::unique_ptr<LogitsHead>> projections_;
-  std::mutex workspaces_mutex_;
-  std::vector<std::unique_ptr<Workspace>> workspaces_;  // idle ones, reused by the next forward
 };
 
 }  // namespace padless

@@ -1,6 +1,9 @@
 // The forward: embed, then for each layer an attention and a row program, then the pooled heads.
+#include <utility>
+
 #include "lib/encoder/convolution.h"
 #include "lib/encoder/encoder.h"
+#include "lib/encoder/row_blocks.h"
 
 namespace padless {
 namespace {
@@ -12,26 +15,7 @@ Status check_running(const Cancelled& cancelled) {
 
 }  // namespace
 
-Result<std::unique_ptr<Workspace>> Encoder::take_workspace(int64_t tokens) {
-  std::unique_ptr<Workspace> space;
-  {
-    std::lock_guard lock(workspaces_mutex_);
-    if (!workspaces_.empty()) {
-      space = std::move(workspaces_.back());
-      workspaces_.pop_back();
-    }
-  }
-  if (!space) space = std::make_unique<Workspace>();
-  PADLESS_RETURN_IF_ERROR(space->resize(*engine_, spec_, activations_, tokens));
-  return space;
-}
-
-void Encoder::keep_workspace(std::unique_ptr<Workspace> space) {
-  std::lock_guard lock(workspaces_mutex_);
-  workspaces_.push_back(std::move(space));
-}
-
-Status Encoder::embed(Stream& stream, const PreparedBatch& batch, int64_t adapter, Workspace& space) {
+Status Encoder::embed(Stream& stream, const Workspace& space, int64_t adapter) {
   EmbedArgs args;
   args.word = weights_.word.get();
   args.word_scale = spec_.embeddings.word_scale;
@@ -43,53 +27,34 @@ Status Encoder::embed(Stream& stream, const PreparedBatch& batch, int64_t adapte
   args.norm = spec_.norm.kind;
   args.eps = spec_.norm.eps;
   args.out = space.matrices[spec_.embeddings.projection ? kEmbedding : kHidden];
-  if (adapter < 0) return engine_->embed(stream, batch, args);
+  if (adapter < 0) return engine_->embed(stream, *space.batch, args);
   // The norm follows when the words' additions are in.
   const Adapter& added = weights_.adapters[adapter];
   args.gamma = args.beta = nullptr;
   if (added.token_type) args.token_type = added.token_type.get();
-  PADLESS_RETURN_IF_ERROR(engine_->embed(stream, batch, args));
+  PADLESS_RETURN_IF_ERROR(engine_->embed(stream, *space.batch, args));
   EmbedArgs low;
   low.word = added.word.get();
   low.out = space.matrices[kAdapted];
-  return engine_->embed(stream, batch, low);
+  return engine_->embed(stream, *space.batch, low);
 }
 
-Status Encoder::fill_ropes(Stream& stream, const PackedBatch& batch, Workspace& space) {
-  int64_t floats = 0;
-  for (const RopeSpec& rope : spec_.ropes) floats += batch.tokens() * rope.rotary_dim;
-  space.rope_rows.resize(static_cast<size_t>(floats));
-  float* rows = space.rope_rows.data();
-  for (size_t i = 0; i < ropes_.size(); ++i) {
-    const Matrix& table = space.matrices[kRope + i];
-    const int64_t count = table.rows * table.cols;
-    ropes_[i]->fill(batch, rows);
-    PADLESS_RETURN_IF_ERROR(
-        engine_->copy_to_device(stream, table.data, rows, static_cast<size_t>(count) * sizeof(float)));
-    rows += count;
-  }
-  return Status::ok();
-}
-
-Status Encoder::convolve(Stream& stream, const PackedBatch& batch, Workspace& space) {
+Status Encoder::convolve(Stream& stream, const Workspace& space) {
   const int64_t hidden = spec_.hidden_size;
   const int64_t kernel = spec_.convolution.kernel;
   for (int64_t tap = 0; tap < kernel; ++tap) {
-    const std::vector<int32_t> rows = shifted_rows(batch.cu_seqlens, tap - kernel / 2);
+    const std::vector<int32_t> rows = shifted_rows(space.batch->host().cu_seqlens, tap - kernel / 2);
     PADLESS_RETURN_IF_ERROR(engine_->gather_rows(stream, space.matrices[kHidden], rows,
                                                  space.matrices[kWindow].columns(tap * hidden, hidden)));
   }
-  return engine_->run_rows(stream, programs_of(-1).convolution, space.matrices, batch.tokens());
+  return engine_->run_token_rows(stream, *space.batch, programs_of(-1).convolution, space.matrices);
 }
 
-Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, const ForwardRequest& request,
-                           Workspace& space, const Cancelled& cancelled) {
-  const int64_t tokens = batch.host().tokens();
+Status Encoder::run_layers(Stream& stream, const Workspace& space, const ForwardRequest& request,
+                           const Cancelled& cancelled) {
   const int64_t layers = request.layers;
   const LayerPrograms& programs = programs_of(request.adapter);
-  PADLESS_RETURN_IF_ERROR(embed(stream, batch, request.adapter, space));
-  PADLESS_RETURN_IF_ERROR(fill_ropes(stream, batch.host(), space));
-
+  PADLESS_RETURN_IF_ERROR(embed(stream, space, request.adapter));
   const Matrix& qkv = space.matrices[kQkv];
   AttentionArgs attention;
   attention.shape = spec_.attention;
@@ -104,14 +69,56 @@ Status Encoder::run_layers(Stream& stream, const PreparedBatch& batch, const For
     if (i > 0) {
       attention.span = spec_.layers[i - 1].span;
       attention.bias = bias_.of_layer(spec_.layers[i - 1].weights);
-      PADLESS_RETURN_IF_ERROR(engine_->attention(stream, batch, attention));
+      PADLESS_RETURN_IF_ERROR(engine_->attention(stream, *space.batch, attention));
     }
     const RowProgram& program = i < layers ? programs.between[i] : programs.last[i];
     if (program.steps.empty()) continue;
-    PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, program, space.matrices, tokens));
-    if (i == 0 && weights_.convolution) PADLESS_RETURN_IF_ERROR(convolve(stream, batch.host(), space));
+    PADLESS_RETURN_IF_ERROR(engine_->run_token_rows(stream, *space.batch, program, space.matrices));
+    if (i == 0 && weights_.convolution) PADLESS_RETURN_IF_ERROR(convolve(stream, space));
   }
   return Status::ok();
+}
+
+bool Encoder::replay_layers(Stream& stream, Workspace& space, const ForwardRequest& request) {
+  RecordedForward& forward = space.forwards[{request.layers, request.adapter, space.batch->kernels()}];
+  // The first run loads the kernels, which a recording must not; and many a capacity is met but once.
+  if (!std::exchange(forward.seen, true) || forward.refused) return false;
+  if (!forward.recording) {
+    auto recorded =
+        engine_->record(stream, [&] { return run_layers(stream, space, request, [] { return false; }); });
+    if (recorded.is_ok()) forward.recording = recorded.take();
+  }
+  if (forward.recording && engine_->replay(stream, *forward.recording).is_ok()) return true;
+  forward.recording.reset();
+  forward.refused = true;
+  return false;
+}
+
+Status Encoder::fill_workspace(Stream& stream, Workspace& space, const PackedBatch& batch,
+                               const BatchCapacity& capacity) {
+  if (space.batch && capacity.recordable) {
+    PADLESS_RETURN_IF_ERROR(engine_->refill(stream, *space.batch, batch, token_rows_));
+  } else {
+    space.batch.reset();
+    auto prepared = engine_->prepare(stream, batch, spec_.attention, {capacity, token_rows_});
+    if (!prepared.is_ok()) return prepared.status();
+    space.batch = prepared.take();
+  }
+  return space.fit(*engine_, spec_, activations_);
+}
+
+Result<Workspace*> Encoder::encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                                   const ForwardRequest& request, const Cancelled& cancelled) {
+  BatchCapacity capacity = engine_->capacity(batch);
+  // The windows of a convolution are gathered by indices from the host.
+  capacity.recordable = capacity.recordable && !weights_.convolution;
+  Workspace& space = spaces.take(capacity);
+  PADLESS_RETURN_IF_ERROR(fill_workspace(stream, space, batch, capacity));
+  PADLESS_RETURN_IF_ERROR(check_running(cancelled));
+  if (!capacity.recordable || !replay_layers(stream, space, request)) {
+    PADLESS_RETURN_IF_ERROR(run_layers(stream, space, request, cancelled));
+  }
+  return &space;
 }
 
 Status Encoder::pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
@@ -182,28 +189,26 @@ Status Encoder::token_heads(Stream& stream, const PreparedBatch& batch, const Ma
   return logits_->max_of_sequences(stream, batch.host(), hidden, append, keep_going);
 }
 
-Status Encoder::forward(Stream& stream, const PackedBatch& batch, const ForwardRequest& request,
-                        const ForwardResult& result, const Cancelled& cancelled) {
-  auto prepared = engine_->prepare(stream, batch, spec_.attention);
-  if (!prepared.is_ok()) return prepared.status();
-  auto taken = take_workspace(batch.tokens());
-  if (!taken.is_ok()) return taken.status();
-  std::unique_ptr<Workspace> space = taken.take();
-
-  Status status = run_layers(stream, *prepared.value(), request, *space, cancelled);
-  const Matrix& hidden = space->matrices[kHidden];
-  if (status.is_ok() && result.last_hidden_state) {
-    status = engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden);
+Status Encoder::forward(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                        const ForwardRequest& request, const ForwardResult& result,
+                        const Cancelled& cancelled) {
+  Result<Workspace*> encoded = encode(stream, spaces, batch, request, cancelled);
+  if (encoded.status().code() == Code::kOutOfMemory && spaces.release()) {
+    encoded = encode(stream, spaces, batch, request, cancelled);
   }
-  if (status.is_ok() && result.pooler_output) {
-    status = pooler_output(stream, *prepared.value(), hidden, request.adapter, result.pooler_output);
+  if (!encoded.is_ok()) return encoded.status();
+  const PreparedBatch& prepared = *encoded.value()->batch;
+  const Matrix hidden = row_range(encoded.value()->matrices[kHidden], 0, batch.tokens());
+  if (result.last_hidden_state) {
+    PADLESS_RETURN_IF_ERROR(engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden));
   }
-  if (status.is_ok() && result.sentence_embedding) {
-    status = sentence_embedding(stream, *prepared.value(), hidden, request, result.sentence_embedding);
+  if (result.pooler_output) {
+    PADLESS_RETURN_IF_ERROR(pooler_output(stream, prepared, hidden, request.adapter, result.pooler_output));
   }
-  if (status.is_ok()) status = token_heads(stream, *prepared.value(), hidden, request, result, cancelled);
-  keep_workspace(std::move(space));
-  return status;
+  if (result.sentence_embedding) {
+    PADLESS_RETURN_IF_ERROR(sentence_embedding(stream, prepared, hidden, request, result.sentence_embedding));
+  }
+  return token_heads(stream, prepared, hidden, request, result, cancelled);
 }
 
 }  // namespace padless

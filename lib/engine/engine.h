@@ -13,6 +13,7 @@
 #include "lib/core/matrix.h"
 #include "lib/core/packed_batch.h"
 #include "lib/core/status.h"
+#include "lib/engine/recording.h"
 #include "lib/engine/row_program.h"
 #include "lib/engine/stream.h"
 #include "lib/engine/weights.h"
@@ -47,6 +48,21 @@ class PreparedBatch {
  public:
   virtual ~PreparedBatch() = default;
   virtual const PackedBatch& host() const = 0;
+  /** Rows of [T, ...] matrices that ops on the batch's tokens take. Those past its tokens are neither read
+   * nor written. */
+  virtual int64_t rows() const { return host().tokens(); }
+  /** Batches of one capacity for which this is the same launch the same kernels. */
+  virtual uint32_t kernels() const { return 0; }
+  /** f32 [rows(), cols]: what the layout's `token_rows[index]` made. */
+  virtual Matrix token_rows(size_t index) const = 0;
+  /** Of device memory. */
+  virtual size_t bytes() const { return 0; }
+};
+
+/** What a batch is prepared for. */
+struct BatchLayout {
+  BatchCapacity capacity = {};
+  std::span<const TokenRows> token_rows = {};
 };
 
 struct EmbedArgs {
@@ -145,15 +161,40 @@ class Engine {
    * tensor stays i32. */
   virtual Result<std::shared_ptr<const DeviceTensor>> upload(const HostTensor& tensor, DType dtype) = 0;
 
+  /** The capacity that serves forwards over such a batch best. */
+  virtual BatchCapacity capacity(const PackedBatch&) const { return {}; }
   /** `batch` must outlive the result. cu_seqlens have been checked. */
   virtual Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
-                                                         const AttentionShape& shape) = 0;
+                                                         const AttentionShape& shape,
+                                                         const BatchLayout& layout = {}) = 0;
+  /** Gives a batch of the same layout the place of the one before, when the stream is done with that. */
+  virtual Status refill(Stream&, PreparedBatch&, const PackedBatch&, std::span<const TokenRows>) {
+    return {Code::kUnsupported, concat(info().name, " prepares every batch anew")};
+  }
+
+  /**
+   * What `body` enqueues, instead of running it. Its ops must be the same for all batches that the recording
+   * shall serve, over the same memory, and copy nothing from or to the host. A failure leaves nothing behind.
+   */
+  virtual Result<std::unique_ptr<Recording>> record(Stream&, const std::function<Status()>&) {
+    return Status(Code::kUnsupported, concat(info().name, " records nothing"));
+  }
+  /** Enqueues what was recorded on this stream, over what its memory holds then. */
+  virtual Status replay(Stream&, const Recording&) {
+    return {Code::kUnsupported, concat(info().name, " records nothing")};
+  }
+  virtual RecordingCounts recording_counts() const { return {}; }
 
   /** out[t] = norm(word[ids[t]] + position[positions[t] + offset] + token_type[token_types[t]]). */
   virtual Status embed(Stream& stream, const PreparedBatch& batch, const EmbedArgs& args) = 0;
   /** Runs `program` on `rows` rows; matrices[i] is what slots with binding i mean. */
   virtual Status run_rows(Stream& stream, const RowProgram& program, std::span<const Matrix> matrices,
                           int64_t rows) = 0;
+  /** Runs `program` on the tokens of the batch; matrices have batch.rows() rows. */
+  virtual Status run_token_rows(Stream& stream, const PreparedBatch& batch, const RowProgram& program,
+                                std::span<const Matrix> matrices) {
+    return run_rows(stream, program, matrices, batch.host().tokens());
+  }
   virtual Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) = 0;
   /** Whether `attention` heeds PackedBatch::key_counts; without, callers must not give any. */
   virtual bool has_key_counts() const { return false; }

@@ -232,6 +232,7 @@ class ForeignStream : public Stream {
 class ForeignBatch : public PreparedBatch {
  public:
   const PackedBatch& host() const override { return batch_; }
+  Matrix token_rows(size_t) const override { return {}; }
 
  private:
   PackedBatch batch_;

@@ -119,6 +119,7 @@ std::string run_operation(const Operation& operation);
 
 // graph.cc
 bool forbids_unsafe_calls();  // some capture is active in a mode that does
+bool is_active(const std::shared_ptr<Capture>& capture);
 cudaError_t capture_operation(cudaStream_t stream, Operation operation);
 cudaError_t invalidate_capture(cudaStream_t stream);
 

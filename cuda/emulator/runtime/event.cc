@@ -63,6 +63,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   stream = resolve_stream(stream);
   if (stream == nullptr || event == nullptr) return call.finish(cudaErrorInvalidResourceHandle);
   if (event->capture != nullptr) {
+    if (!is_active(event->capture)) return call.finish(cudaErrorCapturedEvent);
     if (stream->capture != nullptr && stream->capture != event->capture) {
       return call.finish(cudaErrorStreamCaptureIsolation);
     }

@@ -63,6 +63,11 @@ cudaError_t capture_operation(cudaStream_t stream, Operation operation) {
   return cudaSuccess;
 }
 
+bool is_active(const std::shared_ptr<Capture>& capture) {
+  const auto& captures = device().captures;
+  return std::find(captures.begin(), captures.end(), capture) != captures.end();
+}
+
 // Of the stream, or of every active capture.
 cudaError_t invalidate_capture(cudaStream_t stream) {
   for (const auto& capture : device().captures) {
@@ -92,7 +97,6 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   ApiCall call("cudaStreamEndCapture");
   *graph = nullptr;
-  if (call.early() != cudaSuccess) return call.early();
   if (stream == nullptr || resolve_stream(stream) == nullptr)
     return call.finish(cudaErrorInvalidResourceHandle);
   const std::shared_ptr<Capture> capture = stream->capture;
@@ -104,6 +108,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     other->capture_tail.clear();
   }
   std::erase(device().captures, capture);
+  if (call.early() != cudaSuccess) return call.early();  // the capture has ended nevertheless
   if (capture->invalidated) return call.finish(cudaErrorStreamCaptureInvalidated);
   if (!is_joined(*capture, tail)) return call.finish(cudaErrorStreamCaptureUnjoined);
   *graph = new CUgraph_st{std::move(capture->nodes)};

@@ -105,12 +105,13 @@ class CpuEngine final : public Engine {
   }
 
   Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
-                                                 const AttentionShape& shape) override {
+                                                 const AttentionShape& shape,
+                                                 const BatchLayout& layout) override {
     if (Result<CpuStream*> cpu = as_cpu_stream(stream); !cpu.is_ok()) return cpu.status();
     PADLESS_RETURN_IF_ERROR(check_attention_shape(shape));
     PADLESS_RETURN_IF_ERROR(check_arrays(batch));
-    return std::unique_ptr<PreparedBatch>(
-        std::make_unique<CpuPreparedBatch>(batch, plan_attention(batch.cu_seqlens, shape, context_.threads)));
+    return std::unique_ptr<PreparedBatch>(std::make_unique<CpuPreparedBatch>(
+        batch, plan_attention(batch.cu_seqlens, shape, context_.threads), layout.token_rows));
   }
 
   Status embed(Stream& stream, const PreparedBatch& batch, const EmbedArgs& args) override {

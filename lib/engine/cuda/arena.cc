@@ -75,10 +75,25 @@ Result<CudaArena::Block> CudaArena::take(size_t size, const SharedStream& stream
   return block;
 }
 
+void CudaArena::hold(const SharedStream& stream) {
+  const std::lock_guard lock(mutex_);
+  held_.push_back(stream);
+}
+
+void CudaArena::release(const SharedStream& stream) {
+  const std::lock_guard lock(mutex_);
+  std::erase(held_, stream);
+}
+
+bool CudaArena::is_held(const SharedStream& stream) const {
+  return std::ranges::find(held_, stream) != held_.end();
+}
+
 bool CudaArena::is_ready(Block& block, const SharedStream& stream) {
   std::erase_if(block.uses, [&](Use& use) {
     if (use.stream == stream) return false;
     if (!use.event) {
+      if (is_held(use.stream)) return false;
       Result<SharedEvent> event = record_event(device_, use.stream);
       if (!event.is_ok()) return false;
       use.event = event.take();
@@ -90,11 +105,13 @@ bool CudaArena::is_ready(Block& block, const SharedStream& stream) {
 
 void CudaArena::free_idle() {
   if (!device_->enter().is_ok()) return idle_.clear();  // the memory went with the device
-  for (auto& [size, block] : idle_) {
+  std::erase_if(idle_, [this](const auto& each) {
+    const Block& block = each.second;
+    if (std::ranges::any_of(block.uses, [this](const Use& use) { return is_held(use.stream); })) return false;
     for (const Use& use : block.uses) static_cast<void>(cudaStreamSynchronize(use.stream.get()));
     static_cast<void>(cudaFree(block.data));
-  }
-  idle_.clear();
+    return true;
+  });
 }
 
 void CudaArena::touch(const void* address, const SharedStream& stream) {

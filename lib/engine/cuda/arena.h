@@ -32,6 +32,11 @@ class CudaArena : public std::enable_shared_from_this<CudaArena> {
   /** Work on the memory at `address` has been enqueued on `stream`. */
   void touch(const void* address, const SharedStream& stream);
 
+  /** The stream is being captured until released: nothing may record an event on it or wait for it, so that
+   * what it has used stays out of others' reach. */
+  void hold(const SharedStream& stream);
+  void release(const SharedStream& stream);
+
   /** Bytes in use; what waits to be used again is not counted. */
   ByteCount& allocated() { return allocated_; }
   /** Bytes that wait to be used again. */
@@ -50,6 +55,7 @@ class CudaArena : public std::enable_shared_from_this<CudaArena> {
   };
 
   void release(void* data, size_t bytes);
+  bool is_held(const SharedStream& stream) const;
   bool is_ready(Block& block, const SharedStream& stream);
   Result<Block> take(size_t size, const SharedStream& stream);
   void free_idle();
@@ -59,6 +65,7 @@ class CudaArena : public std::enable_shared_from_this<CudaArena> {
   mutable std::mutex mutex_;           // guards what follows
   std::map<uintptr_t, Block> live_;    // by address
   std::multimap<size_t, Block> idle_;  // by size
+  std::vector<SharedStream> held_;
 };
 
 }  // namespace padless::cuda

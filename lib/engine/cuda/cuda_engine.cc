@@ -1,5 +1,6 @@
 #include "lib/engine/cuda/cuda_engine.h"
 
+#include <atomic>
 #include <charconv>
 #include <map>
 #include <mutex>
@@ -8,7 +9,9 @@
 #include <utility>
 
 #include "lib/engine/cuda/batch.h"
+#include "lib/engine/cuda/buckets.h"
 #include "lib/engine/cuda/devices.h"
+#include "lib/engine/cuda/graph.h"
 #include "lib/engine/cuda/ops.h"
 #include "lib/engine/cuda/row_program.h"
 #include "lib/engine/cuda/stream.h"
@@ -22,7 +25,7 @@ class CudaEngine final : public Engine {
  public:
   CudaEngine(std::shared_ptr<const CudaContext> context, std::unique_ptr<WeightUploader> uploader,
              const CudaEngineOptions& options)
-      : context_(std::move(context)), uploader_(std::move(uploader)) {
+      : context_(std::move(context)), uploader_(std::move(uploader)), graphs_(options.graphs) {
     const CudaDevice& device = *context_->device;
     info_.name = device.name();
     info_.description = device.description();
@@ -40,7 +43,7 @@ class CudaEngine final : public Engine {
   Result<std::unique_ptr<Buffer>> allocate(size_t bytes) override {
     CudaQueue* const queue = CudaStream::current();
     const bool own = queue != nullptr && queue->context().arena == context_->arena;
-    return context_->arena->allocate(bytes, own ? queue->shared() : nullptr);
+    return own ? queue->allocate(bytes) : context_->arena->allocate(bytes, nullptr);
   }
   size_t allocated_bytes() const override { return context_->arena->allocated().now(); }
   size_t peak_bytes() const override { return context_->arena->allocated().peak(); }
@@ -67,15 +70,43 @@ class CudaEngine final : public Engine {
     return upload_tensor(*uploader_, tensor, dtype);
   }
 
+  BatchCapacity capacity(const PackedBatch& batch) const override { return bucket_of(batch, graphs_); }
   Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
-                                                 const AttentionShape& shape) override {
+                                                 const AttentionShape& shape,
+                                                 const BatchLayout& layout) override {
     Result<std::unique_ptr<PreparedBatch>> prepared = Status(Code::kInternal, "the batch was not prepared");
     PADLESS_RETURN_IF_ERROR(run(stream, [&](CudaQueue& queue) {
-      prepared = CudaBatch::create(queue, batch, shape, attention_);
+      prepared = CudaBatch::create(queue, batch, shape, layout, attention_);
       return prepared.status();
     }));
     return prepared;
   }
+  Status refill(Stream& stream, PreparedBatch& batch, const PackedBatch& next,
+                std::span<const TokenRows> token_rows) override {
+    return run_on(stream, batch, [&](CudaQueue& queue, const CudaBatch&) {
+      return dynamic_cast<CudaBatch&>(batch).refill(queue, next, token_rows);
+    });
+  }
+
+  Result<std::unique_ptr<Recording>> record(Stream& stream, const std::function<Status()>& body) override {
+    Result<std::unique_ptr<Recording>> recording = Status(Code::kInternal, "nothing was recorded");
+    const Status status = run(stream, [&](CudaQueue& queue) {
+      recording = CudaGraph::capture(queue, body);
+      return recording.status();
+    });
+    ++(status.is_ok() ? recorded_ : refused_);
+    PADLESS_RETURN_IF_ERROR(status);
+    return recording;
+  }
+  Status replay(Stream& stream, const Recording& recording) override {
+    const auto* graph = dynamic_cast<const CudaGraph*>(&recording);
+    PADLESS_CHECK(graph != nullptr, Code::kInvalidArgument, "recording",
+                  "the recording was made by another device");
+    const Status status = run(stream, [&](CudaQueue& queue) { return graph->launch(queue); });
+    ++(status.is_ok() ? replayed_ : refused_);
+    return status;
+  }
+  RecordingCounts recording_counts() const override { return {recorded_, replayed_, refused_}; }
 
   Status embed(Stream& stream, const PreparedBatch& batch, const EmbedArgs& args) override {
     return run_on(stream, batch,
@@ -83,8 +114,15 @@ class CudaEngine final : public Engine {
   }
   Status run_rows(Stream& stream, const RowProgram& program, std::span<const Matrix> matrices,
                   int64_t rows) override {
-    return run(stream,
-               [&](CudaQueue& queue) { return run_row_program(queue, program, matrices, rows, gemm_); });
+    return run(stream, [&](CudaQueue& queue) {
+      return run_row_program(queue, program, matrices, rows, nullptr, gemm_);
+    });
+  }
+  Status run_token_rows(Stream& stream, const PreparedBatch& batch, const RowProgram& program,
+                        std::span<const Matrix> matrices) override {
+    return run_on(stream, batch, [&](CudaQueue& queue, const CudaBatch& own) {
+      return run_row_program(queue, program, matrices, own.rows(), own.tokens_on_device(), gemm_);
+    });
   }
   Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) override {
     return run_on(stream, batch,
@@ -119,6 +157,8 @@ class CudaEngine final : public Engine {
   DeviceInfo info_;
   GemmPlanOptions gemm_;
   AttentionPlanOptions attention_;
+  const bool graphs_;
+  std::atomic<uint64_t> recorded_ = 0, replayed_ = 0, refused_ = 0;
 };
 
 /** 3 of "cuda:3". */

@@ -13,6 +13,8 @@ struct CudaEngineOptions {
   /** A sequence has the same bits alone and in any batch: no split-K, and attention's kernel is chosen by the
    * sequence's own length. */
   bool batch_invariant = false;
+  /** Forwards over short batches are captured as CUDA graphs and replayed. Bits are the same without. */
+  bool graphs = true;
 };
 
 /** A GPU as the process sees it. */

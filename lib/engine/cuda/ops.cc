@@ -111,13 +111,14 @@ Status run_embed(CudaQueue& queue, const CudaBatch& batch, const EmbedArgs& args
   native.gamma = floats(queue, args.gamma);
   native.beta = floats(queue, args.beta);
   native.eps = args.eps;
-  native.out = touched(queue, args.out, host.tokens());
+  native.out = touched(queue, args.out, batch.rows());
+  native.rows_on_device = batch.tokens_on_device();
   queue.touch(batch.ids());
   return embed_norm(native, queue.get());
 }
 
 Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionArgs& args) {
-  const int64_t tokens = batch.host().tokens();
+  const int64_t tokens = batch.rows();
   const AttentionShape& planned = batch.shape();
   PADLESS_CHECK(planned.heads == args.shape.heads && planned.kv_heads == args.shape.kv_heads &&
                     planned.head_dim == args.shape.head_dim,

@@ -14,8 +14,13 @@ namespace {
 class RowRun {
  public:
   RowRun(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices, int64_t rows,
-         const GemmPlanOptions& options)
-      : queue_(queue), program_(program), matrices_(matrices), rows_(rows), options_(options) {}
+         const int32_t* rows_on_device, const GemmPlanOptions& options)
+      : queue_(queue),
+        program_(program),
+        matrices_(matrices),
+        rows_(rows),
+        rows_on_device_(rows_on_device),
+        options_(options) {}
 
   Status run() {
     PADLESS_CHECK(rows_ >= 0, Code::kInvalidArgument, "rows", "a program runs on ", rows_, " rows");
@@ -86,7 +91,8 @@ class RowRun {
   Result<Matrix> as_dtype(const Matrix& matrix, DType dtype) {
     if (matrix.dtype == dtype) return matrix;
     Result<Matrix> copy = temporary(matrix.cols, dtype);
-    if (copy.is_ok()) PADLESS_RETURN_IF_ERROR(cast_rows({matrix, copy.value()}, queue_.get()));
+    if (copy.is_ok())
+      PADLESS_RETURN_IF_ERROR(cast_rows({matrix, copy.value(), rows_on_device_}, queue_.get()));
     return copy;
   }
 
@@ -97,7 +103,7 @@ class RowRun {
   }
   Status finish(const Matrix& written, const Matrix& target) {
     if (written.data == target.data) return Status::ok();
-    return cast_rows({written, target}, queue_.get());
+    return cast_rows({written, target, rows_on_device_}, queue_.get());
   }
 
   /** An f32 vector of `size` elements, on this device. */
@@ -124,6 +130,7 @@ class RowRun {
     if (!out.is_ok()) return out.status();
 
     LinearArgs args;
+    args.rows_on_device = rows_on_device_;
     Result<Matrix> operand = as_dtype(in.value(), dtype);
     if (!operand.is_ok()) return operand.status();
     args.in = operand.value();
@@ -164,6 +171,7 @@ class RowRun {
     if (!in.is_ok()) return in.status();
     const DType dtype = in.value().dtype;
     ResidualNormArgs args;
+    args.rows_on_device = rows_on_device_;
     args.in = in.value();
     for (const auto& [slot, operand] :
          {std::pair{step.residual, &args.residual}, std::pair{step.add, &args.add}}) {
@@ -201,7 +209,8 @@ class RowRun {
     if (!out.is_ok()) return out.status();
     Result<Matrix> written = written_as(out.value(), in.value().dtype);
     if (!written.is_ok()) return written.status();
-    PADLESS_RETURN_IF_ERROR(l2_normalize({.in = in.value(), .out = written.value()}, queue_.get()));
+    PADLESS_RETURN_IF_ERROR(l2_normalize(
+        {.in = in.value(), .out = written.value(), .rows_on_device = rows_on_device_}, queue_.get()));
     return finish(written.value(), out.value());
   }
 
@@ -225,7 +234,8 @@ class RowRun {
                       .heads = step.heads,
                       .head_dim = step.head_dim,
                       .gamma = gamma.value(),
-                      .eps = step.eps},
+                      .eps = step.eps,
+                      .rows_on_device = rows_on_device_},
                      queue_.get());
   }
 
@@ -239,7 +249,8 @@ class RowRun {
                  .heads = step.heads,
                  .head_dim = step.head_dim,
                  .rotary_dim = step.rotary_dim,
-                 .interleaved = step.interleaved},
+                 .interleaved = step.interleaved,
+                 .rows_on_device = rows_on_device_},
                 queue_.get());
   }
 
@@ -247,6 +258,7 @@ class RowRun {
   const RowProgram& program_;
   const std::span<const Matrix> matrices_;
   const int64_t rows_;
+  const int32_t* const rows_on_device_;
   const GemmPlanOptions options_;
   std::vector<Matrix> slots_;
   std::vector<std::unique_ptr<Buffer>> memory_;
@@ -255,8 +267,8 @@ class RowRun {
 }  // namespace
 
 Status run_row_program(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices,
-                       int64_t rows, const GemmPlanOptions& options) {
-  return RowRun(queue, program, matrices, rows, options).run();
+                       int64_t rows, const int32_t* rows_on_device, const GemmPlanOptions& options) {
+  return RowRun(queue, program, matrices, rows, rows_on_device, options).run();
 }
 
 }  // namespace padless::cuda

@@ -8,8 +8,9 @@
 
 namespace padless::cuda {
 
-/** Engine::run_rows. A temporary is f32 if what makes it reads f32, otherwise in 16 bits. */
+/** Engine::run_rows. A temporary is f32 if what makes it reads f32, otherwise in 16 bits. `rows_on_device`:
+ * the true number of rows where `rows` is a capacity, or null. */
 Status run_row_program(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices,
-                       int64_t rows, const GemmPlanOptions& options);
+                       int64_t rows, const int32_t* rows_on_device, const GemmPlanOptions& options);
 
 }  // namespace padless::cuda

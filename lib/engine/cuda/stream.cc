@@ -27,6 +27,17 @@ CudaQueue::~CudaQueue() {
   if (!wait().is_ok()) static_cast<void>(side_streams_.release());
 }
 
+void CudaQueue::record_into(std::shared_ptr<RecordedMemory> memory) {
+  memory ? context_.arena->hold(stream_) : context_.arena->release(stream_);
+  recorded_ = std::move(memory);
+}
+
+Status CudaQueue::check_not_recording() const {
+  PADLESS_CHECK(!recorded_, Code::kUnsupported, "stream",
+                "what is recorded cannot wait, nor copy from or to the host");
+  return Status::ok();
+}
+
 Status CudaQueue::upload(void* device, const void* host, size_t bytes) {
   if (bytes == 0) return Status::ok();
   Result<PinnedBlock> block = context_.pinned->take(bytes);
@@ -37,6 +48,7 @@ Status CudaQueue::upload(void* device, const void* host, size_t bytes) {
 
 Status CudaQueue::upload(void* device, PinnedBlock host, size_t bytes) {
   if (bytes == 0) return Status::ok();
+  PADLESS_RETURN_IF_ERROR(check_not_recording());
   while (!uploads_.empty() && cudaEventQuery(uploads_.front().done.get()) == cudaSuccess)
     uploads_.pop_front();
   touch(device);
@@ -50,6 +62,7 @@ Status CudaQueue::upload(void* device, PinnedBlock host, size_t bytes) {
 
 Status CudaQueue::download(void* host, const void* device, size_t bytes) {
   if (bytes == 0) return Status::ok();
+  PADLESS_RETURN_IF_ERROR(check_not_recording());
   Result<PinnedBlock> block = context_.pinned->take(bytes);
   if (!block.is_ok()) return block.status();
   touch(device);
@@ -64,6 +77,7 @@ void CudaQueue::deliver(const std::vector<Download>& downloads) {
 }
 
 Status CudaQueue::wait() {
+  PADLESS_RETURN_IF_ERROR(check_not_recording());
   const std::vector<Download> downloads = std::exchange(downloads_, {});  // dropped after a failure
   PADLESS_RETURN_IF_ERROR(context_.device->enter());
   PADLESS_RETURN_IF_ERROR(context_.device->check(cudaStreamSynchronize(stream_.get())));

@@ -10,6 +10,7 @@
 #include "lib/engine/cuda/arena.h"
 #include "lib/engine/cuda/device.h"
 #include "lib/engine/cuda/pinned.h"
+#include "lib/engine/cuda/recorded_memory.h"
 #include "lib/engine/stream.h"
 #include "lib/engine/task_queue.h"
 
@@ -36,7 +37,12 @@ class CudaQueue {
   cudaStream_t get() const { return stream_.get(); }
 
   /** Device memory whose first work is this stream's. */
-  Result<std::unique_ptr<Buffer>> allocate(size_t bytes) { return context_.arena->allocate(bytes, stream_); }
+  Result<std::unique_ptr<Buffer>> allocate(size_t bytes) {
+    return recorded_ ? recorded_->allocate(bytes) : context_.arena->allocate(bytes, stream_);
+  }
+  /** What follows is captured, and its memory comes from there; null: no longer. Copies and waits fail
+   * meanwhile. */
+  void record_into(std::shared_ptr<RecordedMemory> memory);
   /** The memory takes part in work that is enqueued here. */
   void touch(const void* address) { context_.arena->touch(address, stream_); }
 
@@ -65,12 +71,14 @@ class CudaQueue {
     size_t bytes;
   };
   static void deliver(const std::vector<Download>& downloads);
+  Status check_not_recording() const;
 
   const CudaContext context_;
   const SharedStream stream_;
   std::deque<Upload> uploads_;       // whose blocks the device may still read
   std::vector<Download> downloads_;  // not yet handed to anybody's completion
   std::unique_ptr<AttentionStreams> side_streams_;
+  std::shared_ptr<RecordedMemory> recorded_;
   TaskQueue completions_;  // last: its destruction waits for the device
 };
 

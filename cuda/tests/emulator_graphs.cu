@@ -1,0 +1,88 @@
+// Graphs of the host twin of the CUDA runtime: capture over forked streams, replay, and captures that fail.
+#include "cuda/tests/runtime_support.h"
+
+namespace padless::cuda::test {
+namespace {
+
+void test_graph_replays_with_current_data() {
+  Stream main, side;
+  Event forked, joined;
+  DeviceBuffer<int> a(std::vector<int>(kCount, 0)), b(kCount);
+  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeThreadLocal), "begin");
+  check_ok(launch(add_one, on(main.handle), a.data(), kCount), "kernel");
+  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
+  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
+  check_ok(launch(copy_values, on(side.handle), a.data(), b.data(), kCount), "kernel");
+  check_cuda(cudaEventRecord(joined.handle, side.handle), "record");
+  check_cuda(cudaStreamWaitEvent(main.handle, joined.handle), "wait");
+  check_ok(launch(add_one, on(main.handle), b.data(), kCount), "kernel");
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamEndCapture(main.handle, &graph), "end");
+  cudaGraphExec_t executable = nullptr;
+  check_cuda(cudaGraphInstantiate(&executable, graph), "instantiate");
+  check_cuda(cudaGraphDestroy(graph), "destroy");
+  check(all_equal(a.download(), 0), "capture runs nothing");
+  for (int round = 1; round <= 3; round++) {
+    check_cuda(cudaGraphLaunch(executable, main.handle), "launch");
+    check(all_equal(b.download(), round + 1), "replay " + std::to_string(round));
+  }
+  check_cuda(cudaGraphExecDestroy(executable), "destroy");
+}
+
+void test_capture_errors() {
+  Stream main, side;
+  Event forked;
+  DeviceBuffer<int> a(std::vector<int>(kCount, 0));
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeGlobal), "begin");
+  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
+  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
+  check_ok(launch(add_one, on(side.handle), a.data(), kCount), "kernel");
+  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureUnjoined, "unjoined capture");
+  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeGlobal), "begin");
+  void* memory = nullptr;
+  check(cudaMalloc(&memory, 16) == cudaErrorStreamCaptureUnsupported, "cudaMalloc while capturing");
+  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureInvalidated,
+        "invalidated capture");
+  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeRelaxed), "begin");
+  check(cudaStreamSynchronize(main.handle) == cudaErrorStreamCaptureUnsupported,
+        "synchronise while capturing");
+  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureInvalidated,
+        "invalidated capture");
+}
+
+// A capture that fails to end has ended, with the streams that were drawn into it.
+void test_capture_ends_with_an_error() {
+  Stream main, side;
+  Event forked;
+  DeviceBuffer<int> a(std::vector<int>(kCount, 0));
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeRelaxed), "begin");
+  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
+  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
+  check_ok(launch(add_one, on(side.handle), a.data(), kCount), "kernel");
+  void* memory = nullptr;
+  check_cuda(cudaMalloc(&memory, 16), "cudaMalloc during a relaxed capture");
+  emulator::inject_failure("cudaStreamEndCapture", cudaErrorMemoryAllocation);
+  check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorMemoryAllocation && graph == nullptr, "end");
+  check_cuda(cudaFree(memory), "free");
+  for (const Stream* stream : {&main, &side}) {
+    check_ok(launch(add_one, on(stream->handle), a.data(), kCount), "kernel");
+    check_cuda(cudaStreamSynchronize(stream->handle), "the stream works as before");
+  }
+  check(all_equal(a.download(), 2), "what was captured has not run");
+  check(cudaStreamWaitEvent(main.handle, forked.handle) == cudaErrorCapturedEvent,
+        "nobody can wait for an event of a capture that has ended");
+  emulator::take_failure();
+}
+
+}  // namespace
+}  // namespace padless::cuda::test
+
+int main() {
+  using namespace padless::cuda::test;
+  test_graph_replays_with_current_data();
+  test_capture_errors();
+  test_capture_ends_with_an_error();
+  return report("emulator_graphs");
+}
