@@ -132,6 +132,12 @@ def fixtures(tokenizers) -> list[Fixture]:
             dtype=torch.bfloat16,
         ),
         _variant(
+            "bert-24-layers",
+            122,
+            bert_config(hidden_size=32, num_attention_heads=1, intermediate_size=64, num_hidden_layers=24),
+            dtype=torch.bfloat16,
+        ),
+        _variant(
             "bert-one-layer",
             121,
             bert_config(num_hidden_layers=1, num_attention_heads=1, type_vocab_size=3),
