@@ -202,10 +202,18 @@ struct LinearArgs {
  */
 int64_t glu_source_row(int64_t row, int64_t n);
 
-/** How a linear layer is launched: a tile shape, and in how many parts K is split. */
+enum class GemmKernel {
+  kPortable,    // every GPU; takes any alignment and f32
+  kPersistent,  // sm_90a: a grid of as many blocks as SMs
+  kSwapped,     // sm_90a, few rows: the weight in place of the rows
+};
+
+/** How a linear layer is launched: a kernel and its tile shape, and in how many parts K is split. */
 struct GemmPlan {
-  int tile = -1;  // an index into the table of gemm/plan.cc; -1: the kernel that takes any alignment and f32
+  int tile = -1;  // an index into the kernel's table of tiles; -1: the portable kernel without tensor cores
   int splits = 1;
+  GemmKernel kernel = GemmKernel::kPortable;
+  int blocks = 0;  // of a persistent grid; 0: one a tile
 };
 struct GemmPlanOptions {
   bool split_k = true;  // false: a row's bits do not depend on how many rows there are

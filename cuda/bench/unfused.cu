@@ -18,7 +18,8 @@ __global__ void __launch_bounds__(kThreads)
   float values[kVectorElements];
   unpack(values, load_aligned(at));
   UNROLL
-  for (int i = 0; i < kVectorElements; i++) values[i] = activate(activation, values[i] + bias[column + i]);
+  for (int i = 0; i < kVectorElements; i++)
+    values[i] = activate<bf16>(activation, values[i] + bias[column + i]);
   store_aligned(at, pack<bf16>(values));
 }
 

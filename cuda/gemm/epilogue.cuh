@@ -3,9 +3,9 @@
 // kernels, so that their results agree.
 #pragma once
 
+#include "cuda/gemm/activation.cuh"
 #include "cuda/tile/row_count.cuh"
 #include "cuda/tile/vector.cuh"
-#include "lib/engine/row_program.h"
 
 namespace padless::cuda {
 
@@ -22,27 +22,6 @@ struct Epilogue {
   bool residual_first;  // activation(product + bias + residual), never with a GLU
   bool whole;           // residual and out have 16-byte aligned rows of a multiple of eight columns
 };
-
-DEVICE float activate(Activation activation, float x) {
-  constexpr float kInverseSqrt2 = 0.70710678118654752f, kSqrt2OverPi = 0.79788456080286536f;
-  switch (activation) {
-    case Activation::kGeluErf:
-      return 0.5f * x * (1.0f + erff(x * kInverseSqrt2));
-    case Activation::kGeluTanh:
-      return 0.5f * x * (1.0f + tanhf(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
-    case Activation::kRelu:
-      return x < 0.0f ? 0.0f : x;  // keeps NaN
-    case Activation::kSilu:
-      return x / (1.0f + expf(-x));
-    case Activation::kTanh:
-      return tanhf(x);
-    case Activation::kSigmoid:
-      return 1.0f / (1.0f + expf(-x));
-    case Activation::kNone:
-      break;
-  }
-  return x;
-}
 
 template <class T>
 DEVICE void add_bias(float (&values)[kVectorElements], const Epilogue<T>& e, int column, int columns) {
@@ -73,7 +52,7 @@ DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElement
   add_bias(product, e, column, columns);
   if (e.residual_first) add_residual(product, e, row, column);
   UNROLL
-  for (int i = 0; i < kVectorElements; i++) product[i] = activate(e.activation, product[i]);
+  for (int i = 0; i < kVectorElements; i++) product[i] = activate<T>(e.activation, product[i]);
   int out_column = column;
   if (e.glu) {
     out_column = column / 2;
@@ -97,6 +76,27 @@ DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElement
       store_aligned(out, pack<T>(product));
     else
       store_elements(out, product, left);
+  }
+}
+
+// The same with the product, f32, in shared memory: 16-byte aligned, eight columns or with a GLU sixteen.
+template <class T>
+DEVICE void finish(const float* source, const Epilogue<T>& e, int64_t row, int column, int columns) {
+  float product[kVectorElements], up[kVectorElements];
+  unpack(product, load_aligned(source));
+  if (e.glu) unpack(up, load_aligned(source + kVectorElements));
+  finish(product, up, e, row, column, columns);
+}
+
+// Eight columns of the sums of a part of K, from shared memory to `row`, a row of the partial product.
+DEVICE void store_partial(const float* source, float* row, int column, int columns) {
+  const RawVector<float> sums = load_aligned(source);
+  if (columns % kVectorElements == 0) {
+    store_aligned(row + column, sums);
+  } else {
+    float values[kVectorElements];
+    unpack(values, sums);
+    store_elements(row + column, values, columns - column);
   }
 }
 

@@ -2,7 +2,10 @@
 #include <utility>
 
 #include "cuda/checks.h"
+#include "cuda/gemm/arguments.h"
 #include "cuda/gemm/simt_gemm.cuh"
+#include "cuda/gemm/sm90/launch.h"
+#include "cuda/gemm/sm90/tiles.h"
 #include "cuda/gemm/tensor_gemm.cuh"
 #include "cuda/gemm/tiles.h"
 #include "cuda/padless_cuda.h"
@@ -48,25 +51,6 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const Red
   finish(product, up, p.epilogue, row, col, p.n);
 }
 
-template <class T>
-Epilogue<T> epilogue_of(const LinearArgs& args) {
-  const bool whole =
-      args.out.cols % kVectorElements == 0 && has_aligned_rows(args.out) && has_aligned_rows(args.residual);
-  return {args.bias,
-          elements<const T>(args.residual),
-          args.out.data,
-          args.residual.stride,
-          args.out.stride,
-          static_cast<int>(args.out.cols),
-          args.activation,
-          args.glu,
-          args.out.dtype == DType::kF32 && args.in.dtype != DType::kF32,
-          args.residual_first,
-          whole};
-}
-
-RowCount rows_of(const LinearArgs& args) { return {static_cast<int32_t>(args.in.rows), args.rows_on_device}; }
-
 template <class T, int kShape>
 Status enqueue_tile(const LinearArgs& args, int splits, float* partial, cudaStream_t stream) {
   constexpr TileShape shape = kTileShapes[kShape];
@@ -95,15 +79,17 @@ Status enqueue_tile(const LinearArgs& args, int splits, float* partial, cudaStre
 }
 
 template <class T, int... kShapes>
-Status enqueue_tensor(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream,
+Status enqueue_tensor(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream,
                       std::integer_sequence<int, kShapes...>) {
   using Enqueue = Status (*)(const LinearArgs&, int, float*, cudaStream_t);
   constexpr Enqueue kTable[] = {enqueue_tile<T, kShapes>...};
-  auto* partial = plan.splits > 1 ? static_cast<float*>(workspace) : nullptr;
-  PADLESS_RETURN_IF_ERROR(kTable[plan.tile](args, plan.splits, partial, stream));
-  if (plan.splits == 1) return Status::ok();
+  return kTable[plan.tile](args, plan.splits, partial, stream);
+}
+
+template <class T>
+Status enqueue_reduction(const LinearArgs& args, int splits, const float* partial, cudaStream_t stream) {
   const int64_t width = args.glu ? 2 * kVectorElements : kVectorElements;
-  const ReduceParams<T> params{partial, plan.splits, rows_of(args), static_cast<int>(args.weight.rows),
+  const ReduceParams<T> params{partial, splits, rows_of(args), static_cast<int>(args.weight.rows),
                                epilogue_of<T>(args)};
   const int64_t vectors = args.in.rows * divide_up(args.weight.rows, width);
   return launch(
@@ -131,6 +117,18 @@ Status enqueue_simt(const LinearArgs& args, cudaStream_t stream) {
                 params);
 }
 
+int tile_count(GemmKernel kernel) {
+  switch (kernel) {
+    case GemmKernel::kPersistent:
+      return kPersistentTileCount;
+    case GemmKernel::kSwapped:
+      return kSwappedTileCount;
+    case GemmKernel::kPortable:
+      break;
+  }
+  return kTileShapeCount;
+}
+
 Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace) {
   const int64_t m = args.in.rows, k = args.in.cols, n = args.weight.rows, out_cols = args.out.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, m, k, "in"));
@@ -147,9 +145,12 @@ Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace
   }
   PADLESS_CHECK(is_storage(args.in.dtype), Code::kUnsupported, "in", "a linear layer in ",
                 dtype_name(args.in.dtype), "; supported: bf16, f16, f32");
-  PADLESS_CHECK(plan.tile >= -1 && plan.tile < kTileShapeCount && plan.splits >= 1 && plan.splits <= 65535,
-                Code::kInvalidArgument, "plan", "tile ", plan.tile, " with ", plan.splits,
-                " splits is no plan");
+  const int tiles = tile_count(plan.kernel);
+  PADLESS_CHECK(
+      (plan.tile < tiles && plan.tile >= 0) || (plan.kernel == GemmKernel::kPortable && plan.tile == -1),
+      Code::kInvalidArgument, "plan", "tile ", plan.tile, " is not one of the kernel's ", tiles);
+  PADLESS_CHECK(plan.splits >= 1 && plan.splits <= 65535 && plan.blocks >= 0, Code::kInvalidArgument, "plan",
+                plan.splits, " splits on ", plan.blocks, " blocks are no plan");
   if (plan.tile < 0) {
     PADLESS_CHECK(plan.splits == 1 && n <= int64_t{65535} * kSimtBlock, Code::kInvalidArgument, "plan",
                   "the general kernel does not split K, and takes at most ", 65535 * kSimtBlock, " outputs");
@@ -158,6 +159,12 @@ Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace
   PADLESS_CHECK(args.in.dtype != DType::kF32 && has_aligned_rows(args.in) && has_aligned_rows(args.weight),
                 Code::kInvalidArgument, "plan", "tile ", plan.tile,
                 " needs 16-bit operands with 16-byte aligned rows");
+  if (plan.kernel == GemmKernel::kPersistent) {
+    PADLESS_CHECK(
+        plan.splits == 1 && has_fragment_activation(args.activation) && !args.residual_first && k > 0,
+        Code::kInvalidArgument, "plan",
+        "the persistent kernel has no split-K, tanh, sigmoid, residual before the activation or empty sums");
+  }
   PADLESS_CHECK(plan.splits == 1 || (workspace != nullptr && is_aligned_16(workspace)),
                 Code::kInvalidArgument, "workspace",
                 "split-K needs a 16-byte aligned workspace of linear_workspace_bytes()");
@@ -178,8 +185,13 @@ Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cud
   return with_storage(args.in.dtype, [&]<class T>() -> Status {
     if (plan.tile < 0) return enqueue_simt<T>(args, stream);
     if constexpr (sizeof(T) == 2) {
-      return enqueue_tensor<T>(args, plan, workspace, stream,
-                               std::make_integer_sequence<int, kTileShapeCount>{});
+      if (plan.kernel == GemmKernel::kPersistent) return enqueue_persistent<T>(args, plan, stream);
+      auto* partial = plan.splits > 1 ? static_cast<float*>(workspace) : nullptr;
+      PADLESS_RETURN_IF_ERROR(plan.kernel == GemmKernel::kSwapped
+                                  ? enqueue_swapped<T>(args, plan, partial, stream)
+                                  : enqueue_tensor<T>(args, plan, partial, stream,
+                                                      std::make_integer_sequence<int, kTileShapeCount>{}));
+      return plan.splits == 1 ? Status::ok() : enqueue_reduction<T>(args, plan.splits, partial, stream);
     } else {
       return {Code::kInternal, "a tensor core plan for f32"};
     }

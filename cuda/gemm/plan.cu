@@ -1,7 +1,9 @@
-// Which tile shape, and how many parts of K: every legal configuration is scored by an estimate of its time.
+// Which kernel, which tile shape, and how many parts of K: every legal configuration is scored by an estimate
+// of its time.
 #include <algorithm>
 
 #include "cuda/checks.h"
+#include "cuda/gemm/sm90/tiles.h"
 #include "cuda/gemm/tiles.h"
 #include "cuda/padless_cuda.h"
 
@@ -9,17 +11,31 @@ namespace padless::cuda {
 namespace {
 
 // Estimates in clock cycles of an SM; their ratios matter, not their values. To be measured.
-constexpr double kMultipliesPerCycle = 1024;  // tensor core throughput of an SM
-constexpr double kSharedBytesPerCycle = 128;  // ldmatrix reads
-constexpr double kGlobalBytesPerCycle = 24;   // one SM's part of the L2 and DRAM bandwidth
-constexpr double kTileOverhead = 2000;        // launch, first loads, epilogue
-constexpr double kReduceLaunch = 4000;        // the second kernel of split-K
+constexpr double kMultipliesPerCycle = 1024;       // tensor core throughput of an SM by mma.sync
+constexpr double kWgmmaMultipliesPerCycle = 2048;  // and by wgmma
+constexpr double kSharedBytesPerCycle = 128;       // ldmatrix reads
+constexpr double kGlobalBytesPerCycle = 24;        // one SM's part of the L2 and DRAM bandwidth
+constexpr double kTileOverhead = 2000;             // launch, first loads, epilogue
+constexpr double kPersistentOverhead = 1500;       // once a block: launch, first loads
+constexpr double kEpilogueElementsPerCycle = 10;   // of a block: 128 lanes, a dozen instructions an element
+constexpr double kHiddenByLag = 0.6;               // of the epilogue where both warpgroups share a tile
+constexpr double kReduceLaunch = 4000;             // the second kernel of split-K
+constexpr int64_t kStageK = 64;                    // of the sm_90a kernels
 
-double estimate(const TileShape& tile, int64_t m, int64_t n, int64_t k, int splits,
-                const DeviceProperties& device) {
+struct Problem {
+  int64_t m, n, k;
+  double sms;
+};
+
+double reduction(const Problem& p, int splits) {
+  if (splits == 1) return 0;
+  return kReduceLaunch + 8.0 * splits * static_cast<double>(p.m * p.n) / (kGlobalBytesPerCycle * p.sms);
+}
+
+double estimate(const TileShape& tile, const Problem& p, int splits, const DeviceProperties& device) {
   const double by_shared = static_cast<double>(device.shared_bytes_per_sm / (tile.shared_bytes() + 1024));
   const double resident = std::max(1.0, std::min<double>(tile.blocks_per_sm, by_shared));
-  const double k_part = static_cast<double>(divide_up(divide_up(k, splits), tile.block_k) * tile.block_k);
+  const double k_part = static_cast<double>(divide_up(divide_up(p.k, splits), tile.block_k) * tile.block_k);
   const double multiplies = static_cast<double>(tile.block_m) * tile.block_n * k_part;
   const double warp_m = static_cast<double>(tile.block_m) / tile.warps_m,
                warp_n = static_cast<double>(tile.block_n) / tile.warps_n;
@@ -27,38 +43,99 @@ double estimate(const TileShape& tile, int64_t m, int64_t n, int64_t k, int spli
   const double global_bytes = 2.0 * (tile.block_m + tile.block_n) * k_part;
   const double tile_cycles = std::max({multiplies / kMultipliesPerCycle, shared_bytes / kSharedBytesPerCycle,
                                        global_bytes / kGlobalBytesPerCycle});
-  const auto tiles = static_cast<double>(divide_up(m, tile.block_m) * divide_up(n, tile.block_n) * splits);
-  const double sms = std::max(1, device.sm_count);
-  const double waves = std::ceil(tiles / (sms * resident)),
-               per_wave = std::min(resident, std::ceil(tiles / sms));
-  double cycles = waves * (tile_cycles * per_wave + kTileOverhead);
-  if (splits > 1) {
-    cycles += kReduceLaunch + 8.0 * splits * static_cast<double>(m * n) / (kGlobalBytesPerCycle * sms);
+  const auto tiles =
+      static_cast<double>(divide_up(p.m, tile.block_m) * divide_up(p.n, tile.block_n) * splits);
+  const double waves = std::ceil(tiles / (p.sms * resident)),
+               per_wave = std::min(resident, std::ceil(tiles / p.sms));
+  return waves * (tile_cycles * per_wave + kTileOverhead) + reduction(p, splits);
+}
+
+double estimate(const PersistentTile& tile, const Problem& p) {
+  const double k = static_cast<double>(divide_up(p.k, kStageK) * kStageK);
+  const double multiply = static_cast<double>(tile.rows) * tile.cols * k / kWgmmaMultipliesPerCycle;
+  const double load =
+      2.0 * (tile.rows + static_cast<double>(tile.cols) / tile.cluster) * k / kGlobalBytesPerCycle;
+  const double main = std::max(multiply, load);
+  const double epilogue = static_cast<double>(tile.rows) * tile.cols / kEpilogueElementsPerCycle;
+  const double clusters = std::max(1.0, std::floor(p.sms / tile.cluster));
+  const auto tiles =
+      static_cast<double>(divide_up(p.m, tile.rows * tile.cluster) * divide_up(p.n, tile.cols));
+  const double rounds = std::ceil(tiles / clusters);
+  if (tile.alternate) return rounds * std::max(main, epilogue) + epilogue + kPersistentOverhead;
+  return rounds * (main + (1 - kHiddenByLag) * epilogue) + kHiddenByLag * epilogue + kPersistentOverhead;
+}
+
+double estimate_swapped(int tokens, const Problem& p, int splits, const DeviceProperties& device) {
+  const int64_t stage_bytes = 2 * kStageK * (kSwappedOutputs + tokens);
+  const double resident = std::max(1.0, static_cast<double>(static_cast<int64_t>(device.shared_bytes_per_sm) /
+                                                            (kSwappedStages * stage_bytes + 1024)));
+  const double steps = static_cast<double>(divide_up(divide_up(p.k, splits), kStageK));
+  const double tile_cycles =
+      std::max(steps * static_cast<double>(stage_bytes) / kGlobalBytesPerCycle,
+               steps * static_cast<double>(kStageK) * kSwappedOutputs * tokens / kWgmmaMultipliesPerCycle);
+  const auto tiles = static_cast<double>(divide_up(p.m, tokens) * divide_up(p.n, kSwappedOutputs) * splits);
+  const double waves = std::ceil(tiles / (p.sms * resident)),
+               per_wave = std::min(resident, std::ceil(tiles / p.sms));
+  return waves * (tile_cycles * per_wave + kTileOverhead) + reduction(p, splits);
+}
+
+class Choice {
+ public:
+  void consider(const GemmPlan& plan, double cycles) {
+    if (cycles >= least_) return;
+    least_ = cycles;
+    best_ = plan;
   }
-  return cycles;
+  // visit(splits) for every legal number of parts of k, which are at least two steps each
+  template <class Visit>
+  static void for_each_split(const Problem& p, int64_t step, const GemmPlanOptions& options, Visit visit) {
+    for (int splits : {1, 2, 3, 4, 6, 8, 12, 16}) {
+      if (splits > 1 && (!options.split_k || divide_up(p.k, step) < 2 * splits)) break;
+      visit(splits);
+    }
+  }
+  const GemmPlan& best() const { return best_; }
+
+ private:
+  GemmPlan best_;
+  double least_ = std::numeric_limits<double>::infinity();
+};
+
+// All of them sum over k in the same order: without split-K a row's bits do not depend on which is taken.
+GemmPlan plan_sm90(const Problem& p, const DeviceProperties& device, const GemmPlanOptions& options) {
+  constexpr int64_t kMostSwappedRows = 256;  // beyond, a row of the persistent kernel's tiles costs less
+  Choice choice;
+  for (int tile = 0; tile < kPersistentTileCount; tile++) {
+    choice.consider({tile, 1, GemmKernel::kPersistent, device.sm_count}, estimate(kPersistentTiles[tile], p));
+  }
+  for (int tile = 0; tile < kSwappedTileCount && p.m <= kMostSwappedRows; tile++) {
+    Choice::for_each_split(p, kStageK, options, [&](int splits) {
+      choice.consider({tile, splits, GemmKernel::kSwapped},
+                      estimate_swapped(kSwappedTokens[tile], p, splits, device));
+    });
+  }
+  return choice.best();
 }
 
 }  // namespace
 
 GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
-  const int64_t m = args.in.rows, n = args.weight.rows, k = args.in.cols;
-  GemmPlan best;
-  if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) || k == 0)
-    return best;
-  double least = std::numeric_limits<double>::infinity();
+  const Problem p{args.in.rows, args.weight.rows, args.in.cols,
+                  static_cast<double>(std::max(1, device.sm_count))};
+  if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) ||
+      p.k == 0)
+    return {};
+  if (device.runs_sm90a() && has_fragment_activation(args.activation) && !args.residual_first)
+    return plan_sm90(p, device, options);
+  Choice choice;
   for (int tile = 0; tile < kTileShapeCount; tile++) {
     const TileShape& shape = kTileShapes[tile];
     if (shape.shared_bytes() > device.shared_bytes_per_block) continue;
-    for (int splits : {1, 2, 3, 4, 6, 8, 12, 16}) {
-      if (splits > 1 && (!options.split_k || divide_up(k, shape.block_k) < 2 * splits)) break;
-      const double cycles = estimate(shape, m, n, k, splits, device);
-      if (cycles < least) {
-        least = cycles;
-        best = {tile, splits};
-      }
-    }
+    Choice::for_each_split(p, shape.block_k, options, [&](int splits) {
+      choice.consider({tile, splits}, estimate(shape, p, splits, device));
+    });
   }
-  return best;
+  return choice.best();
 }
 
 int64_t glu_source_row(int64_t row, int64_t n) {

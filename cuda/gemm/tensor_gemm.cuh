@@ -13,6 +13,7 @@
 #include "cuda/gemm/epilogue.cuh"
 #include "cuda/ptx/mma.cuh"
 #include "cuda/tile/shared_tile.cuh"
+#include "cuda/tile/tile_order.cuh"
 
 namespace padless::cuda {
 
@@ -50,18 +51,6 @@ union GemmStorage {
   Strip strips[Tile::kWarpsM * Tile::kWarpsN];
 };
 
-// Neighbouring blocks take a group of kGroup row tiles before the next column tile: their operands meet in
-// L2.
-struct BlockTile {
-  int m, n;
-};
-DEVICE BlockTile block_tile(int index, int tiles_m, int tiles_n) {
-  constexpr int kGroup = 8;
-  const int group = index / (kGroup * tiles_n), first = group * kGroup, size = min(kGroup, tiles_m - first);
-  const int within = index - group * kGroup * tiles_n;
-  return {first + within % size, within / size};
-}
-
 template <class T, class Tile>
 __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmParams<T> p) {
   using Storage = GemmStorage<T, Tile>;
@@ -69,7 +58,7 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
   constexpr int kTilesM = Tile::kWarpM / 16, kTilesN = Tile::kWarpN / 8, kSteps = Tile::kBlockK / 16;
   const int rows = p.rows.get(), tiles_n = (p.n + Tile::kBlockN - 1) / Tile::kBlockN;
   const int tiles_m = (p.rows.capacity + Tile::kBlockM - 1) / Tile::kBlockM;
-  const BlockTile tile = block_tile(static_cast<int>(blockIdx.x), tiles_m, tiles_n);
+  const TilePosition tile = tile_position(static_cast<int>(blockIdx.x), tiles_m, tiles_n);
   const int first_row = tile.m * Tile::kBlockM, first_col = tile.n * Tile::kBlockN;
   if (first_row >= rows) return;
 
@@ -148,18 +137,12 @@ __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmP
       const int row = first_row + warp_row + m * 16 + i / per_row, strip_col = i % per_row * width;
       const int col = first_col + warp_col + strip_col;
       if (row >= rows || col >= p.n) continue;
-      float product[kVectorElements], up[kVectorElements];
-      unpack(product, load_aligned(&strip.rows[i / per_row][strip_col]));
-      if (p.partial != nullptr) {
-        float* out = p.partial + (static_cast<int64_t>(split) * p.rows.capacity + row) * p.n + col;
-        if (p.n % kVectorElements == 0)
-          store_aligned(out, pack<float>(product));
-        else
-          store_elements(out, product, p.n - col);
-        continue;
-      }
-      if (p.epilogue.glu) unpack(up, load_aligned(&strip.rows[i / per_row][strip_col + kVectorElements]));
-      finish(product, up, p.epilogue, row, col, p.n);
+      const float* source = &strip.rows[i / per_row][strip_col];
+      if (p.partial != nullptr)
+        store_partial(source, p.partial + (static_cast<int64_t>(split) * p.rows.capacity + row) * p.n, col,
+                      p.n);
+      else
+        finish(source, p.epilogue, row, col, p.n);
     }
     __syncwarp();  // the next strip overwrites this one
   }

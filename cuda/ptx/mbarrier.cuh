@@ -45,6 +45,21 @@ DEVICE void mbarrier_arrive_cluster(uint32_t barrier CALL_SITE) {
 #endif
 }
 
+// The same in block `rank` of the cluster, by the threads whose `arrives` is true: without a branch, for the
+// reason that mbarrier_wait_parity has none. `barrier` is an address of the own block.
+DEVICE void mbarrier_arrive_rank_if(bool arrives, uint32_t barrier, unsigned rank CALL_SITE) {
+#if PADLESS_EMULATED
+  if (arrives)
+    emulator::mbarrier_arrive(emulator::map_shared_rank(barrier, rank, call_site), 1, 0, call_site);
+#else
+  asm volatile(
+      "{ .reg .pred p; .reg .b32 mapped; setp.ne.b32 p, %2, 0; @p mapa.shared::cluster.u32 mapped, %0, %1; "
+      "@p mbarrier.arrive.release.cluster.shared::cluster.b64 _, [mapped]; }" ::"r"(barrier),
+      "r"(rank), "r"(int{arrives})
+      : "memory");
+#endif
+}
+
 // mbarrier.arrive.expect_tx.shared::cta.b64: one arrival, and `bytes` more will be copied in this phase.
 DEVICE void mbarrier_arrive_expect_tx(uint32_t barrier, unsigned bytes CALL_SITE) {
 #if PADLESS_EMULATED
@@ -97,10 +112,19 @@ DEVICE bool mbarrier_try_wait_parity(uint32_t barrier, unsigned parity CALL_SITE
 #endif
 }
 
-// mbarrier.try_wait until the phase has completed.
+// mbarrier.try_wait until the phase has completed. The loop is PTX: one in C++ is to ptxas a path on which
+// threads diverge, and it serialises wgmma that is in flight across it.
 DEVICE void mbarrier_wait_parity(uint32_t barrier, unsigned parity CALL_SITE) {
+#if PADLESS_EMULATED
   while (!mbarrier_try_wait_parity(barrier, parity FORWARD_CALL_SITE)) {
   }
+#else
+  asm volatile(
+      "{ .reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; @!done bra again; "
+      "}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+#endif
 }
 
 }  // namespace padless::cuda::ptx

@@ -1,0 +1,16 @@
+// Launches of the sm_90a GEMMs, by storage type: bf16 and fp16. linear() has checked the arguments.
+#pragma once
+
+#include "cuda/padless_cuda.h"
+
+namespace padless::cuda {
+
+/** `plan.tile` is an index into kPersistentTiles; on as many blocks as the plan says, 0 being one a tile. */
+template <class T>
+Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, cudaStream_t stream);
+
+/** `plan.tile` is an index into kSwappedTokens. With more than one split the sums of each go to `partial`. */
+template <class T>
+Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream);
+
+}  // namespace padless::cuda

@@ -1,0 +1,197 @@
+// product[M, N] = in[M, K] weight[N, K]^T on Hopper: TMA, wgmma, and a grid of as many blocks as there are
+// SMs.
+//
+// A block has a producer warp and two warpgroups of consumers. The producer copies tiles of both operands,
+// 128 bytes of K at a time, into a ring of stages and runs ahead over the ends of tiles. Consumers multiply
+// from shared memory and finish their part of the tile in registers. What one warpgroup spends on the
+// epilogue, the other spends on products:
+//   alternate      each takes every other tile of the block
+//   not alternate  each takes half of the rows of every tile; the second starts kLag steps behind the first
+// In a cluster the blocks take neighbouring row tiles; each reads its part of the weight's tile for all.
+//
+// Rows are counted on the device. The tensor maps reach to the capacity: rows of the input past the true
+// count, whatever they hold, make rows of the product that are not stored. Columns and k past the matrices
+// arrive as zeros.
+//
+// Every element is accumulated over k in ascending order, one wgmma's 32 bytes at a time, in every tile
+// shape: a row's bits depend on the row and the weight alone. That the shape of a wgmma does not change an
+// element's bits is an assumption about the hardware; kernel_gemm_sm90 checks it wherever it runs.
+#pragma once
+
+#include "cuda/gemm/sm90/fragment_epilogue.cuh"
+#include "cuda/gemm/sm90/operand.cuh"
+#include "cuda/gemm/sm90/tiles.h"
+#include "cuda/ptx/barrier.cuh"
+#include "cuda/ptx/cluster.cuh"
+#include "cuda/ptx/fence.cuh"
+#include "cuda/ptx/setmaxnreg.cuh"
+#include "cuda/ptx/tma.cuh"
+#include "cuda/tile/ring.cuh"
+#include "cuda/tile/tile_order.cuh"
+
+namespace padless::cuda {
+
+constexpr int kConsumers = 2, kPersistentThreads = (1 + kConsumers) * kWarpgroup;
+
+template <class T, int kShape>
+struct PersistentConfig {
+  static constexpr PersistentTile kTile = kPersistentTiles[kShape];
+  static constexpr int kRows = kTile.rows, kCols = kTile.cols, kStages = kTile.stages,
+                       kCluster = kTile.cluster;
+  static constexpr bool kAlternate = kTile.alternate;
+  static constexpr int kBlockK = kOperandBytes / static_cast<int>(sizeof(T));
+  static constexpr int kRowsOfConsumer = kAlternate ? kRows : kRows / kConsumers;
+  static constexpr int kParts = kRowsOfConsumer / kWgmmaRows;  // wgmmas on top of each other
+  static constexpr int kStageBytes = (kRows + kCols) * kOperandBytes;
+  static constexpr int kEmptyArrivals = kCluster * (kWarpgroup / 32) * (kAlternate ? 1 : kConsumers);
+  static_assert(kRowsOfConsumer % kWgmmaRows == 0 && kParts * kCols / 2 <= 128,
+                "registers of the accumulators");
+
+  struct alignas(1024) Stage {
+    T in[kRows][kBlockK];
+    T weight[kCols][kBlockK];
+  };
+  struct Storage {
+    Stage stages[kStages];
+    EpilogueStrip<T, kCols> strips[kConsumers * kWarpgroup / 32];
+    RingBarriers<kStages> ring;
+  };
+};
+
+template <class T>
+struct PersistentParams {
+  RowCount rows;
+  int n, k;
+  Epilogue<T> epilogue;
+};
+
+template <class T, int kShape, class Tiles>
+DEVICE void produce(typename PersistentConfig<T, kShape>::Storage& shared, const ptx::TensorMap& in,
+                    const ptx::TensorMap& weight, const Tiles& tiles, int steps) {
+  using Config = PersistentConfig<T, kShape>;
+  constexpr int kShare = Config::kCols / Config::kCluster;  // columns that this block reads for the cluster
+  RingPosition<Config::kStages> at;
+  for (int i = 0; i < tiles.count(); i++) {
+    const auto origin = tiles.origin(i);
+    for (int step = 0; step < steps; step++, at.advance()) {
+      auto& stage = shared.stages[at.stage];
+      const uint32_t full = begin_fill(shared.ring, at, Config::kStageBytes);
+      const int k = step * Config::kBlockK;
+      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&stage.in[0]), &in, full, k, origin.row);
+      if constexpr (Config::kCluster == 1) {
+        ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&stage.weight[0]), &weight, full, k,
+                                          origin.col);
+      } else {
+        constexpr auto kEveryBlock = static_cast<uint16_t>((1 << Config::kCluster) - 1);
+        const int share = tiles.rank * kShare;
+        ptx::cp_async_bulk_tensor_load_2d_multicast(ptx::cvta_to_shared(&stage.weight[share]), &weight, full,
+                                                    k, origin.col + share, kEveryBlock);
+      }
+    }
+  }
+}
+
+// One consumer waits until the other gives it the tensor cores. Alternating consumers need the order for
+// another reason, too: the parity of a stage that is more than one round of the ring ahead says nothing.
+DEVICE void wait_for_turn(int consumer) {
+  ptx::barrier_sync(1 + static_cast<unsigned>(consumer), kConsumers * kWarpgroup);
+}
+DEVICE void give_turn(int consumer) {
+  ptx::barrier_arrive(2 - static_cast<unsigned>(consumer), kConsumers * kWarpgroup);
+}
+
+template <class T, int kShape, class Tiles>
+DEVICE void consume(typename PersistentConfig<T, kShape>::Storage& shared, const PersistentParams<T>& p,
+                    const Tiles& tiles, int rows, int steps, int consumer) {
+  using Config = PersistentConfig<T, kShape>;
+  constexpr int kLag = 2;  // steps; the ring holds them besides what is on its way
+  const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32 % 4, 0);
+  auto& strip = shared.strips[consumer * 4 + warp];
+  RingPosition<Config::kStages> at;
+  if constexpr (Config::kAlternate) at.advance(consumer * steps);
+
+  for (int i = Config::kAlternate ? consumer : 0; i < tiles.count();
+       i += Config::kAlternate ? kConsumers : 1) {
+    const auto origin = tiles.origin(i);
+    const int part_row = Config::kAlternate ? 0 : consumer * kWgmmaRows;
+    strip.load_bias(p.epilogue, origin.col, p.n);
+    if (Config::kAlternate ? i > 0 : i == 0 && consumer == 1) wait_for_turn(consumer);
+
+    REGS(float, product, [Config::kParts][Config::kCols / 2]);
+    int previous = 0;
+    for (int step = 0; step < steps; step++) {
+      wait_full(shared.ring, at);
+      auto& stage = shared.stages[at.stage];
+      const uint64_t in = operand_descriptor(&stage.in[part_row]),
+                     weight = operand_descriptor(&stage.weight[0]);
+      UNROLL
+      for (int part = 0; part < Config::kParts; part++) ptx::wgmma_fence_operand(product[part]);
+      ptx::wgmma_fence();
+      UNROLL
+      for (int k = 0; k < kWgmmasOfStage; k++) {
+        UNROLL
+        for (int part = 0; part < Config::kParts; part++) {
+          ptx::wgmma_m64k16<T, Config::kCols>(product[part], at_operand(in, part * kWgmmaRows, k),
+                                              at_operand(weight, 0, k), step > 0 || k > 0 ? 1 : 0);
+        }
+      }
+      ptx::wgmma_commit_group();
+      ptx::wgmma_wait_group<1>();
+      if (step > 0) release_stage<Config::kCluster>(shared.ring, previous);
+      if (!Config::kAlternate && i == 0 && consumer == 0 && step == min(kLag, steps) - 1) give_turn(consumer);
+      previous = at.stage;
+      at.advance();
+    }
+    if (Config::kAlternate && i + 1 < tiles.count()) give_turn(consumer);
+    ptx::wgmma_wait_group<0>();
+    UNROLL
+    for (int part = 0; part < Config::kParts; part++) ptx::wgmma_fence_operand(product[part]);
+    release_stage<Config::kCluster>(shared.ring, previous);
+    if constexpr (Config::kAlternate) at.advance(steps);  // the other warpgroup's tile
+
+    UNROLL
+    for (int part = 0; part < Config::kParts; part++) {
+      const int row = origin.row + part_row + part * kWgmmaRows + warp * kStripRows;
+      finish_fragments<T, Config::kCols>(product[part], strip, p.epilogue, row, rows, origin.col);
+    }
+  }
+}
+
+template <class T, int kShape>
+__global__ void __launch_bounds__(kPersistentThreads, 1)
+    persistent_gemm_kernel(const __grid_constant__ ptx::TensorMap in,
+                           const __grid_constant__ ptx::TensorMap weight, const PersistentParams<T> p) {
+  using Config = PersistentConfig<T, kShape>;
+  using Storage = typename Config::Storage;
+  constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;  // of 512 that three lanes share
+  SHARED_STORAGE(Storage, shared);
+  if (threadIdx.x == 0) {
+    shared.ring.init(Config::kEmptyArrivals);
+    ptx::fence_mbarrier_init();
+    ptx::prefetch_tensormap(&in);
+    ptx::prefetch_tensormap(&weight);
+  }
+  const auto meet = [] {
+    if constexpr (Config::kCluster == 1) {
+      __syncthreads();
+    } else {
+      ptx::barrier_cluster_arrive();
+      ptx::barrier_cluster_wait();
+    }
+  };
+  meet();
+  const int rows = __shfl_sync(~0u, p.rows.get(), 0), steps = (p.k + Config::kBlockK - 1) / Config::kBlockK;
+  const PersistentTiles<Config::kRows, Config::kCols, Config::kCluster> tiles(rows, p.n);
+  const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
+  if (warpgroup == 0) {
+    ptx::setmaxnreg_dec<kProducerRegisters>();
+    if (threadIdx.x == 0) produce<T, kShape>(shared, in, weight, tiles, steps);
+    __syncwarp();
+  } else {
+    ptx::setmaxnreg_inc<kConsumerRegisters>();
+    consume<T, kShape>(shared, p, tiles, rows, steps, warpgroup - 1);
+  }
+  if constexpr (Config::kCluster > 1) meet();  // no block leaves while another may arrive at its barriers
+}
+
+}  // namespace padless::cuda

@@ -1,0 +1,33 @@
+// The tile shapes of the sm_90a GEMMs: tables for the planner and for the dispatch.
+#pragma once
+
+#include <cstddef>
+
+#include "lib/engine/row_program.h"
+
+namespace padless::cuda {
+
+/** Of the persistent kernel. */
+struct PersistentTile {
+  int rows, cols;
+  int stages;      // of 128 bytes of K
+  int cluster;     // blocks that take neighbouring row tiles and share what they read of the weight
+  bool alternate;  // each of the two consumer warpgroups takes every other tile; otherwise half of each
+};
+
+inline constexpr PersistentTile kPersistentTiles[] = {
+    {128, 256, 4, 2, false}, {128, 256, 4, 1, false}, {128, 128, 6, 2, true},
+    {128, 128, 6, 1, true},  {64, 128, 8, 1, true},   {64, 64, 8, 1, true},
+};
+inline constexpr int kPersistentTileCount = sizeof(kPersistentTiles) / sizeof(kPersistentTiles[0]);
+/** What the persistent kernel has besides none; heads' tanh and sigmoid are left to the portable one. */
+constexpr bool has_fragment_activation(Activation activation) {
+  return activation != Activation::kTanh && activation != Activation::kSigmoid;
+}
+
+/** Tokens of a tile of the swapped kernel, whose rows are kSwappedOutputs rows of the weight. */
+inline constexpr int kSwappedTokens[] = {8, 16, 32, 64};
+inline constexpr int kSwappedTileCount = sizeof(kSwappedTokens) / sizeof(kSwappedTokens[0]);
+inline constexpr int kSwappedOutputs = 64, kSwappedStages = 6;
+
+}  // namespace padless::cuda
