@@ -24,6 +24,8 @@ pool_rows_kernel      $load
 tensor_gemm_kernel    $copy $store
 attention_kernel      $copy $store
 disentangled_kernel   $copy $store
+persistent_gemm_kernel HGMMA $load $store
+swapped_gemm_kernel   HGMMA $load $store
 "
 
 # Reads what cuobjdump says of one file: threads and registers of each function, then its code.
