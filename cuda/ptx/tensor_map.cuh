@@ -43,8 +43,13 @@ Status make_tensor_map(TensorMap& map, const T* base, const TensorMapShape& shap
   // Through the runtime, so that the library loads where there is no driver.
   void* entry = nullptr;
   cudaDriverEntryPointQueryResult found;
+#if CUDART_VERSION >= 12050
   PADLESS_RETURN_IF_ERROR(to_status(
       cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found)));
+#else
+  PADLESS_RETURN_IF_ERROR(
+      to_status(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &entry, cudaEnableDefault, &found)));
+#endif
   PADLESS_CHECK(found == cudaDriverEntryPointSuccess, Code::kDevice, "",
                 "the driver has no cuTensorMapEncodeTiled");
   constexpr CUtensorMapDataType kType = std::is_same_v<T, bf16>   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16

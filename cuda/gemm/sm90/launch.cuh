@@ -10,14 +10,16 @@
 
 namespace padless::cuda {
 
-// A map of a K-major operand, whose boxes are 128 bytes of `box_rows` rows.
+// A map of a K-major operand, whose boxes are 128 bytes of `box_rows` rows. A single row may have any stride.
 template <class T>
 Status make_operand_map(ptx::TensorMap& map, const Matrix& matrix, int box_rows) {
+  const int64_t stride =
+      matrix.rows > 1 ? matrix.stride : divide_up(matrix.cols, kVectorElements) * kVectorElements;
   return ptx::make_tensor_map(
       map, elements<const T>(matrix),
       {.rank = 2,
        .extent = {static_cast<uint64_t>(matrix.cols), static_cast<uint64_t>(matrix.rows)},
-       .stride_bytes = {static_cast<uint64_t>(matrix.stride) * sizeof(T)},
+       .stride_bytes = {static_cast<uint64_t>(stride) * sizeof(T)},
        .box = {kOperandBytes / sizeof(T), static_cast<uint32_t>(box_rows)},
        .swizzle = ptx::Swizzle::b128});
 }
