@@ -20,6 +20,7 @@ import {
 } from './native';
 import { abortSignal, callback, checkOptions, integer, oneOf, type Check } from './options';
 import type { PackedBatch } from './packed';
+import { packedCacheFile } from './packed_cache';
 import { resultOf, type EncoderResult, type RunOptions } from './run';
 import type { Compute } from './weight';
 
@@ -41,6 +42,12 @@ export interface LoadOptions {
   dtype?: Compute;
   /** CPU threads that one call uses at most; all that the process may use by default. */
   threads?: number;
+  /**
+   * CPU: a directory that keeps packed (and quantised) weights, made if need be. The next load of the same files,
+   * dtype and kind of processor maps them instead of packing. A file that is damaged or of something else is written
+   * anew; where none can be written, the load succeeds with a warning (code `PADLESS_CACHE_DIR`).
+   */
+  cacheDir?: string;
   /** Stops the loading. */
   signal?: AbortSignal;
   onProgress?: (progress: LoadProgress) => void;
@@ -61,11 +68,15 @@ const deviceChoice: Check<string | DeviceOptions> = (value, fail) =>
     ? (value as string | DeviceOptions)
     : fail('a device name or its options');
 
+const nonEmpty: Check<string> = (value, fail) =>
+  typeof value === 'string' && value !== '' ? value : fail('a path');
+
 /** The checks of {@link LoadOptions}, for tasks that add options of their own. */
 export const loadOptions = {
   device: deviceChoice,
   dtype: oneOf(['f32', 'bf16', 'f16', 'int8']),
   threads: integer(1, 1024),
+  cacheDir: nonEmpty,
   signal: abortSignal,
   onProgress: callback,
 };
@@ -218,13 +229,17 @@ export class Encoder {
       }
       const spec = nativeSpec(description, head?.head, dtype);
       const key = await sharingKey(paths, spec, device);
+      const { cacheDir } = options;
+      const cache = cacheDir === undefined ? null : await packedCacheFile(cacheDir, paths, spec, device);
       throwIfAborted(signal);
       const ticket = addon.createTicket();
       const native = await followed(
         ticket,
-        asPromise(() => addon.loadEncoder(device.native, key, spec, tensors, ticket)),
+        asPromise(() => addon.loadEncoder(device.native, key, spec, tensors, ticket, cache)),
         options,
       );
+      const warning = native.cacheWarning();
+      if (warning) process.emitWarning(warning, { type: 'PadlessWarning', code: 'PADLESS_CACHE_DIR' });
       if (signal?.aborted) {
         native.dispose();
         throw abortError(signal);

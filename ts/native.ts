@@ -217,6 +217,8 @@ export interface NativeRunResult {
 export interface NativeEncoder extends NativeHandle {
   run(batch: NativeBatch, request: NativeRunRequest, ticket: NativeTicket): Promise<NativeRunResult>;
   weightBytes(): number;
+  /** Why the packed weights of this load could not be kept in their cache; empty if nothing went wrong. */
+  cacheWarning(): string;
 }
 
 interface EncoderAddon {
@@ -237,6 +239,7 @@ interface EncoderAddon {
     spec: Record<string, unknown>,
     tensors: Record<string, NativeTensorSource>,
     ticket: NativeTicket,
+    cache: { path: string; key: string } | null,
   ): Promise<NativeEncoder>;
 }
 

@@ -1,6 +1,7 @@
 #include "lib/binding/encoder.h"
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "lib/binding/batch.h"
@@ -9,6 +10,7 @@
 #include "lib/binding/safetensors.h"
 #include "lib/encoder/cache.h"
 #include "lib/encoder/file_weights.h"
+#include "lib/encoder/packed_cache.h"
 
 namespace padless::binding {
 namespace {
@@ -144,7 +146,7 @@ std::shared_ptr<FileWeights> read_weights(Reader& reader, Napi::Value value) {
   return weights;
 }
 
-/** loadEncoder(device, key, spec, tensors, ticket): Promise<Encoder>. */
+/** loadEncoder(device, key, spec, tensors, ticket, cache: {path, key} | null): Promise<Encoder>. */
 Napi::Value load_encoder(const Napi::CallbackInfo& info) {
   Reader reader(info.Env());
   const auto device = reader.handle<DeviceHandle>(info[0], "device");
@@ -152,17 +154,28 @@ Napi::Value load_encoder(const Napi::CallbackInfo& info) {
   const EncoderSpec spec = read_spec(reader, reader.object(info[2], "spec"));
   const auto weights = read_weights(reader, info[3]);
   const auto ticket = reader.handle<TicketHandle>(info[4], "ticket");
+  std::string cache_path, cache_key;
+  if (info[5].IsObject()) {
+    const Napi::Object cache = info[5].As<Napi::Object>();
+    cache_path = reader.string(cache.Get("path"), "cache.path");
+    cache_key = reader.string(cache.Get("key"), "cache.key");
+  }
   if (!reader.is_ok()) return reader.raise();
 
   auto session = std::make_shared<EncoderSession>();
-  const auto load = [device, spec, weights, ticket]() {
-    return Encoder::load(
-        device->engine, spec, *weights,
+  const auto load = [device, spec, weights, ticket, session, cache_path, cache_key]() {
+    std::optional<PackedCache> cache;
+    auto* const packs = dynamic_cast<PackedLinearEngine*>(device->engine.get());
+    if (!cache_path.empty() && packs) cache.emplace(*packs, cache_path, cache_key);
+    auto encoder = Encoder::load(
+        device->engine, spec, *weights, cache ? &*cache : nullptr,
         [ticket](int64_t done, int64_t total) {
           ticket->done = done;
           ticket->total = total;
         },
         [ticket] { return ticket->cancelled.load(); });
+    if (cache && encoder.is_ok()) session->cache_warning = cache->write().message();
+    return encoder;
   };
   return run_in_background(
       info.Env(),
@@ -253,6 +266,12 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value EncoderHandle::cache_warning(const Napi::CallbackInfo& info) {
+  const auto session = object_or_throw(info.Env());
+  if (!session) return info.Env().Undefined();
+  return Napi::String::New(info.Env(), session->cache_warning);
+}
+
 Napi::Value EncoderHandle::weight_bytes(const Napi::CallbackInfo& info) {
   const auto session = object_or_throw(info.Env());
   if (!session) return info.Env().Undefined();
@@ -268,7 +287,8 @@ void init_encoder(Napi::Env env, Napi::Object exports) {
   TicketHandle::define(env, {TicketHandle::InstanceMethod<&TicketHandle::cancel>("cancel"),
                              TicketHandle::InstanceMethod<&TicketHandle::progress>("progress")});
   EncoderHandle::define(env, {EncoderHandle::InstanceMethod<&EncoderHandle::run>("run"),
-                              EncoderHandle::InstanceMethod<&EncoderHandle::weight_bytes>("weightBytes")});
+                              EncoderHandle::InstanceMethod<&EncoderHandle::weight_bytes>("weightBytes"),
+                              EncoderHandle::InstanceMethod<&EncoderHandle::cache_warning>("cacheWarning")});
   exports.Set("createTicket", Napi::Function::New<create_ticket>(env, "createTicket"));
   exports.Set("loadEncoder", Napi::Function::New<load_encoder>(env, "loadEncoder"));
 }

@@ -34,6 +34,7 @@ class TicketHandle : public Handle<TicketHandle, Ticket> {
 struct EncoderSession {
   std::shared_ptr<Encoder> encoder;
   std::shared_ptr<StreamState> stream;
+  std::string cache_warning;         // why the packed weights could not be kept; empty if they were
   std::atomic<bool> closed = false;  // disposed: what is queued and running stops at its next step
   Workspaces spaces;                 // of the stream's thread
 };
@@ -48,6 +49,8 @@ class EncoderHandle : public Handle<EncoderHandle, EncoderSession> {
    * ArrayBuffers. */
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value weight_bytes(const Napi::CallbackInfo& info);
+  /** Why the packed weights could not be kept; empty if nothing went wrong. */
+  Napi::Value cache_warning(const Napi::CallbackInfo& info);
   void Finalize(Napi::Env env) override { release(env); }
   static void on_release(Napi::Env env, EncoderSession& session);
 };

@@ -1,5 +1,7 @@
 #include "lib/encoder/binder.h"
 
+#include "lib/encoder/packed_cache.h"
+
 namespace padless {
 namespace {
 
@@ -112,6 +114,18 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear_rows(const std:
 Result<std::shared_ptr<const LinearWeight>> WeightBinder::stacked(std::span<const std::string> prefixes,
                                                                   int64_t in, std::span<const int64_t> outs,
                                                                   bool glu) {
+  std::string kept_as;
+  int64_t out = 0;
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    kept_as += prefixes[i] + " ";
+    out += outs[i];
+  }
+  if (cache_) {
+    if (auto weight = cache_->find(kept_as, compute_, in, glu ? out / 2 : out, glu)) {
+      PADLESS_RETURN_IF_ERROR(progress_());
+      return weight;
+    }
+  }
   LinearSource source;
   source.compute = compute_;
   source.glu = glu;
@@ -122,6 +136,7 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::stacked(std::span<cons
   }
   auto packed = pack(source);
   for (const std::string& prefix : prefixes) source_.release(prefix + ".weight");
+  if (cache_ && packed.is_ok()) cache_->keep(kept_as, packed.value());
   return packed;
 }
 

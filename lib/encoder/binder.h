@@ -12,11 +12,14 @@
 
 namespace padless {
 
+class PackedCache;
+
 class WeightBinder {
  public:
-  WeightBinder(Engine& engine, const WeightSource& source, ComputeType compute,
+  /** `cache` may be null. */
+  WeightBinder(Engine& engine, const WeightSource& source, ComputeType compute, PackedCache* cache,
                std::function<Status()> progress)
-      : engine_(engine), source_(source), compute_(compute), progress_(std::move(progress)) {}
+      : engine_(engine), source_(source), compute_(compute), cache_(cache), progress_(std::move(progress)) {}
 
   /** An embedding table [rows, cols] in the file's dtype. */
   Result<std::shared_ptr<const DeviceTensor>> table(const std::string& name, int64_t rows, int64_t cols);
@@ -53,6 +56,7 @@ class WeightBinder {
   Engine& engine_;
   const WeightSource& source_;
   ComputeType compute_;
+  PackedCache* cache_;
   std::function<Status()> progress_;  // after each product or table; an error of its own stops the loading
 };
 

@@ -10,8 +10,8 @@ Encoder::Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec)
 Encoder::~Encoder() = default;
 
 Result<std::shared_ptr<Encoder>> Encoder::load(std::shared_ptr<Engine> engine, EncoderSpec spec,
-                                               const WeightSource& weights, const Progress& progress,
-                                               const Cancelled& cancelled) {
+                                               const WeightSource& weights, PackedCache* cache,
+                                               const Progress& progress, const Cancelled& cancelled) {
   PADLESS_RETURN_IF_ERROR(validate(spec));
   std::shared_ptr<Encoder> encoder(new Encoder(std::move(engine), std::move(spec)));
   // A checkpoint may have more parts than were counted, such as heads; the last report is that of the end.
@@ -20,12 +20,13 @@ Result<std::shared_ptr<Encoder>> Encoder::load(std::shared_ptr<Engine> engine, E
     parts = total;
     if (progress) progress(std::min(done, total - 1), total);
   };
-  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, report, cancelled));
+  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, cache, report, cancelled));
   if (progress) progress(parts, parts);
   return encoder;
 }
 
-Status Encoder::bind(const WeightSource& weights, const Progress& progress, const Cancelled& cancelled) {
+Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Progress& progress,
+                     const Cancelled& cancelled) {
   Result<DType> activations = engine_->activation_dtype(spec_.compute);
   if (!activations.is_ok()) return activations.status();
   activations_ = activations.value();
@@ -45,7 +46,7 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
     progress(++done, total);
     return Status::ok();
   };
-  WeightBinder binder(*engine_, weights, spec_.compute, step);
+  WeightBinder binder(*engine_, weights, spec_.compute, cache, step);
 
   Result<EncoderWeights> bound = bind_weights(spec_, binder);
   if (!bound.is_ok()) return bound.status();
@@ -59,7 +60,7 @@ Status Encoder::bind(const WeightSource& weights, const Progress& progress, cons
         {rope.rotary_dim, [&table](const PackedBatch& batch, float* rows) { table.fill(batch, rows); }});
   }
   // What makes the final vector or logits stays exact, whatever the encoder computes in.
-  WeightBinder exact(*engine_, weights, ComputeType::kF32, step);
+  WeightBinder exact(*engine_, weights, ComputeType::kF32, cache, step);
   // Codes of 8 bits for low-rank factors would save nothing.
   Result<std::vector<Adapter>> adapters =
       bind_adapters(spec_, spec_.compute == ComputeType::kI8 ? exact : binder);

@@ -58,9 +58,10 @@ class Encoder {
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
 
+  /** `cache` may be null; it is written by the caller, who knows what a failure means. */
   static Result<std::shared_ptr<Encoder>> load(std::shared_ptr<Engine> engine, EncoderSpec spec,
-                                               const WeightSource& weights, const Progress& progress,
-                                               const Cancelled& cancelled);
+                                               const WeightSource& weights, PackedCache* cache,
+                                               const Progress& progress, const Cancelled& cancelled);
 
   const EncoderSpec& spec() const { return spec_; }
   Engine& engine() const { return *engine_; }
@@ -93,7 +94,8 @@ class Encoder {
 
  private:
   Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec);
-  Status bind(const WeightSource& weights, const Progress& progress, const Cancelled& cancelled);
+  Status bind(const WeightSource& weights, PackedCache* cache, const Progress& progress,
+              const Cancelled& cancelled);
   Status bind_pooled_heads(WeightBinder& binder);
   Status bind_token_heads(WeightBinder& exact);
   Status token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,

@@ -54,7 +54,7 @@ struct CountedWeight {
   CountedBytes counted;
 };
 
-class CpuEngine final : public Engine {
+class CpuEngine final : public Engine, public PackedLinearEngine {
  public:
   explicit CpuEngine(const CpuContext& context) : context_(context), bytes_(std::make_shared<ByteCount>()) {
     info_.name = "cpu";
@@ -95,9 +95,16 @@ class CpuEngine final : public Engine {
   Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) override {
     Result<std::shared_ptr<const LinearWeight>> packed = pack_linear_cpu(context_, source);
     if (!packed.is_ok()) return packed.status();
-    auto counted = std::make_shared<CountedWeight>(bytes_, packed.take());
-    const LinearWeight* weight = counted->weight.get();
-    return std::shared_ptr<const LinearWeight>(std::move(counted), weight);
+    return count(packed.take());
+  }
+  std::string packing() const override { return packing_cpu(context_); }
+  PackedLinear packed_linear(const LinearWeight& weight) const override {
+    const auto* cpu = dynamic_cast<const CpuLinearWeight*>(&weight);
+    return cpu ? cpu->packed() : PackedLinear{};
+  }
+  std::shared_ptr<const LinearWeight> adopt_linear(const PackedLinear& packed) override {
+    std::shared_ptr<const LinearWeight> weight = adopt_linear_cpu(context_, packed);
+    return weight ? count(std::move(weight)) : nullptr;
   }
 
   Result<std::shared_ptr<const DeviceTensor>> upload(const HostTensor& tensor, DType dtype) override {
@@ -137,6 +144,12 @@ class CpuEngine final : public Engine {
   }
 
  private:
+  std::shared_ptr<const LinearWeight> count(std::shared_ptr<const LinearWeight> packed) const {
+    auto counted = std::make_shared<CountedWeight>(bytes_, std::move(packed));
+    const LinearWeight* weight = counted->weight.get();
+    return std::shared_ptr<const LinearWeight>(std::move(counted), weight);
+  }
+
   template <class Op>
   static Status run(Stream& stream, const Op& op) {
     Result<CpuStream*> cpu = as_cpu_stream(stream);

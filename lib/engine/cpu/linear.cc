@@ -37,6 +37,23 @@ int64_t PanelLayout::lanes_total() const {
   return panels_ == 0 ? 0 : first_lane(panels_ - 1) + int64_t{vectors(panels_ - 1)} * lanes_;
 }
 
+PackedLinear CpuLinearWeight::packed() const {
+  const size_t lane_bytes = static_cast<size_t>(layout_.lanes_total()) * 4;
+  const auto part = [](const AlignedBuffer& buffer, size_t bytes) {
+    return std::span<const char>(buffer.get(), buffer ? bytes : 0);
+  };
+  PackedLinear packed;
+  packed.compute = kernel_->panel == PanelFormat::kF32    ? ComputeType::kF32
+                   : kernel_->panel == PanelFormat::kBF16 ? ComputeType::kBF16
+                                                          : ComputeType::kI8;
+  packed.in_features = in_features_;
+  packed.out_features = out_features_;
+  packed.glu = glu_;
+  packed.parts = {part(panels_, static_cast<size_t>(layout_.bytes_total())), part(bias_, lane_bytes),
+                  part(scales_, lane_bytes), part(column_sums_, lane_bytes)};
+  return packed;
+}
+
 void CpuLinearWeight::describe_panel(int64_t panel, PanelTask& task) const {
   const int64_t lane = layout_.first_lane(panel);
   task.panel = panels_.get() + layout_.byte_offset(panel);

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "lib/core/status.h"
 #include "lib/engine/cpu/aligned_buffer.h"
 #include "lib/engine/cpu/context.h"
 #include "lib/engine/cpu/gemm/kernel.h"
-#include "lib/engine/weights.h"
+#include "lib/engine/packed_linear.h"
 
 namespace padless {
 
@@ -59,6 +60,9 @@ class CpuLinearWeight final : public LinearWeight {
   std::span<const char> panel_bytes(int64_t panel) const {
     return {panels_.get() + layout_.byte_offset(panel), static_cast<size_t>(layout_.panel_bytes(panel))};
   }
+  /** What the parts of PackedLinear mean here: panels, bias, scales, column sums. */
+  PackedLinear packed() const;
+
   /** Sets the fields of `task` that depend on the weight and the panel alone. */
   void describe_panel(int64_t panel, PanelTask& task) const;
 
@@ -71,9 +75,10 @@ class CpuLinearWeight final : public LinearWeight {
   bool glu_ = false;
   size_t bytes_ = 0;
   AlignedBuffer panels_;
-  AlignedBuffer bias_;         // f32 [lanes], or null
-  AlignedBuffer scales_;       // f32 [lanes], quantised only
-  AlignedBuffer column_sums_;  // i32 [lanes], quantised only
+  AlignedBuffer bias_;                 // f32 [lanes], or null
+  AlignedBuffer scales_;               // f32 [lanes], quantised only
+  AlignedBuffer column_sums_;          // i32 [lanes], quantised only
+  std::shared_ptr<const void> owner_;  // of borrowed buffers
 };
 
 /**
@@ -84,7 +89,12 @@ class CpuLinearWeight final : public LinearWeight {
  */
 Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context,
                                                             const LinearSource& source);
-/** The same for a kernel of the caller's choice, which must outlive the weight. */
+/** A weight whose memory is that of `packed`, for the kernel of `context.isa`; null if its sizes do not fit.
+ */
+std::shared_ptr<const LinearWeight> adopt_linear_cpu(const CpuContext& context, const PackedLinear& packed);
+/** The layouts that kernels of `context.isa` read: equal texts mean equal bytes. */
+std::string packing_cpu(const CpuContext& context);
+/** As pack_linear_cpu, for a kernel of the caller's choice, which must outlive the weight. */
 Result<std::shared_ptr<const LinearWeight>> pack_linear_for(const GemmKernel& kernel, int threads,
                                                             const LinearSource& source);
 

@@ -20,6 +20,8 @@ class LinearPacker {
   void pack(int threads);
   std::shared_ptr<const LinearWeight> take() { return std::move(weight_); }
 
+  static std::shared_ptr<const LinearWeight> adopt(const GemmKernel& kernel, const PackedLinear& packed);
+
  private:
   void pack_panel(int64_t panel, float* row_values);
   template <class Element, class Convert>
@@ -126,6 +128,45 @@ void LinearPacker::pack(int threads) {
     std::vector<float> row_values(static_cast<size_t>(weight_->in_features_));
     for (int64_t panel = next++; panel < panels; panel = next++) pack_panel(panel, row_values.data());
   });
+}
+
+std::shared_ptr<const LinearWeight> LinearPacker::adopt(const GemmKernel& kernel,
+                                                        const PackedLinear& packed) {
+  auto weight = std::make_shared<CpuLinearWeight>();
+  weight->kernel_ = &kernel;
+  weight->in_features_ = packed.in_features;
+  weight->out_features_ = packed.out_features;
+  weight->glu_ = packed.glu;
+  weight->layout_ = PanelLayout(kernel, packed.in_features, packed.out_features, packed.glu);
+  const size_t lane_bytes = static_cast<size_t>(weight->layout_.lanes_total()) * 4;
+  const size_t code_bytes = kernel.panel == PanelFormat::kI8 ? lane_bytes : 0;
+  const auto& [panels, bias, scales, column_sums] = packed.parts;
+  if (panels.size() != static_cast<size_t>(weight->layout_.bytes_total()) || scales.size() != code_bytes ||
+      column_sums.size() != code_bytes || (!bias.empty() && bias.size() != lane_bytes)) {
+    return nullptr;
+  }
+  weight->panels_ = borrow_aligned(panels.data(), panels.size());
+  weight->bias_ = borrow_aligned(bias.data(), bias.size());
+  weight->scales_ = borrow_aligned(scales.data(), scales.size());
+  weight->column_sums_ = borrow_aligned(column_sums.data(), column_sums.size());
+  weight->bytes_ = panels.size() + bias.size() + scales.size() + column_sums.size();
+  weight->owner_ = packed.owner;
+  return weight;
+}
+
+std::shared_ptr<const LinearWeight> adopt_linear_cpu(const CpuContext& context, const PackedLinear& packed) {
+  const GemmKernel* kernel = select_gemm_kernel(context.isa, packed.compute);
+  return kernel ? LinearPacker::adopt(*kernel, packed) : nullptr;
+}
+
+std::string packing_cpu(const CpuContext& context) {
+  std::string text;
+  for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
+    const GemmKernel& kernel = *select_gemm_kernel(context.isa, compute);
+    text += concat(kernel.lanes, ' ', kernel.vectors, ' ', kernel.glu_vectors, ' ', kernel.group, ' ',
+                   kernel.step_multiple, ';');
+  }
+  return text;
 }
 
 Result<std::shared_ptr<const LinearWeight>> pack_linear_for(const GemmKernel& kernel, int threads,
