@@ -27,8 +27,8 @@ export interface DeviceOptions {
   name?: string;
   /** CPU: the most threads that one op uses; all that this process may use by default. */
   threads?: number;
-  /** CPU: a lower instruction set than the chip's, to compare. */
-  isa?: 'auto' | 'avx512' | 'avx2' | 'neon' | 'portable';
+  /** CPU: a lower instruction set than the chip's, to compare; `'avx512'` is without AMX's tiles, `'amx'` with them. */
+  isa?: 'auto' | 'amx' | 'avx512' | 'avx2' | 'neon' | 'portable';
   /**
    * GPU: what two results have in common bit for bit. `'run'` (the default): the same batch gives the same bits.
    * `'batch'`: a sequence also gets the same bits alone and in any batch, which costs speed for short batches.
@@ -147,7 +147,7 @@ function canonical(name: string): { name: string; kind: DeviceKind } {
 const deviceOptions = {
   name: string,
   threads: integer(1, 1024),
-  isa: oneOf(['auto', 'avx512', 'avx2', 'neon', 'portable']),
+  isa: oneOf(['auto', 'amx', 'avx512', 'avx2', 'neon', 'portable']),
   determinism: oneOf(['run', 'batch']),
   graphs: boolean,
 };

@@ -59,7 +59,7 @@ class Run {
     const facts = { key, part, model, dtype, workload: name, title, sequences: lengths.length, tokens };
     const group = { ...facts, operations, contestants: played };
     results.data.groups.push(group);
-    results.data.roof = { ...roof.best, read: await roof.burst('read', 30) };
+    results.data.roof = { ...roof.facts, ...roof.best, read: await roof.burst('read', 30) };
     results.save();
     say(describe(group));
   }
@@ -152,7 +152,7 @@ async function main() {
   const results = new Results(options.output ?? defaultOutput(), facts, options.resume);
   const folders = await makeModels(options);
   const { roof, read } = await startRoof(options);
-  results.data.roof = { ...roof.best, read };
+  results.data.roof = { ...roof.facts, ...roof.best, read };
   const left = [];
   const run = new Run({ options, rivals, results, roof, absent, left });
   try {

@@ -30,12 +30,15 @@ async function buildRoof() {
 export class Roof {
   #process;
   #best = { f32: 0, bf16: 0, int8: 0 };
+  /** `{ isa, instructions }`: which instruction is the roof of each kind. */
+  facts;
   /** Seconds that this run may still spend on waiting for full speed. */
   #patience;
 
   static async start(threads, patience) {
     const roof = new Roof();
     roof.#process = new LineProcess(await buildRoof(), [String(threads)]);
+    roof.facts = JSON.parse(await roof.#process.read());
     roof.#patience = patience;
     for (const kind of Object.keys(roof.#best)) {
       for (let i = 0; i < CALIBRATION_BURSTS; i++) await roof.burst(kind);

@@ -40,8 +40,10 @@ export const times = (value) => `${value.toFixed(2)}x`;
 /** One line about the machine and the roof that was measured on it. */
 export function machineLine({ machine, options, roof }) {
   const giga = (value) => integer(value / 1e9);
+  const by = (kind) => (roof.instructions ? ` (${roof.instructions[kind]})` : '');
   return (
-    `${machine.cpu}, ${options.threads} threads of ${machine.cpus} CPUs; roof ${giga(roof.f32)} GFLOP/s f32, ` +
-    `${giga(roof.bf16)} bf16, ${giga(roof.int8)} GOP/s int8, ${giga(roof.read)} GB/s read`
+    `${machine.cpu}, ${options.threads} threads of ${machine.cpus} CPUs; ` +
+    `roof ${giga(roof.f32)} GFLOP/s f32${by('f32')}, ${giga(roof.bf16)} bf16${by('bf16')}, ` +
+    `${giga(roof.int8)} GOP/s int8${by('int8')}, ${giga(roof.read)} GB/s read`
   );
 }

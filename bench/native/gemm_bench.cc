@@ -1,7 +1,7 @@
 // Matrix products and whole row programs of the CPU engine as fractions of the roof measured around each
 // sample.
 //
-//   gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa portable|neon|avx2|avx512] [--samples 9]
+//   gemm_bench [--compute f32,bf16,i8] [--threads 1,2] [--isa portable|neon|avx2|avx512|amx] [--samples 9]
 //              [--only TEXT]    lines whose name contains it
 //
 // The machine may change speed between samples, so a sample counts only if the roofs before and after it
@@ -28,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::vector<ComputeType> computes = {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8};
   std::vector<int> threads = {1, 2};
-  IsaLevel level = IsaLevel::kAvx512;
+  IsaLevel level = IsaLevel::kAmx;
   int samples = 9;
   std::string only;
 };
@@ -189,8 +189,9 @@ void bench_compute(const Options& options, ComputeType compute) {
   const char* name = compute == ComputeType::kF32 ? "f32" : compute == ComputeType::kBF16 ? "bf16" : "i8";
   for (int threads : options.threads) {
     context.threads = threads;
-    std::printf("\n%s on %s, %d threads: roof %.1f Gop/s\n", name, isa_name(context.isa).c_str(), threads,
-                measure_roof(context.isa, compute, threads, 20) * 1e-9);
+    std::printf("\n%s on %s, %d threads: roof %.1f Gop/s (%s)\n", name, isa_name(context.isa).c_str(), threads,
+                measure_roof(context.isa, compute, threads, 20) * 1e-9,
+                roof_instruction(context.isa, compute));
     for (int64_t hidden : {384, 768}) {
       for (int64_t rows : {16, 64, 1024}) {
         bench_product(context, compute, options, rows, hidden, hidden);

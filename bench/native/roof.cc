@@ -13,14 +13,23 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kChains = 12;
-
 struct RoofLoop {
+  const char* instruction = "none";
   void (*run)(long rounds) = nullptr;
   double operations_a_round = 0;
+  double cycles_a_round = 1;  // about
 };
 
 #if defined(__x86_64__)
+
+/** Memory operand of LDTILECFG: eight tiles of 16 rows of 64 bytes. */
+struct alignas(64) TileShapes {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
 
 // Twelve independent sums: more than latency times throughput of any of these instructions.
 #define PADLESS_TWELVE(op, type)                                                                     \
@@ -50,15 +59,47 @@ struct RoofLoop {
 PADLESS_ROOF_LOOP(fma_256, "vfmadd231ps", "ymm")
 PADLESS_ROOF_LOOP(fma_512, "vfmadd231ps", "zmm")
 PADLESS_ROOF_LOOP(bf16_512, "vdpbf16ps", "zmm")
+PADLESS_ROOF_LOOP(u8s8_256, "%{vex%} vpdpbusd", "ymm")
 PADLESS_ROOF_LOOP(u8s8_512, "vpdpbusd", "zmm")
 
-RoofLoop choose_loop(const CpuIsa& isa, ComputeType compute) {
-  if (isa.level >= IsaLevel::kAvx512) {
-    if (compute == ComputeType::kI8 && isa.avx512_vnni) return {u8s8_512, kChains * 128.0};
-    if (compute == ComputeType::kBF16 && isa.avx512_bf16) return {bf16_512, kChains * 64.0};
-    return {fma_512, kChains * 32.0};
+// Four independent sums, as many as the products of two tiles by two have.
+#define PADLESS_TILE_LOOP(name, op)                                                                       \
+  void name(long rounds) {                                                                                \
+    const TileShapes shapes;                                                                              \
+    asm volatile(                                                                                         \
+        "ldtilecfg %1\n"                                                                                  \
+        "tilezero %%tmm0\ntilezero %%tmm1\ntilezero %%tmm2\ntilezero %%tmm3\n"                            \
+        "tilezero %%tmm4\ntilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"                            \
+        "1:\n" op " %%tmm6, %%tmm4, %%tmm0\n" op " %%tmm7, %%tmm4, %%tmm1\n" op                          \
+        " %%tmm6, %%tmm5, %%tmm2\n" op " %%tmm7, %%tmm5, %%tmm3\nsub $1, %0\njnz 1b\ntilerelease\n"      \
+        : "+r"(rounds)                                                                                    \
+        : "m"(shapes)                                                                                     \
+        : "cc");                                                                                          \
   }
-  if (isa.level >= IsaLevel::kAvx2) return {fma_256, kChains * 16.0};
+
+PADLESS_TILE_LOOP(bf16_tiles, "tdpbf16ps")
+PADLESS_TILE_LOOP(u8s8_tiles, "tdpbusd")
+
+// Vector instructions count as one a cycle, tile products as one in 16.
+RoofLoop vector_loop(const char* instruction, void (*run)(long), double operations) {
+  return {instruction, run, 12 * operations, 12};
+}
+RoofLoop tile_loop(const char* instruction, void (*run)(long), double operations) {
+  return {instruction, run, 4 * operations, 64};
+}
+
+RoofLoop choose_loop(const CpuIsa& isa, ComputeType compute) {
+  if (compute == ComputeType::kI8) {
+    if (isa.amx_int8) return tile_loop("TDPBUSD", u8s8_tiles, 32768);
+    if (isa.avx512_vnni) return vector_loop("VPDPBUSD zmm", u8s8_512, 128);
+    if (isa.avx_vnni) return vector_loop("VPDPBUSD ymm", u8s8_256, 64);
+  }
+  if (compute == ComputeType::kBF16) {
+    if (isa.amx_bf16) return tile_loop("TDPBF16PS", bf16_tiles, 16384);
+    if (isa.avx512_bf16) return vector_loop("VDPBF16PS zmm", bf16_512, 64);
+  }
+  if (isa.level >= IsaLevel::kAvx512) return vector_loop("VFMADD231PS zmm", fma_512, 32);
+  if (isa.level >= IsaLevel::kAvx2) return vector_loop("VFMADD231PS ymm", fma_256, 16);
   return {};
 }
 
@@ -96,10 +137,14 @@ uint64_t read_words(const uint64_t* words, size_t count) {
 
 }  // namespace
 
+const char* roof_instruction(const CpuIsa& isa, ComputeType compute) {
+  return choose_loop(isa, compute).instruction;
+}
+
 double measure_roof(const CpuIsa& isa, ComputeType compute, int threads, double milliseconds) {
   const RoofLoop loop = choose_loop(isa, compute);
   if (!loop.run) return 0;
-  const long rounds = static_cast<long>(milliseconds * 1e-3 * 3.5e9 / kChains);
+  const long rounds = static_cast<long>(milliseconds * 1e-3 * 3.5e9 / loop.cycles_a_round);
   const double time = seconds_together(threads, [&](int) { loop.run(rounds); });
   return loop.operations_a_round * static_cast<double>(rounds) * threads / time;
 }

@@ -6,10 +6,12 @@
 
 namespace padless::bench {
 
+/** The instruction of measure_roof: the one that the kernels of `isa` and `compute` multiply with. */
+const char* roof_instruction(const CpuIsa& isa, ComputeType compute);
+
 /**
- * Operations a second (a multiply and an add are two) that `threads` threads together reach in a loop of the
- * widest dot-product instruction that `isa` has for `compute`, over about `milliseconds`. 0 where this
- * program has no such loop.
+ * Operations a second (a multiply and an add are two) that `threads` threads together reach in a loop of that
+ * instruction on registers, over about `milliseconds`. 0 where this program has no such loop.
  */
 double measure_roof(const CpuIsa& isa, ComputeType compute, int threads, double milliseconds);
 

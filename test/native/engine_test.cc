@@ -28,7 +28,7 @@ void test_options() {
   check(make_engine({3, "portable"})->info().threads == 3, "threads is not kept");
   check(make_engine({0, "portable"})->info().isa == "portable", "portable calls itself otherwise");
   const CpuIsa machine = detect_cpu_isa();
-  for (const char* name : {"portable", "neon", "avx2", "avx512"}) {
+  for (const char* name : {"portable", "neon", "avx2", "avx512", "amx"}) {
     const bool runs = has_level(machine, *find_isa_level(name));
     check_status(create_cpu_engine({0, name}).status(), runs ? Code::kOk : Code::kUnsupported,
                  runs ? "" : "isa", name);

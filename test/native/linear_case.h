@@ -18,10 +18,7 @@ namespace padless::test {
 inline std::vector<CpuContext> kernel_contexts(int threads) {
   std::vector<CpuContext> list = contexts(threads);
   CpuContext plain = list.back();
-  if (plain.isa.amx_bf16 || plain.isa.amx_int8) {
-    plain.isa.amx_bf16 = plain.isa.amx_int8 = false;
-    list.push_back(plain);
-  }
+  plain.isa.amx_bf16 = plain.isa.amx_int8 = false;
   plain.isa.avx_vnni = plain.isa.avx512_vnni = plain.isa.avx512_bf16 = false;
   plain.isa.neon_dotprod = plain.isa.neon_bf16 = false;
   if (!(plain.isa == list.back().isa)) list.push_back(plain);

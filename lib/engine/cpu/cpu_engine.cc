@@ -34,7 +34,7 @@ Result<CpuIsa> choose_isa(const std::string& name) {
   if (name == "auto") return machine;
   const std::optional<IsaLevel> level = find_isa_level(name);
   PADLESS_CHECK(level, Code::kInvalidArgument, "isa", "unknown isa \"", name,
-                "\"; \"auto\", \"avx512\", \"avx2\", \"neon\" and \"portable\" are known");
+                "\"; \"auto\", \"amx\", \"avx512\", \"avx2\", \"neon\" and \"portable\" are known");
   PADLESS_CHECK(has_level(machine, *level), Code::kUnsupported, "isa", "this machine has no ", name,
                 "; it has ", isa_name(machine));
   return restrict_isa(machine, *level);

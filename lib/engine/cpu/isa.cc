@@ -115,7 +115,8 @@ struct LevelName {
 constexpr LevelName kLevelNames[] = {{IsaLevel::kPortable, "portable"},
                                      {IsaLevel::kNeon, "neon"},
                                      {IsaLevel::kAvx2, "avx2"},
-                                     {IsaLevel::kAvx512, "avx512"}};
+                                     {IsaLevel::kAvx512, "avx512"},
+                                     {IsaLevel::kAmx, "amx"}};
 
 }  // namespace
 
@@ -126,15 +127,15 @@ CpuIsa detect_cpu_isa() {
 
 bool has_level(const CpuIsa& isa, IsaLevel level) {
   if (level == IsaLevel::kPortable || level == isa.level) return true;
+  if (level == IsaLevel::kAmx) return isa.amx_bf16 || isa.amx_int8;
   return level == IsaLevel::kAvx2 && isa.level == IsaLevel::kAvx512;
 }
 
 CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level) {
   CpuIsa result = isa;
   if (level < result.level) result.level = level;
-  if (result.level < IsaLevel::kAvx512) {
-    result.avx512_vnni = result.avx512_bf16 = result.amx_bf16 = result.amx_int8 = false;
-  }
+  if (level < IsaLevel::kAmx) result.amx_bf16 = result.amx_int8 = false;
+  if (result.level < IsaLevel::kAvx512) result.avx512_vnni = result.avx512_bf16 = false;
   if (result.level < IsaLevel::kAvx2) result.avx_vnni = false;
   if (result.level < IsaLevel::kNeon) result.neon_dotprod = result.neon_bf16 = false;
   return result;

@@ -8,8 +8,11 @@
 
 namespace padless {
 
-/** The vector instruction set that kernels of a kind are compiled for. */
-enum class IsaLevel { kPortable, kNeon, kAvx2, kAvx512 };
+/**
+ * The vector instruction set that kernels of a kind are compiled for. kAmx, AVX-512 with tiles, is a level to
+ * ask for and to restrict to; CpuIsa::level is kAvx512 there too, since only products use tiles.
+ */
+enum class IsaLevel { kPortable, kNeon, kAvx2, kAvx512, kAmx };
 
 /** Instruction sets that the processor has and the operating system saves. */
 struct CpuIsa {
