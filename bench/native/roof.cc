@@ -63,18 +63,18 @@ PADLESS_ROOF_LOOP(u8s8_256, "%{vex%} vpdpbusd", "ymm")
 PADLESS_ROOF_LOOP(u8s8_512, "vpdpbusd", "zmm")
 
 // Four independent sums, as many as the products of two tiles by two have.
-#define PADLESS_TILE_LOOP(name, op)                                                                       \
-  void name(long rounds) {                                                                                \
-    const TileShapes shapes;                                                                              \
-    asm volatile(                                                                                         \
-        "ldtilecfg %1\n"                                                                                  \
-        "tilezero %%tmm0\ntilezero %%tmm1\ntilezero %%tmm2\ntilezero %%tmm3\n"                            \
-        "tilezero %%tmm4\ntilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"                            \
-        "1:\n" op " %%tmm6, %%tmm4, %%tmm0\n" op " %%tmm7, %%tmm4, %%tmm1\n" op                          \
-        " %%tmm6, %%tmm5, %%tmm2\n" op " %%tmm7, %%tmm5, %%tmm3\nsub $1, %0\njnz 1b\ntilerelease\n"      \
-        : "+r"(rounds)                                                                                    \
-        : "m"(shapes)                                                                                     \
-        : "cc");                                                                                          \
+#define PADLESS_TILE_LOOP(name, op)                                                                 \
+  void name(long rounds) {                                                                          \
+    const TileShapes shapes;                                                                        \
+    asm volatile(                                                                                   \
+        "ldtilecfg %1\n"                                                                            \
+        "tilezero %%tmm0\ntilezero %%tmm1\ntilezero %%tmm2\ntilezero %%tmm3\n"                      \
+        "tilezero %%tmm4\ntilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"                      \
+        "1:\n" op " %%tmm6, %%tmm4, %%tmm0\n" op " %%tmm7, %%tmm4, %%tmm1\n" op                     \
+        " %%tmm6, %%tmm5, %%tmm2\n" op " %%tmm7, %%tmm5, %%tmm3\nsub $1, %0\njnz 1b\ntilerelease\n" \
+        : "+r"(rounds)                                                                              \
+        : "m"(shapes)                                                                               \
+        : "cc");                                                                                    \
   }
 
 PADLESS_TILE_LOOP(bf16_tiles, "tdpbf16ps")

@@ -2,7 +2,8 @@
 //
 //   roof_bench [THREADS] [ISA]   KIND: f32, bf16, int8 (operations a second) or read (bytes a second)
 //
-// The first line that it prints is JSON: the instruction sets, and the instruction that is the roof of a kind.
+// The first line that it prints is JSON: the instruction sets, and the instruction that is the roof of a
+// kind.
 //
 // Resident, so that a benchmark can ask around every sample without paying for a process.
 #include <cstdio>

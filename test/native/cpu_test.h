@@ -58,8 +58,8 @@ inline std::vector<float> normal_values(int64_t count, uint64_t salt, float devi
 inline std::vector<CpuContext> contexts(int threads) {
   const CpuIsa machine = detect_cpu_isa();
   std::vector<CpuContext> result;
-  for (IsaLevel level : {IsaLevel::kPortable, IsaLevel::kNeon, IsaLevel::kAvx2, IsaLevel::kAvx512,
-                         IsaLevel::kAmx}) {
+  for (IsaLevel level :
+       {IsaLevel::kPortable, IsaLevel::kNeon, IsaLevel::kAvx2, IsaLevel::kAvx512, IsaLevel::kAmx}) {
     if (has_level(machine, level)) result.push_back({restrict_isa(machine, level), CacheSizes{}, threads});
   }
   return result;

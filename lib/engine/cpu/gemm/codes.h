@@ -154,11 +154,24 @@ void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t r
   }
 }
 
+/** Where the scales of a task's codes are. */
+struct CodeScales {
+  explicit CodeScales(const PanelTask& task)
+      : a_scale(task.a_scale),
+        a_zero_point(task.a_zero_point),
+        scale(task.scale),
+        column_sum(task.column_sum) {}
+  const float* a_scale;
+  const int32_t* a_zero_point;
+  const float* scale;
+  const int32_t* column_sum;
+};
+
 /** The product that integer sums of codes stand for. */
-inline simd::Vec dequantise(const PanelTask& task, int64_t row, const int32_t* row_sums, int vector) {
+inline simd::Vec dequantise(const CodeScales& scales, int64_t row, const int32_t* row_sums, int vector) {
   const int lane = vector * simd::Vec::kLanes;
-  const simd::Vec scale = simd::broadcast(task.a_scale[row]) * simd::load(task.scale + lane);
-  return corrected_sums(row_sums + lane, task.a_zero_point[row], task.column_sum + lane) * scale;
+  const simd::Vec scale = simd::broadcast(scales.a_scale[row]) * simd::load(scales.scale + lane);
+  return corrected_sums(row_sums + lane, scales.a_zero_point[row], scales.column_sum + lane) * scale;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ namespace {
 template <class Storage>
 struct FmaDot {
   using Scalar = float;
+  using Scales = NoScales;
   using Sums = simd::Vec;
   using Weights = simd::Vec;
   using Input = simd::Vec;
@@ -28,7 +29,7 @@ struct FmaDot {
     return {vfmaq_laneq_f32(sums.v, weights.v, input.v, kLane)};
   }
 #endif
-  static simd::Vec value(const PanelTask&, int64_t, const float* row_sums, int vector) {
+  static simd::Vec value(Scales, int64_t, const float* row_sums, int vector) {
     return simd::load(row_sums + vector * simd::Vec::kLanes);
   }
 };

@@ -49,6 +49,7 @@ constexpr int kVectors = 2;
 
 struct ByteDot {
   using Scalar = int32_t;
+  using Scales = CodeScales;
   using Sums = IntVector;
   using Weights = IntVector;
   using Input = IntVector;
@@ -67,8 +68,8 @@ struct ByteDot {
     return vdotq_laneq_s32(sums, vreinterpretq_s8_s32(weights), vreinterpretq_s8_s32(input), kLane);
   }
 #endif
-  static simd::Vec value(const PanelTask& task, int64_t row, const int32_t* row_sums, int vector) {
-    return dequantise(task, row, row_sums, vector);
+  static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
+    return dequantise(scales, row, row_sums, vector);
   }
 };
 

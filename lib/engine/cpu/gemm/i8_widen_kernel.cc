@@ -97,6 +97,7 @@ constexpr int kVectors = 2;
 
 struct WidenDot {
   using Scalar = int32_t;
+  using Scales = CodeScales;
   using Sums = padless::PADLESS_ISA::Sums;
   using Weights = padless::PADLESS_ISA::Weights;
   using Input = padless::PADLESS_ISA::Input;
@@ -116,8 +117,8 @@ struct WidenDot {
     return vmlal_laneq_s16(first, weights.second, input, 2 * kLane + 1);
   }
 #endif
-  static simd::Vec value(const PanelTask& task, int64_t row, const int32_t* row_sums, int vector) {
-    return dequantise(task, row, row_sums, vector);
+  static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
+    return dequantise(scales, row, row_sums, vector);
   }
 };
 

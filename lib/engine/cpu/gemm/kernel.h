@@ -38,7 +38,7 @@ struct PanelTask {
 
   const char* panel = nullptr;
   int64_t steps = 0;
-  int64_t block_steps = 0;           // steps taken at a time over all rows, so that they stay in L2
+  int64_t block_steps = 0;           // steps taken at a time over all rows, so that they stay in a cache
   int vectors = 0;                   // that the panel holds
   int columns = 0;                   // of the result; the rest of the panel is padding
   const char* next_panel = nullptr;  // what this thread will read next, to be fetched meanwhile
@@ -53,7 +53,8 @@ struct PanelTask {
   int64_t residual_stride = 0;      // elements
   bool residual_first = false;      // added before the activation; never with a GLU
   float* out = nullptr;             // [rows, columns]
-  int64_t out_stride = 0;           // elements
+  char* bf16_out = nullptr;  // the same as bf16 instead, where the kernel stores_bf16; no residual then
+  int64_t out_stride = 0;    // elements
 
   void* accumulators = nullptr;  // rows rounded up to tile_rows, by vectors * lanes, 4 bytes each
 };
@@ -62,12 +63,14 @@ struct GemmKernel {
   const char* name;
   OperandFormat operand;
   PanelFormat panel;
-  int lanes;              // outputs a vector
-  int vectors;            // a panel
-  int glu_vectors;        // a panel of a GLU: even
-  int group;              // k a step
-  int tile_rows;          // rows whose sums are in registers at a time
-  int step_multiple = 1;  // steps of a panel are rounded up to whole multiples, by zeros
+  int lanes;                 // outputs a vector
+  int vectors;               // a panel
+  int glu_vectors;           // a panel of a GLU: even
+  int group;                 // k a step
+  int tile_rows;             // rows whose sums are in registers at a time
+  int step_multiple = 1;     // steps of a panel are rounded up to whole multiples, by zeros
+  bool stores_bf16 = false;  // results can be rows of kBF16, the operand of a next product
+  bool panel_in_l1 = false;  // rereads a panel's steps too fast for L2
 
   void (*multiply)(const PanelTask& task);
 

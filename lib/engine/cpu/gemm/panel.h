@@ -3,12 +3,13 @@
 //
 //   struct Dot {
 //     using Scalar;                     // float or int32_t
+//     using Scales;                     // made of a PanelTask: what value() needs of it
 //     using Sums, Weights, Input;       // registers
 //     static constexpr int kVectorBytes;  // of weights that a step takes from memory
 //     static Sums zero();  static Sums load(const Scalar*);  static void store(Scalar*, Sums);
 //     static Weights weights(const char*);  static Input input(const char*);  // `input` repeats 4 bytes
 //     static Sums add(Sums, Input, Weights);
-//     static simd::Vec value(const PanelTask&, int64_t row, const Scalar* row_sums, int vector);
+//     static simd::Vec value(const Scales&, int64_t row, const Scalar* row_sums, int vector);
 //   };
 //
 // Where an instruction can repeat one lane of a register by itself, a Dot also has
@@ -149,16 +150,6 @@ const MultiplyTile<Dot>* choose_tiles(int vectors) {
     if (vectors < kMaxVectors) return choose_tiles<Dot, kTileRows, kMaxVectors - 1>(vectors);
   }
   return kTiles.tiles;
-}
-
-/** Brings what the tile's epilogue writes and adds into L1 while its sums are computed. */
-inline void prefetch_result(const PanelTask& task, int64_t first_row, int rows) {
-  for (int64_t row = first_row; row < first_row + rows; ++row) {
-    for (int column = 0; column < task.columns; column += 16) {
-      __builtin_prefetch(task.out + row * task.out_stride + column, 1);
-      if (task.residual) __builtin_prefetch(task.residual + row * task.residual_stride + column);
-    }
-  }
 }
 
 template <class Dot, int kTileRows, int kMaxVectors>

@@ -17,12 +17,15 @@ void add_rows(const NormTask& task, const float* residual, int64_t residual_stri
 
 }  // namespace
 
+// A temporary's rows are `stride` apart; the temporaries of a block follow each other.
+char* RowBlock::temporary(Slot slot) const {
+  return memory_.temporaries + plan_.slots[static_cast<size_t>(slot)].temporary_offset * rows_;
+}
+
 float* RowBlock::slot_row(Slot slot, int64_t row) const {
   const PlannedSlot& planned = plan_.slots[static_cast<size_t>(slot)];
   if (planned.matrix) return planned.matrix + (first_ + row) * planned.stride;
-  // A temporary's rows are `stride` apart; the temporaries of a block follow each other.
-  return reinterpret_cast<float*>(memory_.temporaries + planned.temporary_offset * rows_) +
-         row * planned.stride;
+  return reinterpret_cast<float*>(temporary(slot)) + row * planned.stride;
 }
 
 void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const {
@@ -52,6 +55,9 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
     task.a_stride = plan_.operand_stride;
     task.a_scale = memory_.operand_scale;
     task.a_zero_point = memory_.operand_zero_point;
+  } else if (is_bf16(step.in)) {
+    task.a = temporary(step.in);
+    task.a_stride = slot_stride(step.in) * 2;
   } else {
     task.a = reinterpret_cast<const char*>(slot_row(step.in, 0));
     task.a_stride = slot_stride(step.in) * 4;
@@ -61,7 +67,7 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
   task.activation = step.activation;
   task.accumulators = accumulators;
   task.out_stride = slot_stride(step.out);
-  float* out = slot_row(step.out, 0);
+  const bool bf16 = is_bf16(step.out);
   const float* residual = nullptr;
   if (step.residual != kNoSlot) {
     task.residual_stride = slot_stride(step.residual);
@@ -74,7 +80,11 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
     task.next_panel = next.data();
     task.next_panel_bytes = static_cast<int64_t>(next.size());
     const int64_t column = step.weight->layout().first_column(panel);
-    task.out = out + column;
+    if (bf16) {
+      task.bf16_out = temporary(step.out) + column * 2;
+    } else {
+      task.out = slot_row(step.out, 0) + column;
+    }
     task.residual = residual ? residual + column : nullptr;
     step.weight->kernel().multiply(task);
   }

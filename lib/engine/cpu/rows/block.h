@@ -43,6 +43,8 @@ class RowBlock {
  private:
   /** Row `row` of the block. */
   float* slot_row(Slot slot, int64_t row) const;
+  char* temporary(Slot slot) const;
+  bool is_bf16(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].bf16; }
   int64_t slot_stride(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].stride; }
 
   const RowPlan& plan_;

@@ -13,9 +13,13 @@ struct RowSplit {
   int64_t block_rows = 0;   // otherwise threads take blocks of so many rows
 };
 
-RowSplit choose_row_split(int64_t rows, int threads, int tile_rows);
+/** Rows of a block at most, of which L2 has to keep `row_bytes` each; `tiles`: products are those of tiles.
+ */
+int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tiles);
 
-/** Steps of a panel that fit L2 together with what streams past them. */
-int64_t choose_block_steps(const PanelLayout& layout, const CacheSizes& caches);
+RowSplit choose_row_split(int64_t rows, int threads, int tile_rows, int64_t most_rows);
+
+/** Steps of a panel that fit the cache which the kernel reads them from, together with what streams past. */
+int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& caches);
 
 }  // namespace padless

@@ -28,7 +28,9 @@ class Planner {
 
   Result<RowPlan> plan() {
     PADLESS_CHECK(plan_.rows >= 0, Code::kInvalidArgument, "rows", "rows is ", plan_.rows);
-    for (const RowSlot& slot : program_.slots) PADLESS_RETURN_IF_ERROR(add_slot(slot));
+    for (size_t i = 0; i < program_.slots.size(); ++i) {
+      PADLESS_RETURN_IF_ERROR(add_slot(program_.slots[i], is_bf16(static_cast<Slot>(i))));
+    }
     for (const RowStep& step : program_.steps) {
       PADLESS_RETURN_IF_ERROR(std::visit([this](const auto& kind) { return add_step(kind); }, step));
     }
@@ -42,12 +44,52 @@ class Planner {
                   "program");
   }
 
-  Status add_slot(const RowSlot& slot) {
+  /** Whether nothing but products uses the slot, and those take and give bf16 without padding. */
+  bool is_bf16(Slot slot) const {
+    const auto fits = [&](const LinearStep& step, int64_t columns) {
+      const auto* weight = dynamic_cast<const CpuLinearWeight*>(step.weight.get());
+      if (!weight || step.residual == slot) return false;
+      const GemmKernel& kernel = weight->kernel();
+      if (kernel.operand != OperandFormat::kBF16 || !kernel.stores_bf16) return false;
+      return step.in == slot ? weight->layout().steps() * kernel.group == columns : step.residual == kNoSlot;
+    };
+    const RowSlot& planned = program_.slots[static_cast<size_t>(slot)];
+    bool is_read = false;
+    bool is_written = false;
+    for (const RowStep& step : program_.steps) {
+      if (const auto* linear = std::get_if<LinearStep>(&step)) {
+        const bool reads = linear->in == slot;
+        const bool writes = linear->out == slot;
+        if ((reads || writes || linear->residual == slot) && !fits(*linear, planned.cols)) return false;
+        is_read = is_read || reads;
+        is_written = is_written || writes;
+      } else if (uses(step, slot)) {
+        return false;
+      }
+    }
+    return planned.binding < 0 && is_read && is_written;
+  }
+
+  static bool uses(const RowStep& step, Slot slot) {
+    if (const auto* norm = std::get_if<NormStep>(&step)) {
+      return norm->in == slot || norm->out == slot || norm->residual == slot || norm->add == slot;
+    }
+    if (const auto* normalize = std::get_if<L2NormalizeStep>(&step)) {
+      return normalize->in == slot || normalize->out == slot;
+    }
+    if (const auto* heads = std::get_if<HeadNormStep>(&step)) return heads->data == slot;
+    if (const auto* rope = std::get_if<RopeStep>(&step)) return rope->data == slot || rope->table == slot;
+    return false;
+  }
+
+  Status add_slot(const RowSlot& slot, bool bf16) {
     PADLESS_CHECK(slot.cols > 0, Code::kInvalidArgument, "program", "a slot of ", slot.cols, " columns");
     PlannedSlot planned;
     if (slot.binding < 0) {
-      const int64_t bytes = spread_stride(slot.cols * 4);
-      planned.stride = bytes / 4;
+      const int64_t element_bytes = bf16 ? 2 : 4;
+      const int64_t bytes = spread_stride(slot.cols * element_bytes);
+      planned.bf16 = bf16;
+      planned.stride = bytes / element_bytes;
       planned.temporary_offset = plan_.temporary_bytes;
       plan_.temporary_bytes += bytes;
     } else {
@@ -95,7 +137,8 @@ class Planner {
       return invalid("a residual before the activation needs a residual, and a weight that is no GLU");
     }
     PlannedLinear planned{weight, step.in, step.out, step.residual, step.activation, step.residual_first};
-    planned.converts = kernel.convert_rows || rows_collide(plan_.slots[static_cast<size_t>(step.in)].stride);
+    const PlannedSlot& in = plan_.slots[static_cast<size_t>(step.in)];
+    planned.converts = !in.bf16 && (kernel.convert_rows || rows_collide(in.stride));
     if (planned.converts) {
       plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(weight->layout().steps() * 4));
     }

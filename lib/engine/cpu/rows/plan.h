@@ -18,6 +18,7 @@ namespace padless {
 /** Where a slot's rows are: in a bound matrix, or at `offset` bytes a row of the block's temporaries. */
 struct PlannedSlot {
   float* matrix = nullptr;       // row 0 of the bound matrix; null: a temporary
+  bool bf16 = false;             // a temporary between two products: the operand of the second already
   int64_t stride = 0;            // elements
   int64_t temporary_offset = 0;  // bytes a row of the block
 };

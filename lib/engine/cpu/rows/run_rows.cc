@@ -13,6 +13,9 @@
 namespace padless {
 namespace {
 
+/** Rows that a norm and a conversion pass through L1 at a time. */
+constexpr int64_t kRowsInL1 = 4;
+
 int widest_tile(const RowPlan& plan) {
   int rows = 1;
   for (const PlannedStep& step : plan.steps) {
@@ -21,6 +24,16 @@ int widest_tile(const RowPlan& plan) {
     }
   }
   return rows;
+}
+
+/** Rows of a block at most. */
+int64_t most_rows(const CpuContext& context, const RowPlan& plan) {
+  bool tiles = false;
+  for (const PlannedStep& step : plan.steps) {
+    const auto* linear = std::get_if<PlannedLinear>(&step);
+    tiles = tiles || (linear && linear->weight->kernel().panel_in_l1);
+  }
+  return choose_block_rows(context.caches, plan.temporary_bytes + plan.operand_stride, tiles);
 }
 
 /** Cuts a workspace into a block's parts and a thread's accumulators. */
@@ -73,6 +86,26 @@ std::span<const char> first_panel_after(const RowPlan& plan, size_t done, int in
   return {};
 }
 
+/** The product that is the step after `norm` and converts what it writes: rows are converted while in L1. */
+const PlannedLinear* converting_reader(const RowPlan& plan, size_t norm) {
+  const auto* written = std::get_if<PlannedNorm>(&plan.steps[norm]);
+  if (!written || norm + 1 == plan.steps.size()) return nullptr;
+  const auto* linear = std::get_if<PlannedLinear>(&plan.steps[norm + 1]);
+  return linear && linear->converts && linear->in == written->out ? linear : nullptr;
+}
+
+/** Takes rows [rows.begin, rows.end) through a step that is no product; returns whether the next one needs to
+ * convert no more. */
+bool run_row_step(const RowPlan& plan, const RowBlock& block, size_t step, Range rows) {
+  const PlannedLinear* reader = converting_reader(plan, step);
+  for (int64_t row = rows.begin; row < rows.end; row += kRowsInL1) {
+    const int64_t end = std::min(row + kRowsInL1, rows.end);
+    block.run_row_step(plan.steps[step], row, end);
+    if (reader) block.convert_operand(*reader, row, end);
+  }
+  return reader != nullptr;
+}
+
 /** Threads take whole blocks of rows, one after another, through all steps. */
 Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSplit& split) {
   const BlockLayout layout(plan, split.block_rows, widest_tile(plan));
@@ -89,14 +122,16 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
     for (int64_t index = next++; index < blocks; index = next++) {
       const int64_t first = index * split.block_rows;
       const RowBlock block(plan, first, std::min(split.block_rows, plan.rows - first), layout.memory(base));
+      bool converted = false;
       for (size_t i = 0; i < plan.steps.size(); ++i) {
         if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
           const PanelLayout& panels = linear->weight->layout();
-          block.convert_operand(*linear, 0, block.rows());
-          block.multiply(*linear, 0, panels.panels(), choose_block_steps(panels, context.caches),
+          if (!converted) block.convert_operand(*linear, 0, block.rows());
+          converted = false;
+          block.multiply(*linear, 0, panels.panels(), choose_block_steps(*linear->weight, context.caches),
                          first_panel_after(plan, i, 0, 1), accumulators);
         } else {
-          block.run_row_step(plan.steps[i], 0, block.rows());
+          converted = run_row_step(plan, block, i, {0, block.rows()});
         }
       }
     }
@@ -122,18 +157,20 @@ Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
     char* accumulators =
         base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
     const Range own = share_of(plan.rows, index, count);
+    bool converted = false;
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
         const PanelLayout& panels = linear->weight->layout();
-        if (linear->converts) {
+        if (linear->converts && !converted) {
           block.convert_operand(*linear, own.begin, own.end);
           meet();
         }
+        converted = false;
         const Range share = share_of(panels.panels(), index, count);
-        block.multiply(*linear, share.begin, share.end, choose_block_steps(panels, context.caches),
+        block.multiply(*linear, share.begin, share.end, choose_block_steps(*linear->weight, context.caches),
                        first_panel_after(plan, i, index, count), accumulators);
       } else {
-        block.run_row_step(plan.steps[i], own.begin, own.end);
+        converted = run_row_step(plan, block, i, own);
       }
       meet();
     }
@@ -149,7 +186,7 @@ Status run_rows_cpu(const CpuContext& context, const RowProgram& program, std::s
   if (!planned.is_ok()) return planned.status();
   const RowPlan& plan = planned.value();
   if (rows == 0 || plan.steps.empty()) return Status::ok();
-  const RowSplit split = choose_row_split(rows, context.threads, widest_tile(plan));
+  const RowSplit split = choose_row_split(rows, context.threads, widest_tile(plan), most_rows(context, plan));
   return split.by_columns ? run_by_columns(context, plan) : run_by_blocks(context, plan, split);
 }
 

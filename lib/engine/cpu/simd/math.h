@@ -46,7 +46,7 @@ inline Vec normal_integral(Vec x) {
   q = fma(q, t, broadcast(2.86214469e-2f));
   q = fma(q, t, broadcast(0.251416941f));
   q = fma(q, t, broadcast(1.0f));
-  return min(broadcast(0.5f), max(broadcast(-0.5f), bounded * p / q));
+  return min(broadcast(0.5f), max(broadcast(-0.5f), quotient(bounded * p, q)));
 }
 
 /** Relative error below 1e-6 near 0 too. */
@@ -69,7 +69,7 @@ inline Vec tanh(Vec x) {
   q = fma(q, t, broadcast(2.58769213e-2f));
   q = fma(q, t, broadcast(0.467143276f));
   q = fma(q, t, broadcast(1.0f));
-  return min(broadcast(1.0f), max(broadcast(-1.0f), bounded * p / q));
+  return min(broadcast(1.0f), max(broadcast(-1.0f), quotient(bounded * p, q)));
 }
 
 /** 1 / (1 + e^-x); 0 below -88.7. */

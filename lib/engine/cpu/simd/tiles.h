@@ -5,6 +5,7 @@
 //     void release();
 //     template <int kTile> void zero();
 //     template <int kTile> void load(const void*, int64_t stride);  // bytes from row to row
+//     template <int kTile> void stream(const void*, int64_t stride);  // the same, not to be kept in L1
 //     template <int kTile> void store(void*, int64_t stride) const;
 //     template <class Product, int kSums, int kA, int kB> void dot();  // sums += a b
 //   };

@@ -62,6 +62,7 @@ inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
 inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
 inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
 inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
+inline Vec quotient(Vec a, Vec b) { return a / b; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
 inline Vec fnma(Vec a, Vec b, Vec c) { return {c.v - a.v * b.v}; }
 inline Vec max(Vec a, Vec b) { return select(a.v > b.v, a, b); }
