@@ -91,10 +91,10 @@ void test_head_dims() {
 }
 
 // The lengths at which tiles begin and end, each between neighbours.
-void test_length_grid(const Effort& effort) {
+void test_length_grid(const Effort& effort, const std::vector<AttentionPlanOptions>& strategies) {
   const std::vector<int32_t> lengths{0,   1,   15,  16,  17,  63,  64,  65,  127, 128,  129, 255,
                                      256, 257, 352, 353, 384, 385, 511, 512, 513, 1023, 1024};
-  for (const AttentionPlanOptions& options : {kSingle, kAuto, kPersistent}) {
+  for (const AttentionPlanOptions& options : strategies) {
     for (size_t i = 0; i < lengths.size(); i++) {
       if (lengths[i] > effort.longest) continue;
       run_case<bf16>(on_hopper({lengths[i * 7 % 9], lengths[i], lengths[i * 5 % 8]}, 32, options));
@@ -227,8 +227,9 @@ int main(int argc, char**) {
   test::test_choice();
   test::test_exp2();
   test::test_head_dims<bf16>();
-  test::test_head_dims<fp16>();
-  test::test_length_grid(effort);
+  if (!quick) test::test_head_dims<fp16>();
+  test::test_length_grid(
+      effort, quick ? std::vector{test::kAuto} : std::vector{test::kSingle, test::kAuto, test::kPersistent});
   test::test_pairs(effort);
   test::test_many_items();
   test::test_spans();
