@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -55,6 +56,20 @@ class Checksum {
   }
   std::array<uint64_t, 4> lanes_ = {1, 2, 3, 4};
 };
+
+/** Of all that follows the header. `visited(begin, end)` is called after each piece that was read. */
+template <class Visited>
+uint64_t checksum_of(const MappedFile& file, const Visited& visited) {
+  constexpr uint64_t kPiece = uint64_t{1} << 22;
+  const auto* const data = reinterpret_cast<const char*>(file.data());
+  Checksum checksum;
+  for (uint64_t begin = sizeof(Header); begin < file.size(); begin += kPiece) {
+    const uint64_t end = std::min(file.size(), begin + kPiece);
+    checksum.add(data + begin, end - begin);
+    visited(begin, end);
+  }
+  return checksum.value();
+}
 
 /** Numbers and strings of the index, one after the other. */
 class IndexWriter {
@@ -132,10 +147,9 @@ class NewFile {
   Status publish(Header header) {
     Result<MappedFile> written = MappedFile::open(temporary_);
     if (error_ == 0 && written.is_ok() && written.value().size() == header.bytes) {
-      Checksum checksum;
-      checksum.add(reinterpret_cast<const char*>(written.value().data()) + sizeof header,
-                   header.bytes - sizeof header);
-      header.checksum = checksum.value();
+      // The weights are in memory already; their copy in the file need not be.
+      const MappedFile& file = written.value();
+      header.checksum = checksum_of(file, [&](uint64_t begin, uint64_t end) { file.release(begin, end); });
       write(reinterpret_cast<const char*>(&header), sizeof header, 0);
     } else if (error_ == 0) {
       error_ = EIO;
@@ -179,9 +193,7 @@ void PackedCache::read() {
   // The key comes first: a file of something else needs no sum.
   IndexReader index({begin + header.index, file->size() - header.index});
   if (index.string() != key_) return;
-  Checksum checksum;
-  checksum.add(begin + sizeof header, file->size() - sizeof header);
-  if (checksum.value() != header.checksum) return;
+  if (checksum_of(*file, [](uint64_t, uint64_t) {}) != header.checksum) return;
 
   std::map<std::string, PackedLinear> found;
   const uint64_t count = index.number();
