@@ -225,6 +225,40 @@ GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device,
 size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan);
 Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream);
 
+// ---- experts
+
+/** The softmax of the rows' logits, their `chosen` largest scores, and the rows of each expert, rising. */
+struct RouteExpertsArgs {
+  Matrix logits;               // f32 [rows, experts]
+  int64_t chosen = 0;          // experts a row
+  int32_t* choices = nullptr;  // [rows, chosen], the largest score first; of equals the first expert
+  float* scores = nullptr;     // [rows, chosen]
+  int32_t* list = nullptr;     // [experts, rows]: the first counts[e] of line e are the rows of expert e
+  float* weights = nullptr;    // [experts, rows]: their scores
+  int32_t* counts = nullptr;   // [experts]
+  const int32_t* rows_on_device = nullptr;
+};
+Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream);
+
+/** sum = residual + bias. */
+struct StartExpertsArgs {
+  Matrix residual;              // [rows, H]
+  const float* bias = nullptr;  // [H], or null
+  Matrix sum;                   // f32 [rows, H]
+  const int32_t* rows_on_device = nullptr;
+};
+Status start_experts(const StartExpertsArgs& args, cudaStream_t stream);
+
+/** sum[list[i]] += weights[i] * result[i] for i < *count. */
+struct AddExpertArgs {
+  Matrix result;                   // [rows, H]
+  const int32_t* list = nullptr;   // [rows], no row twice
+  const float* weights = nullptr;  // [rows]
+  const int32_t* count = nullptr;
+  Matrix sum;  // f32 [rows, H]
+};
+Status add_expert(const AddExpertArgs& args, cudaStream_t stream);
+
 // ---- attention
 
 /** Those of the tensor core kernels; simt_attention takes every head dim up to the largest. */
@@ -256,6 +290,8 @@ struct VarlenAttentionArgs {
   float* lse = nullptr;    // [heads, lse_stride]: log of the softmax denominator, -inf for none; or null
   int64_t lse_stride = 0;  // at least T
   const int32_t* cu_seqlens = nullptr;  // [B + 1]
+  const int32_t* key_counts =
+      nullptr;  // [B] leading tokens that are keys, the others see them; null: all are
   float scale = 0;
   AttentionSpan span;
   ScoreBias bias;

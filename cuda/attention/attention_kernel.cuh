@@ -43,7 +43,7 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
   const auto fetch = [&](int step) {
     if (step < keys.tiles) {
       const int64_t key = keys.first + step * kKeys;
-      const int left = length - static_cast<int>(key);
+      const int left = item.keys - static_cast<int>(key);
       copy_tile_async<kThreads>(shared.k[step % kStages], k + key * p.k_stride, p.k_stride, left, kHeadDim,
                                 thread);
       copy_tile_async<kThreads>(shared.v[step % kStages], v + key * p.v_stride, p.v_stride, left, kHeadDim,

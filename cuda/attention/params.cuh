@@ -16,6 +16,7 @@ struct AttentionParams {
   float* lse;  // [heads, lse_stride], or null
   int64_t lse_stride;
   const int32_t* cu_seqlens;
+  const int32_t* key_counts;  // [sequences], or null: every token is a key
   const AttentionTile* tiles;
   int parts;                  // that a tile of queries is cut into, each a block's
   int items;                  // tiles * parts * heads
@@ -29,20 +30,22 @@ struct AttentionParams {
   bool aligned_out;
 };
 
-// Work item i: head i % heads, queries from `first_query` on of a sequence of `length` tokens from `begin`.
+// Work item i: head i % heads, queries from `first_query` on of a sequence of `length` tokens from `begin`,
+// of which the first `keys` are keys.
 struct AttentionItem {
-  int head, kv_head, first_query, length;
+  int head, kv_head, first_query, length, keys;
   int64_t begin;
 
   // The keys that `queries` queries from the first on may see: `tiles` tiles of `keys` from `first` on.
   struct Keys {
     int first, tiles;
   };
-  DEVICE Keys seen_keys(int queries, int keys, int left, int right) const {
-    const int last_query = min(first_query + queries, length) - 1;
-    const int first = first_query <= left ? 0 : (first_query - left) / keys * keys;
-    const int end = last_query >= length - right ? length : min(length, last_query + right + 1);
-    return {first, (end - first + keys - 1) / keys};
+  DEVICE Keys seen_keys(int queries, int tile, int left, int right) const {
+    const int last_query = min(first_query + queries, length) - 1, last_tile = (keys - 1) / tile * tile;
+    // A window past the last key still gets a tile: every kernel has one to mask.
+    const int first = first_query <= left ? 0 : min((first_query - left) / tile * tile, last_tile);
+    const int end = last_query >= keys - right ? keys : min(keys, last_query + right + 1);
+    return {first, (end - first + tile - 1) / tile};
   }
 };
 
@@ -51,22 +54,23 @@ DEVICE AttentionItem attention_item(const AttentionParams<T>& p, int index, int 
   const int head = index % p.heads, share = index / p.heads;
   const AttentionTile tile = p.tiles[share / p.parts];
   const int64_t begin = p.cu_seqlens[tile.sequence];
-  return {head, head / p.queries_per_kv, tile.first_query + share % p.parts * queries,
-          static_cast<int>(p.cu_seqlens[tile.sequence + 1] - begin), begin};
+  const int length = static_cast<int>(p.cu_seqlens[tile.sequence + 1] - begin);
+  const int keys = p.key_counts == nullptr ? length : min(p.key_counts[tile.sequence], length);
+  return {head, head / p.queries_per_kv, tile.first_query + share % p.parts * queries, length, keys, begin};
 }
 
 // What is added to a score (in base 2), and whether the key is seen at all.
 struct ScoreRule {
-  int length, left, right;
+  int keys, left, right;
   float slope;            // 0: none
   const float* relative;  // of this head, or null
   int reach;
 
   DEVICE bool all_seen(int first_query, int last_query, int first_key, int last_key) const {
-    return last_key < length && last_query - first_key <= left && last_key - first_query <= right;
+    return last_key < keys && last_query - first_key <= left && last_key - first_query <= right;
   }
   DEVICE bool seen(int query, int key) const {
-    return key < length && query - key <= left && key - query <= right;
+    return key < keys && query - key <= left && key - query <= right;
   }
   DEVICE bool biased() const { return slope != 0.0f || relative != nullptr; }
   DEVICE float alibi(int query, int key) const {
@@ -86,7 +90,7 @@ struct ScoreRule {
 template <class T>
 DEVICE ScoreRule score_rule(const AttentionParams<T>& p, const AttentionItem& item) {
   const bool relative = p.relative != nullptr;
-  return {item.length,
+  return {item.keys,
           p.left,
           p.right,
           p.alibi_slopes == nullptr ? 0.0f : kLog2E * p.alibi_slopes[item.head],

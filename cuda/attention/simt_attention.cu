@@ -28,6 +28,7 @@ struct Params {
   float* lse;  // [heads, lse_stride], or null
   int64_t lse_stride;
   const int32_t* cu_seqlens;
+  const int32_t* key_counts;   // [sequences], or null: every token is a key
   const AttentionTile* tiles;  // block x is tile x / heads, head x % heads; block y a part of its queries
   int heads, queries_per_kv, head_dim;
   float scale_log2;  // scale * log2(e): the softmax is in base 2
@@ -86,9 +87,10 @@ __global__ void __launch_bounds__(kThreads, 1) simt_attention_kernel(const Param
   if (first_query >= length) return;  // the same for the whole block
   const int last_query = min(first_query + kQueries, length) - 1;
   const int first_key = first_query <= p.left ? 0 : (first_query - p.left) / kKeys * kKeys;
-  const int key_end = last_query >= length - p.right ? length : min(length, last_query + p.right + 1);
+  const int keys = p.key_counts == nullptr ? length : min(p.key_counts[tile.sequence], length);
+  const int key_end = last_query >= keys - p.right ? keys : min(keys, last_query + p.right + 1);
   const int lane = static_cast<int>(threadIdx.x) % 32, first_row = static_cast<int>(threadIdx.x) / 32 * kRows;
-  const ScoreRule rule{length,
+  const ScoreRule rule{keys,
                        p.left,
                        p.right,
                        p.bias.alibi_slopes == nullptr ? 0.0f : kLog2E * p.bias.alibi_slopes[head],
@@ -113,10 +115,10 @@ __global__ void __launch_bounds__(kThreads, 1) simt_attention_kernel(const Param
   for (int tile_key = first_key; tile_key < key_end; tile_key += kKeys) {
     __syncthreads();  // all have left the tile before
     const int64_t source = begin + tile_key;
-    stage(shared.k, p.k + source * p.k_stride + kv_head * p.head_dim, p.k_stride, length - tile_key,
-          p.head_dim, kDim);
-    stage(shared.v, p.v + source * p.v_stride + kv_head * p.head_dim, p.v_stride, length - tile_key,
-          p.head_dim, kDim);
+    stage(shared.k, p.k + source * p.k_stride + kv_head * p.head_dim, p.k_stride, keys - tile_key, p.head_dim,
+          kDim);
+    stage(shared.v, p.v + source * p.v_stride + kv_head * p.head_dim, p.v_stride, keys - tile_key, p.head_dim,
+          kDim);
     __syncthreads();
 
     REGS(float, score, [kRows]);
@@ -130,7 +132,7 @@ __global__ void __launch_bounds__(kThreads, 1) simt_attention_kernel(const Param
     UNROLL
     for (int r = 0; r < kRows; r++) {
       const int query = first_query + first_row + r, key = tile_key + lane;
-      if (p.disentangled && key < length)
+      if (p.disentangled && key < keys)
         score[r] += position_score(p, shared.q[first_row + r], shared.k[lane], head, query - key);
       score[r] = rule.apply(score[r] * p.scale_log2, query, key);
       float maximum = fmaxf(row_max[r], score[r]);
@@ -188,6 +190,7 @@ Params<T> params_of(const VarlenAttentionArgs& args) {
   p.lse = args.lse;
   p.lse_stride = args.lse_stride;
   p.cu_seqlens = args.cu_seqlens;
+  p.key_counts = args.key_counts;
   p.heads = static_cast<int>(args.shape.heads);
   p.queries_per_kv = static_cast<int>(args.shape.heads / args.shape.kv_heads);
   p.head_dim = static_cast<int>(args.shape.head_dim);

@@ -23,6 +23,7 @@ struct AttentionCase {
   bool simt = false;  // the kernel without tensor cores
   int compute_capability = 80;
   bool negative_scale = false;
+  std::vector<int32_t> key_counts = {};  // none: all tokens are keys
   std::string name() const {
     std::string text = concat(
         simt ? "simt " : "", "attention sm_", compute_capability, " d", head_dim, " heads ", heads, "/",
@@ -32,6 +33,7 @@ struct AttentionCase {
         negative_scale ? " negative scale" : "", blind_head ? " blind head" : "", " strategy ",
         static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
     for (int32_t length : lengths) text += concat(" ", length);
+    for (int32_t count : key_counts) text += concat(" of ", count);
     return text;
   }
 };
@@ -94,6 +96,7 @@ class Problem {
     if (!plan.is_ok()) return {};
     DeviceBuffer<AttentionTile> tiles(plan.value().tiles);
     DeviceBuffer<int32_t> cu_seqlens(sums_);
+    DeviceBuffer<int32_t> key_counts(c_.key_counts);
     DeviceBuffer<uint32_t> counter(std::vector<uint32_t>{0});
     DeviceBuffer<float> lse(static_cast<size_t>(c_.heads * tokens_));
     TestMatrix<T> out(tokens_, width_, c_.out_gap, 0, c_.spare_rows);
@@ -108,6 +111,7 @@ class Problem {
     args.lse = lse.data();
     args.lse_stride = tokens_;
     args.cu_seqlens = cu_seqlens.data();
+    if (!c_.key_counts.empty()) args.key_counts = key_counts.data();
     args.scale = scale();
     args.span = c_.span;
     if (c_.alibi) args.bias.alibi_slopes = device_slopes_.data();
@@ -167,7 +171,7 @@ class Problem {
     const int64_t begin = sums_[b], kv_head = head / (c_.heads / c_.kv_heads), d = c_.head_dim;
     std::vector<double> scores;
     double maximum = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < c_.lengths[b]; j++) {
+    for (int64_t j = 0; j < (c_.key_counts.empty() ? c_.lengths[b] : c_.key_counts[b]); j++) {
       const bool seen = !(c_.span.causal && j > i) &&
                         !(c_.span.window_left >= 0 && i - j > c_.span.window_left) &&
                         !(c_.span.window_right >= 0 && j - i > c_.span.window_right);

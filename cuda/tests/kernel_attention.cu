@@ -47,6 +47,21 @@ void test_spans() {
   }
 }
 
+// Tokens that are no keys, in every kernel: some tiles of queries begin behind the last key.
+void test_key_counts() {
+  for (int compute_capability : {80, 90}) {
+    for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent, kAuto}) {
+      run_case<bf16>({.lengths = {32, 7, 130, 300, 1},
+                      .heads = 1,
+                      .kv_heads = 1,
+                      .options = options,
+                      .compute_capability = compute_capability,
+                      .key_counts = {20, 7, 60, 1, 1}});
+    }
+  }
+  run_case<float>({.lengths = {32, 130}, .head_dim = 40, .simt = true, .key_counts = {20, 60}});
+}
+
 // One NaN sequence must not poison its neighbours, nor rows of a capacity above T, nor may a tile's store
 // reach them.
 void test_isolation() {
@@ -97,6 +112,7 @@ int main() {
   test::test_head_dims<fp16>();
   test::test_lengths();
   test::test_spans();
+  test::test_key_counts();
   test::test_isolation();
   test::test_bad_input();
   return test::report("kernel_attention");

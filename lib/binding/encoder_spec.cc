@@ -63,6 +63,8 @@ EmbeddingSpec read_embeddings(Reader& reader, Napi::Object object) {
   spec.projection = reader.boolean(object.Get("projection"), "embeddings.projection");
   spec.word_scale = static_cast<float>(reader.number(object.Get("wordScale"), "embeddings.wordScale"));
   spec.norm = reader.boolean(object.Get("norm"), "embeddings.norm");
+  spec.norm_after_projection =
+      reader.boolean(object.Get("normAfterProjection"), "embeddings.normAfterProjection");
   spec.added_rows = reader.integer(object.Get("addedRows"), "embeddings.addedRows");
   return spec;
 }
@@ -86,6 +88,11 @@ MlpSpec read_mlp(Reader& reader, Napi::Object object) {
   spec.glu = reader.one_of<bool>(object.Get("kind"), "mlp.kind", {{"plain", false}, {"glu", true}});
   spec.activation = read_activation(reader, object.Get("activation"), "mlp.activation");
   spec.intermediate_size = reader.integer(object.Get("intermediateSize"), "mlp.intermediateSize", 1);
+  if (object.Get("experts").IsObject()) {
+    const Napi::Object experts = object.Get("experts").As<Napi::Object>();
+    spec.experts = reader.integer(experts.Get("count"), "mlp.experts.count", 1);
+    spec.chosen = reader.integer(experts.Get("chosen"), "mlp.experts.chosen", 1);
+  }
   return spec;
 }
 
@@ -157,6 +164,7 @@ LayerSpec read_layer(Reader& reader, Napi::Object object) {
   spec.span.window_left = read_limit(reader, object.Get("windowLeft"), "layers.windowLeft");
   spec.span.window_right = read_limit(reader, object.Get("windowRight"), "layers.windowRight");
   spec.rope = static_cast<int>(read_limit(reader, object.Get("rope"), "layers.rope"));
+  spec.experts = reader.boolean(object.Get("experts"), "layers.experts");
   spec.attention_norm = reader.boolean(object.Get("attentionNorm"), "layers.attentionNorm");
   return spec;
 }

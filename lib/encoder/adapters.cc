@@ -58,12 +58,8 @@ class AdapterBinder {
     adapter_.word = word.take();
     auto b = binder_.floats(prefix_ + "embeddings.word.b", {rank, width});
     if (!b.is_ok()) return b.status();
-    std::vector<float> transposed(b.value().size());
-    for (int64_t r = 0; r < rank; ++r) {
-      for (int64_t c = 0; c < width; ++c)
-        transposed[c * rank + r] = spec_.adapters.scale * b.value()[r * width + c];
-    }
-    auto up = binder_.computed_linear(transposed, rank, width, "");
+    for (float& value : b.value()) value *= spec_.adapters.scale;
+    auto up = binder_.computed_linear(transposed(b.value(), rank, width), rank, width, "");
     if (!up.is_ok()) return up.status();
     adapter_.word_up = up.take();
     return spec_.token_types > 0 ? bind_token_types() : Status::ok();

@@ -22,6 +22,14 @@ HostTensor row_of(const HostTensor& tensor, int32_t row) {
 
 }  // namespace
 
+std::vector<float> transposed(const std::vector<float>& matrix, int64_t rows, int64_t cols) {
+  std::vector<float> result(matrix.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) result[c * rows + r] = matrix[r * cols + c];
+  }
+  return result;
+}
+
 Result<HostTensor> WeightBinder::checked(const std::string& name, std::vector<int64_t> shape) {
   Result<HostTensor> tensor = source_.tensor(name);
   if (!tensor.is_ok()) return tensor;

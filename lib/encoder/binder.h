@@ -14,6 +14,9 @@ namespace padless {
 
 class PackedCache;
 
+/** [rows, cols] to [cols, rows]. */
+std::vector<float> transposed(const std::vector<float>& matrix, int64_t rows, int64_t cols);
+
 class WeightBinder {
  public:
   /** `cache` may be null. */
@@ -38,6 +41,8 @@ class WeightBinder {
   /** Rows `rows` of prefix.weight [out, in] and of prefix.bias [out], in that order. */
   Result<std::shared_ptr<const LinearWeight>> linear_rows(const std::string& prefix, int64_t in, int64_t out,
                                                           std::span<const int32_t> rows);
+  /** Takes the same tensors for products in f32. */
+  WeightBinder exact() const { return {engine_, source_, ComputeType::kF32, progress_}; }
   bool has(const std::string& name) const { return source_.has(name); }
   /** activation(gate) * up, each [out, in]. */
   Result<std::shared_ptr<const LinearWeight>> glu(const std::string& gate, const std::string& up, int64_t in,

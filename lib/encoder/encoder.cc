@@ -193,9 +193,6 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
                     "tokenTypes");
     }
   }
-  PADLESS_CHECK(batch.key_counts.empty() || engine_->has_key_counts(), Code::kUnsupported, "keyCounts",
-                "tokens that are no keys, as in ColBERT's queries, cannot be computed on ",
-                engine_->info().name, "; load the model on the cpu for them");
   PADLESS_CHECK(request.layers <= spec_.num_layers() && (request.layers > 0 || spec_.layers.empty()),
                 Code::kInvalidArgument, "layers", "layers is ", request.layers,
                 "; this model has layers 1 to ", spec_.num_layers());

@@ -22,8 +22,10 @@ Status Encoder::embed(Stream& stream, const Workspace& space, int64_t adapter) {
   args.position = weights_.position.get();
   args.position_offset = spec_.positions.offset;
   args.token_type = weights_.token_type.get();
-  args.gamma = weights_.embedding_norm.gamma.get();
-  args.beta = weights_.embedding_norm.beta.get();
+  if (!spec_.embeddings.norm_after_projection) {
+    args.gamma = weights_.embedding_norm.gamma.get();
+    args.beta = weights_.embedding_norm.beta.get();
+  }
   args.norm = spec_.norm.kind;
   args.eps = spec_.norm.eps;
   args.out = space.matrices[spec_.embeddings.projection ? kEmbedding : kHidden];

@@ -21,6 +21,7 @@ class LayerWriter {
     if (!weights_.projection) return;
     const Slot tables = program_.bound(kEmbedding, spec_.embeddings.width);
     program_.steps.push_back(LinearStep{weights_.projection, tables, x_});
+    if (spec_.embeddings.norm_after_projection) norm(weights_.embedding_norm, x_, x_);
   }
 
   /** From the context of attention `index` to the layer's result. */
@@ -104,6 +105,11 @@ class LayerWriter {
 
   /** out = down(mlp(in)) + residual. */
   void feed_forward(const LayerWeights& layer, const LayerAdapter& low, Slot in, Slot out, Slot residual) {
+    if (layer.router) {
+      program_.steps.push_back(ExpertsStep{layer.router, layer.experts, spec_.mlp.chosen,
+                                           spec_.mlp.activation, layer.experts_bias, in, out, residual});
+      return;
+    }
     const Slot inner = program_.temporary(spec_.mlp.intermediate_size);
     product(layer.up, low.up, in, inner, kNoSlot, spec_.mlp.activation);
     product(layer.down, low.down, inner, out, residual);
@@ -111,7 +117,9 @@ class LayerWriter {
 
   /** y = norm(x + output(context)); x' = norm(y + mlp(y)): arXiv:1706.03762, BERT. */
   void finish_post_norm(const LayerWeights& layer, const LayerAdapter& low) {
-    const Slot y = program_.temporary(spec_.hidden_size);
+    // Experts read it from outside a block.
+    const Slot y =
+        layer.router ? program_.bound(kMixed, spec_.hidden_size) : program_.temporary(spec_.hidden_size);
     product(layer.output, low.output, context(), y, x_);
     norm(layer.attention_norm, y, y);
     feed_forward(layer, low, y, x_, y);

@@ -10,7 +10,7 @@
 namespace padless {
 
 /** Matrices bound to every program of the layers; rope table i is kRope + i. */
-enum Binding : int { kHidden, kQkv, kContext, kEmbedding, kWindow, kConvolved, kAdapted, kRope };
+enum Binding : int { kHidden, kQkv, kContext, kEmbedding, kWindow, kConvolved, kAdapted, kMixed, kRope };
 
 struct LayerPrograms {
   /** [i]: from the context of attention i - 1 (0: from the embeddings) to what attention i reads. */

@@ -91,20 +91,31 @@ Status validate(const EncoderSpec& spec) {
   PADLESS_CHECK(spec.embeddings.projection || spec.embeddings.width == spec.hidden_size, Code::kBadConfig,
                 "embeddings.width", "embeddings of width ", spec.embeddings.width, " for a hidden size of ",
                 spec.hidden_size, " need a projection");
+  constexpr int64_t kMostExperts = 1024;
+  const MlpSpec& mlp = spec.mlp;
+  PADLESS_CHECK(mlp.experts == 0 || (mlp.experts > 0 && mlp.experts <= kMostExperts && mlp.chosen > 0 &&
+                                     mlp.chosen <= mlp.experts && !mlp.glu && spec.adapters.count == 0 &&
+                                     spec.norm.placement == NormPlacement::kPost),
+                Code::kBadConfig, "mlp.experts", mlp.chosen, " of ", mlp.experts,
+                " experts do not fit this kind of encoder");
   for (const LayerSpec& layer : spec.layers) {
+    PADLESS_CHECK(!layer.experts || mlp.experts > 0, Code::kBadConfig, "layers.experts",
+                  "a layer has experts, the model none");
     PADLESS_CHECK(layer.weights >= 0 && layer.weights < spec.num_layers(), Code::kBadConfig, "layers.weights",
                   "a layer has the tensors of layer ", layer.weights, " of ", spec.num_layers());
     PADLESS_CHECK(layer.rope >= -1 && layer.rope < static_cast<int64_t>(spec.ropes.size()), Code::kBadConfig,
                   "layers.rope", "a layer has rope ", layer.rope, " of ", spec.ropes.size());
   }
+  PADLESS_CHECK(
+      !spec.embeddings.norm_after_projection || (spec.embeddings.projection && spec.embeddings.norm),
+      Code::kBadConfig, "embeddings.normAfterProjection", "there is no projection or no norm");
   for (const RopeSpec& rope : spec.ropes) PADLESS_RETURN_IF_ERROR(check_rope(rope, spec.attention.head_dim));
   PADLESS_RETURN_IF_ERROR(check_bias(spec));
-  PADLESS_CHECK(
-      spec.convolution.kernel == 0 || (spec.convolution.kernel % 2 == 1 && spec.convolution.groups > 0 &&
-                                       spec.hidden_size % spec.convolution.groups == 0 &&
-                                       spec.embeddings.width == spec.hidden_size && spec.num_layers() > 0),
-      Code::kBadConfig, "convolution", "a convolution of kernel ", spec.convolution.kernel, " in ",
-      spec.convolution.groups, " groups does not fit the hidden size ", spec.hidden_size);
+  PADLESS_CHECK(spec.convolution.kernel == 0 ||
+                    (spec.convolution.kernel % 2 == 1 && spec.convolution.groups > 0 &&
+                     spec.hidden_size % spec.convolution.groups == 0 && spec.num_layers() > 0),
+                Code::kBadConfig, "convolution", "a convolution of kernel ", spec.convolution.kernel, " in ",
+                spec.convolution.groups, " groups does not fit the hidden size ", spec.hidden_size);
   const AdapterSpec& adapters = spec.adapters;
   constexpr int64_t kMostAdapters = 1024;
   PADLESS_CHECK(

@@ -34,7 +34,8 @@ struct EmbeddingSpec {
   bool projection = false;  // a linear layer takes them to hidden_size; without it the two are equal
   float word_scale = 1;     // of the word rows
   bool norm = true;
-  int64_t added_rows = 0;  // of a table whose row 0 every token gets; 0: none
+  bool norm_after_projection = false;  // of the projected rows instead of the tables'
+  int64_t added_rows = 0;              // of a table whose row 0 every token gets; 0: none
 };
 
 /**
@@ -51,6 +52,8 @@ struct MlpSpec {
   bool glu = false;  // activation(gate) * up instead of activation(up)
   Activation activation = Activation::kGeluErf;
   int64_t intermediate_size = 0;
+  int64_t experts = 0;  // of the layers that have experts; 0: none have
+  int64_t chosen = 0;   // experts that a token goes to
 };
 
 /**
@@ -105,6 +108,7 @@ struct LayerSpec {
   int64_t weights = 0;  // number of its tensors, "layers.N."; shared by layers of the same number
   AttentionSpan span;
   int rope = -1;               // index into EncoderSpec::ropes, or -1
+  bool experts = false;        // several feed-forwards, of which each token takes some
   bool attention_norm = true;  // false: a pre-norm layer's attention reads the residual stream as it is
 };
 

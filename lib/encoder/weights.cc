@@ -25,7 +25,7 @@ class EncoderBinder {
     weights_.layers.resize(spec_.layers.size());
     for (const LayerSpec& layer : spec_.layers) {
       LayerWeights& target = weights_.layers[layer.weights];
-      if (!target.qkv) PADLESS_RETURN_IF_ERROR(bind_layer(layer.weights, target));
+      if (!target.qkv) PADLESS_RETURN_IF_ERROR(bind_layer(layer, target));
       // Layers that share tensors may still differ in whether the first norm counts.
       if (layer.attention_norm && !target.attention_norm.gamma) {
         const std::string name = "layers." + std::to_string(layer.weights) + ".attention.norm";
@@ -57,7 +57,8 @@ class EncoderBinder {
           assign(weights_.token_type, binder_.table("embeddings.tokenType", spec_.token_types, width)));
     }
     if (spec_.embeddings.norm) {
-      PADLESS_RETURN_IF_ERROR(bind_norm("embeddings.norm", width, weights_.embedding_norm));
+      const int64_t normed = spec_.embeddings.norm_after_projection ? spec_.hidden_size : width;
+      PADLESS_RETURN_IF_ERROR(bind_norm("embeddings.norm", normed, weights_.embedding_norm));
     }
     if (!spec_.embeddings.projection) return Status::ok();
     return assign(weights_.projection, binder_.linear({"embeddings.projection"}, width, {spec_.hidden_size}));
@@ -85,22 +86,46 @@ class EncoderBinder {
 
   float gain_offset() const { return spec_.norm.gain_minus_one ? 1.f : 0.f; }
 
-  Status bind_layer(int64_t number, LayerWeights& layer) {
+  /** Every expert's products, stored as up [inner, hidden] and down^T [inner, hidden]; a router without bias.
+   */
+  Status bind_experts(const std::string& mlp, LayerWeights& layer) {
     const int64_t hidden = spec_.hidden_size;
     const int64_t inner = spec_.mlp.intermediate_size;
+    PADLESS_RETURN_IF_ERROR(
+        assign(layer.router, binder_.exact().linear({mlp + "router"}, hidden, {spec_.mlp.experts})));
+    for (int64_t e = 0; e < spec_.mlp.experts; ++e) {
+      const std::string name = mlp + "experts." + std::to_string(e);
+      Expert& expert = layer.experts.emplace_back();
+      PADLESS_RETURN_IF_ERROR(assign(expert.up, binder_.linear({name + ".up"}, hidden, {inner})));
+      auto rows = binder_.floats(name + ".downTransposed", {inner, hidden});
+      if (!rows.is_ok()) return rows.status();
+      PADLESS_RETURN_IF_ERROR(assign(
+          expert.down, binder_.computed_linear(transposed(rows.value(), inner, hidden), inner, hidden, "")));
+    }
+    return assign(layer.experts_bias, binder_.vector(mlp + "experts.bias", hidden));
+  }
+
+  Status bind_feed_forward(const std::string& mlp, LayerWeights& layer) {
+    const int64_t hidden = spec_.hidden_size;
+    const int64_t inner = spec_.mlp.intermediate_size;
+    PADLESS_RETURN_IF_ERROR(assign(layer.up, spec_.mlp.glu
+                                                 ? binder_.glu(mlp + "gate", mlp + "up", hidden, inner)
+                                                 : binder_.linear({mlp + "up"}, hidden, {inner})));
+    return assign(layer.down, binder_.linear({mlp + "down"}, inner, {hidden}));
+  }
+
+  Status bind_layer(const LayerSpec& spec, LayerWeights& layer) {
+    const int64_t hidden = spec_.hidden_size;
     const int64_t query = spec_.query_width();
     const int64_t key = spec_.key_width();
-    const std::string prefix = "layers." + std::to_string(number) + ".";
+    const std::string prefix = "layers." + std::to_string(spec.weights) + ".";
     const std::string attention = prefix + "attention.";
     const std::string mlp = prefix + "mlp.";
     PADLESS_RETURN_IF_ERROR(
         assign(layer.qkv, binder_.linear({attention + "query", attention + "key", attention + "value"},
                                          hidden, {query, key, key})));
     PADLESS_RETURN_IF_ERROR(assign(layer.output, binder_.linear({attention + "output"}, query, {hidden})));
-    PADLESS_RETURN_IF_ERROR(assign(layer.up, spec_.mlp.glu
-                                                 ? binder_.glu(mlp + "gate", mlp + "up", hidden, inner)
-                                                 : binder_.linear({mlp + "up"}, hidden, {inner})));
-    PADLESS_RETURN_IF_ERROR(assign(layer.down, binder_.linear({mlp + "down"}, inner, {hidden})));
+    PADLESS_RETURN_IF_ERROR(spec.experts ? bind_experts(mlp, layer) : bind_feed_forward(mlp, layer));
     PADLESS_RETURN_IF_ERROR(bind_norm(mlp + "norm", hidden, layer.mlp_norm));
     if (spec_.norm.placement == NormPlacement::kSandwich) {
       PADLESS_RETURN_IF_ERROR(bind_norm(attention + "resultNorm", hidden, layer.attention_result));
@@ -129,6 +154,8 @@ size_t EncoderWeights::bytes() const {
   for (const Adapter& adapter : adapters) bytes += adapter.bytes();
   for (const LayerWeights& layer : layers) {
     add(layer.qkv, layer.output, layer.up, layer.down, layer.query_gamma, layer.key_gamma);
+    add(layer.router, layer.experts_bias);
+    for (const Expert& expert : layer.experts) add(expert.up, expert.down);
     for (const NormWeights* norm :
          {&layer.attention_norm, &layer.mlp_norm, &layer.attention_result, &layer.mlp_result}) {
       add_norm(*norm);
@@ -139,9 +166,12 @@ size_t EncoderWeights::bytes() const {
 
 int64_t bind_steps(const EncoderSpec& spec) {
   constexpr int64_t kProductsOfLayer = 4;
+  const int64_t with_experts = std::count_if(spec.layers.begin(), spec.layers.end(),
+                                             [](const LayerSpec& layer) { return layer.experts; });
+  const int64_t products_of_experts = with_experts * (2 * spec.mlp.experts - 1);
   const bool has_types = spec.token_types > 0 && spec.embeddings.added_rows == 0;
   return 1 + (spec.positions.rows > 0) + has_types + spec.embeddings.projection +
-         (spec.convolution.kernel > 0) + kProductsOfLayer * spec.distinct_layers();
+         (spec.convolution.kernel > 0) + kProductsOfLayer * spec.distinct_layers() + products_of_experts;
 }
 
 Result<EncoderWeights> bind_weights(const EncoderSpec& spec, WeightBinder& binder) {

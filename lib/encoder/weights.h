@@ -7,6 +7,7 @@
 #include "lib/encoder/adapters.h"
 #include "lib/encoder/binder.h"
 #include "lib/encoder/spec.h"
+#include "lib/engine/row_program.h"
 
 namespace padless {
 
@@ -18,6 +19,9 @@ struct NormWeights {
 /** What the layers with one LayerSpec::weights share. */
 struct LayerWeights {
   std::shared_ptr<const LinearWeight> qkv, output, up, down;  // up: gate and up of a GLU
+  std::shared_ptr<const LinearWeight> router;  // of a layer with experts, which has no up and down
+  std::vector<Expert> experts;
+  std::shared_ptr<const DeviceTensor> experts_bias;
   NormWeights attention_norm, mlp_norm;      // placement post: after the residual sum; others: of the input
   NormWeights attention_result, mlp_result;  // sandwich: of the block's result
   std::shared_ptr<const DeviceTensor> query_gamma, key_gamma;

@@ -21,6 +21,7 @@ std::vector<Need> needs(const EncoderSpec& spec, DType activations) {
   needs[kEmbedding] = {spec.embeddings.projection ? spec.embeddings.width : 0, activations};
   needs[kWindow] = {spec.convolution.kernel * spec.hidden_size, activations};
   needs[kAdapted] = {spec.adapters.count > 0 ? spec.adapters.rank : 0, activations};
+  needs[kMixed] = {spec.mlp.experts > 0 ? spec.hidden_size : 0, activations};
   needs[kConvolved] = {convolves ? spec.hidden_size : 0, activations};
   return needs;
 }

@@ -128,6 +128,10 @@ struct DeviceInfo {
   int threads = 0;          // CPU: the most threads one op uses
 };
 
+/** For `attention`: a count a sequence, each at least 1 and at most its length; E_UNSUPPORTED beside a bias.
+ */
+Status check_key_counts(const PackedBatch& batch, const AttentionBias& bias);
+
 /** One device. Thread-safe: models and streams of one engine may be used from several threads. */
 class Engine {
  public:
@@ -196,8 +200,6 @@ class Engine {
     return run_rows(stream, program, matrices, batch.host().tokens());
   }
   virtual Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) = 0;
-  /** Whether `attention` heeds PackedBatch::key_counts; without, callers must not give any. */
-  virtual bool has_key_counts() const { return false; }
   /** An empty sequence pools to zeros. */
   virtual Status pool(Stream& stream, const PreparedBatch& batch, const PoolArgs& args) = 0;
   /** out[i] = in[indices[i]], zeros for an index of -1; indices in host memory, checked by the caller. */

@@ -81,13 +81,34 @@ struct RopeStep {
   bool interleaved = false;
 };
 
+/** One of the feed-forwards that an ExpertsStep chooses from: down(activation(up(x))). */
+struct Expert {
+  std::shared_ptr<const LinearWeight> up, down;
+};
+
+/**
+ * out = residual + bias + sum of score[e] * experts[e](in) over the `chosen` experts of the largest scores,
+ * in the experts' order; score = softmax(router(in)) over all experts, the chosen ones not scaled to a sum
+ * of 1. Slots are bound; `out` is none of the others.
+ */
+struct ExpertsStep {
+  std::shared_ptr<const LinearWeight> router;  // f32, [experts] without a bias
+  std::vector<Expert> experts;                 // in the activations' precision
+  int64_t chosen = 0;
+  Activation activation = Activation::kNone;
+  std::shared_ptr<const DeviceTensor> bias;  // f32 [cols of out], or null
+  Slot in = kNoSlot;
+  Slot out = kNoSlot;
+  Slot residual = kNoSlot;
+};
+
 /** out = in / max(||in||_2, eps): torch.nn.functional.normalize, eps 1e-12. */
 struct L2NormalizeStep {
   Slot in = kNoSlot;
   Slot out = kNoSlot;  // may be the same slot as `in`
 };
 
-using RowStep = std::variant<LinearStep, NormStep, L2NormalizeStep, HeadNormStep, RopeStep>;
+using RowStep = std::variant<LinearStep, NormStep, L2NormalizeStep, HeadNormStep, RopeStep, ExpertsStep>;
 
 struct RowProgram {
   std::vector<RowSlot> slots;
@@ -102,5 +123,8 @@ struct RowProgram {
     return static_cast<Slot>(slots.size()) - 1;
   }
 };
+
+/** E_INVALID_ARGUMENT unless the step's weights lead from `in_cols` to `out_cols` columns. */
+Status check_experts(const ExpertsStep& step, int64_t in_cols, int64_t out_cols);
 
 }  // namespace padless

@@ -26,17 +26,6 @@ async function hiddenOf(
 }
 
 describe.each(testDevices())('on $label', ({ request }) => {
-  if (request.name !== 'cpu') {
-    test('refused', async () => {
-      using encoder = await Encoder.load(readGolden('bert').checkpoint, { device: request });
-      await expect(hiddenOf(encoder, [[5, 6, 7]], [2])).rejects.toMatchObject({
-        code: 'E_UNSUPPORTED',
-        field: 'keyCounts',
-      });
-    });
-    return;
-  }
-
   test.each(['f32', 'bf16'] as const)('queries in %s equal the reference', async (dtype) => {
     const golden = makeRetrieval('multi-vector', join(scratch, dtype));
     await using colbert = await LateInteraction.load(golden.checkpoint, { device: request, dtype });

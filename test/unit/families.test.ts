@@ -47,7 +47,11 @@ test.each<[string, string, Config, string]>([
     nomicMap('evil/nomic--modeling_hf_nomic_bert.NomicBertModel'),
     'auto_map.AutoModel',
   ],
-  ['experts', 'nomic-bert-remote', { num_experts: 8, moe_every_n_layers: 2 }, 'num_experts'],
+  ['experts of gated layers', 'nomic-moe', { activation_function: 'swiglu' }, 'activation_function'],
+  ['experts in every layer', 'nomic-moe', { moe_every_n_layers: 1 }, 'moe_every_n_layers'],
+  ['scores scaled to 1', 'nomic-moe', { moe_normalize_expert_weights: true }, 'moe_normalize_expert_weights'],
+  ['experts that choose', 'nomic-moe', { expert_choice_router: true }, 'expert_choice_router'],
+  ['shared experts', 'nomic-moe', { num_shared_experts: 1 }, 'num_shared_experts'],
   ['Nomic with RMS norms', 'nomic-bert-remote', { use_rms_norm: true }, 'use_rms_norm'],
   ['Nomic with dynamic scaling', 'nomic-bert-remote', { rotary_scaling_factor: 2 }, 'rotary_scaling_factor'],
   ['Nomic with partial rope', 'nomic-bert-remote', { rotary_emb_fraction: 0.5 }, 'rotary_emb_fraction'],
@@ -89,7 +93,6 @@ test.each<[string, string, Config, string]>([
   ['a third kind of layer', 'modernbert', { layer_types: ['chunked_attention'] }, 'layer_types[0]'],
   ['positions compared with positions', 'deberta', { pos_att_type: 'c2p|p2p' }, 'pos_att_type'],
   ['talking heads', 'deberta', { talking_head: true }, 'talking_head'],
-  ['narrow embeddings of DeBERTa', 'deberta-v3', { embedding_size: 16 }, 'embedding_size'],
   ['an even convolution', 'deberta-v2-conv', { conv_kernel_size: 4 }, 'conv_kernel_size'],
   [
     'Jina’s query and key norms',
@@ -160,6 +163,7 @@ test.each<[string, Config, string]>([
     configOf('jina-v3-remote', { task_instructions: { other: '' } }),
     'task_instructions.other',
   ],
+  ['more choices than experts', configOf('nomic-moe', { moe_top_k: 6 }), 'moe_top_k'],
   ['no feed-forward type', without(configOf('jina-bert'), 'feed_forward_type'), 'feed_forward_type'],
 ])('%s: bad config', async (_, config, field) => {
   await expectError(() => specOf(config), { code: 'E_BAD_CONFIG', field });
@@ -238,6 +242,12 @@ test('buckets of T5 as transformers 5.18 counts them, to a distance of 20', () =
   expect([-20, -12, -7, -3, -2, 0, 1, 3, 4, 6, 9, 20].map(at)).toEqual([
     5, 5, 4, 3, 2, 0, 7, 9, 9, 10, 10, 11,
   ]);
+});
+
+test('the second of every so many layers has experts', () => {
+  const { layers, mlp } = specOf(configOf('nomic-moe', { n_layer: 8, moe_every_n_layers: 3 }));
+  expect(layers.flatMap(({ experts }, i) => (experts ? [i] : []))).toEqual([1, 4, 7]);
+  expect(mlp).toMatchObject({ kind: 'plain', activation: 'gelu', experts: { count: 5, chosen: 2 } });
 });
 
 test('adapters count where the checkpoint has trained ones', () => {

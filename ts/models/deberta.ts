@@ -55,13 +55,16 @@ function debertaSpec(field: Reader, terms: readonly PositionTerm[], bias: BiasSp
   refuseDecodersAndRemoteCode(field);
   const sizes = readSizes(field, { activation: 'gelu', eps: 1e-7 });
   refuseUnless(field, {
-    embedding_size: [sizes.hiddenSize],
     attention_head_size: [sizes.headDim],
     talking_head: [false],
   });
   const hasAbsolute = field.boolean('position_biased_input', true);
+  const base = postNormSpec(sizes);
+  const width = field.integer('embedding_size', { min: 1 }, sizes.hiddenSize);
+  const isNarrow = width !== sizes.hiddenSize;
   return {
-    ...postNormSpec(sizes),
+    ...base,
+    embeddings: { ...base.embeddings, width, projection: isNarrow, normAfterProjection: isNarrow },
     // One term more than those of positions: content to content.
     attentionScale: 1 / Math.sqrt(sizes.headDim * (1 + new Set(terms).size)),
     positions: hasAbsolute ? absolutePositions(field) : { rows: 0, offset: 0 },
@@ -100,6 +103,7 @@ const positionQuery = 'layers.{i}.attention.positionQuery';
 const weights: WeightTable = {
   ...bertEmbeddings,
   ...bertBlocks(layer),
+  ...plain('embeddings.embed_proj', 'embeddings.projection'),
   'encoder.rel_embeddings.weight': 'positions.relative',
 };
 

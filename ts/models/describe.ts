@@ -37,8 +37,19 @@ function attentionWords(layers: readonly LayerSpec[]): string {
 
 /** A spec in a few plain values, for people. */
 export function specFacts(spec: EncoderSpec): Record<string, unknown> {
-  const { heads, kvHeads, headDim, hiddenSize, vocabSize, embeddings, norm, mlp, convolution, adapters } =
-    spec;
+  const {
+    heads,
+    kvHeads,
+    headDim,
+    hiddenSize,
+    vocabSize,
+    embeddings,
+    norm,
+    mlp,
+    convolution,
+    adapters,
+    layers,
+  } = spec;
   const distinct = new Set(spec.layers.map(({ weights }) => weights)).size;
   return {
     layers: spec.layers.length,
@@ -56,6 +67,9 @@ export function specFacts(spec: EncoderSpec): Record<string, unknown> {
     positions: positionWords(spec),
     activation: mlp.activation,
     mlp: mlp.kind,
+    ...(mlp.experts && {
+      experts: `${mlp.experts.chosen} of ${mlp.experts.count} in ${layers.filter(({ experts }) => experts).length} layers`,
+    }),
     norm,
     queryKeyNorm: spec.queryKeyNorm,
     ...(convolution && { convolution }),

@@ -13,6 +13,8 @@ export interface LayerSpec {
   windowRight: number;
   /** Index into `ropes`, or -1. */
   rope: number;
+  /** Several feed-forwards, of which each token takes some. */
+  experts: boolean;
   /** False where a pre-norm layer's attention reads the residual stream as it is (ModernBERT's first). */
   attentionNorm: boolean;
 }
@@ -81,6 +83,8 @@ export interface EncoderSpec {
     /** Factor of the word rows (Gemma). */
     wordScale: number;
     norm: boolean;
+    /** The norm is of the projected rows (DeBERTa) instead of the tables' (ALBERT, ELECTRA). */
+    normAfterProjection: boolean;
     /** Rows of a table whose first row every token gets (ERNIE's task types); 0 for none. */
     addedRows: number;
   };
@@ -106,7 +110,16 @@ export interface EncoderSpec {
   /** RMS norm of each query and key head (Qwen3, Gemma 3), with `norm.eps`. */
   queryKeyNorm: boolean;
   /** `glu`: activation(gate) * up instead of activation(up). */
-  mlp: { kind: 'plain' | 'glu'; activation: Activation; intermediateSize: number };
+  mlp: {
+    kind: 'plain' | 'glu';
+    activation: Activation;
+    intermediateSize: number;
+    /**
+     * Of the layers that have experts: a token goes to the `chosen` ones of the largest scores in a softmax over all
+     * of them, and these weigh their results.
+     */
+    experts?: { count: number; chosen: number };
+  };
   ropes: readonly RopeSpec[];
   bias?: BiasSpec;
   /** A convolution over the embeddings, added to the first layer's result (DeBERTa v2 xlarge). */
@@ -172,6 +185,7 @@ export function fullLayers(count: number): LayerSpec[] {
     windowLeft: -1,
     windowRight: -1,
     rope: -1,
+    experts: false,
     attentionNorm: true,
   }));
 }

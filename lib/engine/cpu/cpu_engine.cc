@@ -128,7 +128,6 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
                   int64_t rows) override {
     return run(stream, [&] { return run_rows_cpu(context_, program, matrices, rows); });
   }
-  bool has_key_counts() const override { return true; }
 
   Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) override {
     Result<const CpuPreparedBatch*> cpu = as_cpu_batch(batch);

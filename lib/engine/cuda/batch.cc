@@ -87,6 +87,7 @@ void CudaBatch::lay_out(std::span<const TokenRows> token_rows) {
   places_.positions = offsets.add(rows(), kInteger);
   places_.token_types = offsets.add(rows(), kInteger);
   places_.cu_seqlens = offsets.add(sequences + 1, kInteger);
+  places_.key_counts = offsets.add(sequences, kInteger);
   for (const TokenRows& each : token_rows) {
     token_row_cols_.push_back(each.cols);
     places_.token_rows.push_back(offsets.add(rows() * each.cols, sizeof(float)));
@@ -109,10 +110,19 @@ Status CudaBatch::fill(CudaQueue& queue, std::span<const TokenRows> token_rows) 
   write(to + places_.positions, host_.positions, rows());
   write(to + places_.token_types, host_.token_types, rows());
   write(to + places_.cu_seqlens, host_.cu_seqlens, static_cast<int64_t>(host_.cu_seqlens.size()));
+  write_key_counts(to + places_.key_counts);
   for (size_t i = 0; i < token_rows.size(); ++i)
     token_rows[i].fill(host_, reinterpret_cast<float*>(to + places_.token_rows[i]));
   if (!tiles.empty()) std::memcpy(to + places_.tiles, tiles.data(), tiles.size_bytes());
   return queue.upload(memory_->data(), block.take(), bytes);
+}
+
+void CudaBatch::write_key_counts(std::byte* to) const {
+  const auto count = static_cast<size_t>(host_.sequences());
+  std::vector<int32_t> lengths(host_.key_counts.empty() ? count : 0);
+  for (size_t b = 0; b < lengths.size(); ++b) lengths[b] = host_.cu_seqlens[b + 1] - host_.cu_seqlens[b];
+  write(to, host_.key_counts.empty() ? std::span<const int32_t>(lengths) : host_.key_counts,
+        static_cast<int64_t>(count));
 }
 
 Matrix CudaBatch::token_rows(size_t index) const {

@@ -29,6 +29,8 @@ class CudaBatch final : public PreparedBatch {
   const int32_t* positions() const { return at<int32_t>(places_.positions); }
   const int32_t* token_types() const { return at<int32_t>(places_.token_types); }
   const int32_t* cu_seqlens() const { return at<int32_t>(places_.cu_seqlens); }
+  /** [sequences]: of a batch without counts, the lengths. */
+  const int32_t* key_counts() const { return at<int32_t>(places_.key_counts); }
   /** The true number of tokens where rows() is a capacity, or null. */
   const int32_t* tokens_on_device() const { return has_capacity() ? at<int32_t>(places_.tokens) : nullptr; }
   const AttentionTile* tiles() const { return at<AttentionTile>(places_.tiles); }
@@ -40,7 +42,7 @@ class CudaBatch final : public PreparedBatch {
 
   /** Offsets in memory_, and in what is copied there. */
   struct Places {
-    size_t tokens = 0, ids = 0, positions = 0, token_types = 0, cu_seqlens = 0;
+    size_t tokens = 0, ids = 0, positions = 0, token_types = 0, cu_seqlens = 0, key_counts = 0;
     std::vector<size_t> token_rows;
     size_t tiles = 0;
   };
@@ -53,6 +55,7 @@ class CudaBatch final : public PreparedBatch {
   Status plan(CudaQueue& queue, const PackedBatch& batch);
   void lay_out(std::span<const TokenRows> token_rows);
   Status fill(CudaQueue& queue, std::span<const TokenRows> token_rows);
+  void write_key_counts(std::byte* to) const;
 
   const CudaDevice* device_ = nullptr;  // only to compare with
   PackedBatch host_;

@@ -141,6 +141,8 @@ Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionAr
   native.scale = args.scale;
   native.span = args.span;
   PADLESS_RETURN_IF_ERROR(check_bias(args.bias, args.shape.heads));
+  PADLESS_RETURN_IF_ERROR(check_key_counts(batch.host(), args.bias));
+  native.key_counts = batch.key_counts();
   native.bias.alibi_slopes = floats(queue, args.bias.alibi_slopes);
   native.bias.relative = floats(queue, args.bias.relative);
   native.bias.position_keys = touched(queue, args.bias.position_keys);

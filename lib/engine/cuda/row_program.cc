@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lib/core/convert.h"
+#include "lib/engine/cuda/experts.h"
 #include "lib/engine/cuda/weights.h"
 
 namespace padless::cuda {
@@ -252,6 +253,17 @@ class RowRun {
                  .interleaved = step.interleaved,
                  .rows_on_device = rows_on_device_},
                 queue_.get());
+  }
+
+  Status run_step(const ExpertsStep& step) {
+    Result<Matrix> in = input(step.in);
+    if (!in.is_ok()) return in.status();
+    Result<Matrix> residual = input(step.residual);
+    if (!residual.is_ok()) return residual.status();
+    Result<Matrix> out = output(step.out, in.value().dtype);
+    if (!out.is_ok()) return out.status();
+    return run_experts(queue_, step, in.value(), residual.value(), out.value(), rows_on_device_,
+                       options_);
   }
 
   CudaQueue& queue_;

@@ -3,7 +3,7 @@
 import torch
 import transformers as hf
 
-from generator import jina_v3
+from generator import jina_v3, nomic_moe
 from generator.fixtures import Fixture
 
 LENGTHS = (1, 17, 3, 150)
@@ -35,6 +35,13 @@ def _t5(name: str, seed: int, **options) -> Fixture:
         storage=BFLOAT16,
         adjust=_scale_scores,
     )
+
+
+def _nomic_moe() -> Fixture:
+    """Five experts, of which the layers 1 and 3 choose two."""
+    sizes = {"vocab_size": 59, "n_embd": 36, "n_head": 3, "n_layer": 4, "n_inner": 44}
+    config = nomic_moe.config(**sizes, num_experts=5, moe_every_n_layers=2)
+    return Fixture("nomic-moe", config, nomic_moe.NomicBertModel, 651, lengths=LENGTHS, storage=BFLOAT16)
 
 
 def _jina(name: str, task: str | None = None) -> Fixture:
@@ -72,6 +79,7 @@ def fixtures(tokenizers) -> list[Fixture]:
     return [
         _t5("t5", 641, num_heads=3, d_kv=12),
         _t5("t5-gated", 642, num_heads=4, d_kv=16, feed_forward_proj="gated-gelu", **near),
+        _nomic_moe(),
         _jina_native(),
         _jina("jina-v3-remote"),
         _jina("jina-v3-query", jina_v3.TASKS[0]),

@@ -73,6 +73,8 @@ def _disentangled() -> list[Fixture]:
         _body("deberta-v2-conv", "DebertaV2", 526, {**v3, **conv}),
         _body("deberta-v2-conv-five", "DebertaV2", 527, {**v3, "conv_kernel_size": 5, "conv_act": "tanh", "conv_groups": 4, "num_hidden_layers": 1}),
         _body("deberta-v3", "DebertaV2", 528, v3),
+        _body("deberta-narrow", "Deberta", 520, {**both, **biased, "embedding_size": 20, "num_hidden_layers": 1}, token_types=2),
+        _body("deberta-v2-conv-narrow", "DebertaV2", 530, {**v3, **conv, "embedding_size": 12, "num_hidden_layers": 1}),
         _body("deberta-v3-p2c", "DebertaV2", 529, {**v3, "pos_att_type": ["p2c"], "num_hidden_layers": 1}),
     ]  # fmt: skip
 

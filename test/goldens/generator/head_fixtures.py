@@ -120,6 +120,7 @@ def _special_cases() -> list[Fixture]:
             "modernbert-sequence-mean", "ModernBert", "sequence", 306, classifier_pooling="mean", classifier_bias=True
         ),
         head("eurobert-sequence-bos", "EuroBert", "sequence", 307, classifier_pooling="bos"),
+        head("deberta-v2-masked-lm-narrow", "DebertaV2", "masked-lm", 309, embedding_size=12),
         head("eurobert-sequence-mean", "EuroBert", "sequence", 308, classifier_pooling="mean"),
     ]
 

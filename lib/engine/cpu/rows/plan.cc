@@ -208,6 +208,8 @@ class Planner {
     return Status::ok();
   }
 
+  Status add_step(const ExpertsStep&) { return invalid("experts run between the blocks of a program"); }
+
   Status add_step(const RopeStep& step) {
     PADLESS_RETURN_IF_ERROR(check_heads(step));
     if (step.rotary_dim <= 0 || step.rotary_dim % 2 != 0 || step.rotary_dim > step.head_dim) {

@@ -7,6 +7,7 @@
 #include "lib/core/thread_pool.h"
 #include "lib/engine/cpu/rows/block.h"
 #include "lib/engine/cpu/rows/blocking.h"
+#include "lib/engine/cpu/rows/experts.h"
 #include "lib/engine/cpu/rows/plan.h"
 #include "lib/engine/cpu/rows/workspace.h"
 
@@ -178,16 +179,56 @@ Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
   return Status::ok();
 }
 
-}  // namespace
-
-Status run_rows_cpu(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
-                    int64_t rows) {
+/** Steps that every row takes on its own. */
+Status run_steps(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
+                 int64_t rows) {
   Result<RowPlan> planned = plan_rows(context, program, matrices, rows);
   if (!planned.is_ok()) return planned.status();
   const RowPlan& plan = planned.value();
   if (rows == 0 || plan.steps.empty()) return Status::ok();
   const RowSplit split = choose_row_split(rows, context.threads, widest_tile(plan), most_rows(context, plan));
   return split.by_columns ? run_by_columns(context, plan) : run_by_blocks(context, plan, split);
+}
+
+/** Experts take their rows from all blocks, so their operands cannot be a block's temporaries. */
+Status run_experts(const CpuContext& context, const RowProgram& program, const ExpertsStep& step,
+                   std::span<const Matrix> matrices, int64_t rows) {
+  Matrix operands[3];
+  const Slot slots[] = {step.in, step.residual, step.out};
+  for (int i = 0; i < 3; ++i) {
+    const bool known = slots[i] >= 0 && static_cast<size_t>(slots[i]) < program.slots.size();
+    const int binding = known ? program.slots[static_cast<size_t>(slots[i])].binding : -1;
+    PADLESS_CHECK(binding >= 0 && static_cast<size_t>(binding) < matrices.size(), Code::kInvalidArgument,
+                  "program", "experts work on bound matrices");
+    operands[i] = matrices[static_cast<size_t>(binding)];
+    PADLESS_CHECK(operands[i].dtype == DType::kF32 && operands[i].rows >= rows, Code::kInvalidArgument,
+                  "matrices", "matrix ", binding, " is not f32 of ", rows, " rows");
+  }
+  PADLESS_CHECK(operands[1].cols == operands[2].cols, Code::kInvalidArgument, "residual", "a residual of ",
+                operands[1].cols, " columns for ", operands[2].cols);
+  return rows == 0 ? Status::ok()
+                   : run_experts_cpu(context, step, operands[0], operands[1], operands[2], rows);
+}
+
+}  // namespace
+
+Status run_rows_cpu(const CpuContext& context, const RowProgram& program, std::span<const Matrix> matrices,
+                    int64_t rows) {
+  const auto is_experts = [](const RowStep& step) { return std::holds_alternative<ExpertsStep>(step); };
+  if (std::none_of(program.steps.begin(), program.steps.end(), is_experts)) {
+    return run_steps(context, program, matrices, rows);
+  }
+  for (auto next = program.steps.begin(); next != program.steps.end();) {
+    if (const auto* experts = std::get_if<ExpertsStep>(&*next)) {
+      PADLESS_RETURN_IF_ERROR(run_experts(context, program, *experts, matrices, rows));
+      ++next;
+      continue;
+    }
+    const auto end = std::find_if(next, program.steps.end(), is_experts);
+    PADLESS_RETURN_IF_ERROR(run_steps(context, {program.slots, {next, end}}, matrices, rows));
+    next = end;
+  }
+  return Status::ok();
 }
 
 }  // namespace padless
