@@ -166,8 +166,9 @@ Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check_dtype(args.logits, DType::kF32, "logits"));
   PADLESS_CHECK(args.chosen > 0 && args.chosen <= experts, Code::kInvalidArgument, "chosen", args.chosen, " of ",
                 experts, " experts");
-  PADLESS_CHECK(args.choices != nullptr && args.scores != nullptr && args.list != nullptr &&
-                    args.weights != nullptr && args.counts != nullptr,
+  PADLESS_CHECK(args.counts != nullptr &&
+                    (rows == 0 || (args.choices != nullptr && args.scores != nullptr && args.list != nullptr &&
+                                   args.weights != nullptr)),
                 Code::kInvalidArgument, "list", "an array of the routing is missing");
   const RouteParams params{static_cast<const float*>(args.logits.data),
                            args.logits.stride,
