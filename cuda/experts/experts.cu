@@ -1,11 +1,11 @@
 // Routing of rows to experts, and the sum of what the experts make of them.
 //
-// route_experts: a thread a row takes the softmax over the experts and its largest scores; then a block an expert
-// lists the rows that chose it, in rising order, by a prefix sum over all choices. No host and no atomics take part:
-// the number of an expert's rows stays on the device, where pack_rows and linear read it.
+// route_experts: a thread a row takes the softmax over the experts and its largest scores; then a block an
+// expert lists the rows that chose it, in rising order, by a prefix sum over all choices. No host and no
+// atomics take part: the number of an expert's rows stays on the device, where pack_rows and linear read it.
 //
-// add_expert: a warp a listed row adds the expert's result, times its weight, to the row's f32 sum. Experts run one
-// after another, so that a row adds up in the order of its experts, whatever else is in the batch.
+// add_expert: a warp a listed row adds the expert's result, times its weight, to the row's f32 sum. Experts
+// run one after another, so that a row adds up in the order of its experts, whatever else is in the batch.
 #include <cfloat>
 
 #include "cuda/checks.h"
@@ -164,11 +164,10 @@ Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream) {
   const int64_t rows = args.logits.rows, experts = args.logits.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.logits, rows, experts, "logits"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.logits, DType::kF32, "logits"));
-  PADLESS_CHECK(args.chosen > 0 && args.chosen <= experts, Code::kInvalidArgument, "chosen", args.chosen, " of ",
-                experts, " experts");
-  PADLESS_CHECK(args.counts != nullptr &&
-                    (rows == 0 || (args.choices != nullptr && args.scores != nullptr && args.list != nullptr &&
-                                   args.weights != nullptr)),
+  PADLESS_CHECK(args.chosen > 0 && args.chosen <= experts, Code::kInvalidArgument, "chosen", args.chosen,
+                " of ", experts, " experts");
+  PADLESS_CHECK(args.counts != nullptr && (rows == 0 || (args.choices != nullptr && args.scores != nullptr &&
+                                                         args.list != nullptr && args.weights != nullptr)),
                 Code::kInvalidArgument, "list", "an array of the routing is missing");
   const RouteParams params{static_cast<const float*>(args.logits.data),
                            args.logits.stride,
@@ -181,13 +180,14 @@ Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream) {
                            args.weights,
                            args.counts};
   if (rows > 0) {
-    PADLESS_RETURN_IF_ERROR(launch(
-        choose_experts_kernel,
-        {.grid = grid_of(divide_up(rows, kThreads)), .block = kThreads, .stream = stream}, params));
+    PADLESS_RETURN_IF_ERROR(
+        launch(choose_experts_kernel,
+               {.grid = grid_of(divide_up(rows, kThreads)), .block = kThreads, .stream = stream}, params));
   }
-  return launch(list_rows_kernel,
-                {.grid = grid_of(experts), .block = kThreads, .shared_bytes = sizeof(Storage), .stream = stream},
-                params);
+  return launch(
+      list_rows_kernel,
+      {.grid = grid_of(experts), .block = kThreads, .shared_bytes = sizeof(Storage), .stream = stream},
+      params);
 }
 
 Status start_experts(const StartExpertsArgs& args, cudaStream_t stream) {
@@ -197,11 +197,17 @@ Status start_experts(const StartExpertsArgs& args, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check_dtype(args.sum, DType::kF32, "sum"));
   if (rows == 0) return Status::ok();
   return with_storage(args.residual.dtype, [&]<class T>() {
-    const StartParams<T> params{elements<const T>(args.residual), args.bias,       elements<float>(args.sum),
-                                args.residual.stride,             args.sum.stride, {static_cast<int32_t>(rows), args.rows_on_device},
-                                static_cast<int>(cols),           is_whole(args.residual, args.sum)};
+    const StartParams<T> params{elements<const T>(args.residual),
+                                args.bias,
+                                elements<float>(args.sum),
+                                args.residual.stride,
+                                args.sum.stride,
+                                {static_cast<int32_t>(rows), args.rows_on_device},
+                                static_cast<int>(cols),
+                                is_whole(args.residual, args.sum)};
     return launch(start_experts_kernel<T>,
-                  {.grid = grid_of(divide_up(rows, kRowsInBlock)), .block = kThreads, .stream = stream}, params);
+                  {.grid = grid_of(divide_up(rows, kRowsInBlock)), .block = kThreads, .stream = stream},
+                  params);
   });
 }
 
@@ -210,8 +216,8 @@ Status add_expert(const AddExpertArgs& args, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.result, rows, cols, "result"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.sum, rows, cols, "sum"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.sum, DType::kF32, "sum"));
-  PADLESS_CHECK(args.list != nullptr && args.weights != nullptr && args.count != nullptr, Code::kInvalidArgument,
-                "list", "the list of the expert's rows is missing");
+  PADLESS_CHECK(args.list != nullptr && args.weights != nullptr && args.count != nullptr,
+                Code::kInvalidArgument, "list", "the list of the expert's rows is missing");
   if (rows == 0) return Status::ok();
   return with_storage(args.result.dtype, [&]<class T>() {
     const AddParams<T> params{elements<const T>(args.result),
@@ -225,7 +231,8 @@ Status add_expert(const AddExpertArgs& args, cudaStream_t stream) {
                               static_cast<int>(cols),
                               is_whole(args.result, args.sum)};
     return launch(add_expert_kernel<T>,
-                  {.grid = grid_of(divide_up(rows, kRowsInBlock)), .block = kThreads, .stream = stream}, params);
+                  {.grid = grid_of(divide_up(rows, kRowsInBlock)), .block = kThreads, .stream = stream},
+                  params);
   });
 }
 

@@ -51,12 +51,17 @@ void test_spans() {
 void test_key_counts() {
   for (int compute_capability : {80, 90}) {
     for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent, kAuto}) {
-      run_case<bf16>({.lengths = {32, 7, 130, 300, 1},
-                      .heads = 1,
-                      .kv_heads = 1,
-                      .options = options,
-                      .compute_capability = compute_capability,
-                      .key_counts = {20, 7, 60, 1, 1}});
+      // A window of 8: queries behind the last key may see none.
+      for (const AttentionSpan& span :
+           {AttentionSpan{}, AttentionSpan{.window_left = 8, .window_right = 8}}) {
+        run_case<bf16>({.lengths = {32, 7, 130, 300, 1},
+                        .heads = 1,
+                        .kv_heads = 1,
+                        .span = span,
+                        .options = options,
+                        .compute_capability = compute_capability,
+                        .key_counts = {20, 7, 60, 1, 1}});
+      }
     }
   }
   run_case<float>({.lengths = {32, 130}, .head_dim = 40, .simt = true, .key_counts = {20, 60}});

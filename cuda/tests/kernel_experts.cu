@@ -32,8 +32,8 @@ Routing route(const TestMatrix<float>& logits, int64_t chosen) {
 std::vector<int64_t> best(TestMatrix<float>& logits, int64_t row, int64_t chosen) {
   std::vector<int64_t> order(static_cast<size_t>(logits.cols()));
   for (size_t e = 0; e < order.size(); e++) order[e] = static_cast<int64_t>(e);
-  std::ranges::stable_sort(
-      order, [&](int64_t a, int64_t b) { return logits.value(row, a) > logits.value(row, b); });
+  std::ranges::stable_sort(order,
+                           [&](int64_t a, int64_t b) { return logits.value(row, a) > logits.value(row, b); });
   order.resize(static_cast<size_t>(chosen));
   return order;
 }
@@ -90,9 +90,10 @@ void test_sum(int64_t rows, int64_t cols, int64_t gap) {
   DeviceBuffer<float> device_bias(bias), device_weights(weights);
   DeviceBuffer<int32_t> device_list(list), device_count(std::vector<int32_t>{static_cast<int32_t>(count)});
   check_ok(start_experts({residual.view(), device_bias.data(), sum.view()}, nullptr), name);
-  check_ok(add_expert({result.view(), device_list.data(), device_weights.data(), device_count.data(), sum.view()},
-                      nullptr),
-           name);
+  check_ok(
+      add_expert({result.view(), device_list.data(), device_weights.data(), device_count.data(), sum.view()},
+                 nullptr),
+      name);
   sum.download();
   double error = 0;
   for (int64_t r = 0; r < rows; r++) {

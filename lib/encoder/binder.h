@@ -42,7 +42,7 @@ class WeightBinder {
   Result<std::shared_ptr<const LinearWeight>> linear_rows(const std::string& prefix, int64_t in, int64_t out,
                                                           std::span<const int32_t> rows);
   /** Takes the same tensors for products in f32. */
-  WeightBinder exact() const { return {engine_, source_, ComputeType::kF32, progress_}; }
+  WeightBinder exact() const { return {engine_, source_, ComputeType::kF32, cache_, progress_}; }
   bool has(const std::string& name) const { return source_.has(name); }
   /** activation(gate) * up, each [out, in]. */
   Result<std::shared_ptr<const LinearWeight>> glu(const std::string& gate, const std::string& up, int64_t in,

@@ -58,6 +58,7 @@ const feedForwards = {
 function experts(field: Reader): { count: number; chosen: number; every: number } | undefined {
   const count = field.integer('num_experts', { min: 0, max: 1024 }, 0);
   const every = field.integer('moe_every_n_layers', { min: 0 }, 0);
+  const chosen = field.integer('moe_top_k', { min: 1, max: count || 1024 }, 1);
   if (count === 0 && every === 0) return undefined;
   if (count === 0 || every < 2) {
     throw field.error(
@@ -66,7 +67,7 @@ function experts(field: Reader): { count: number; chosen: number; every: number 
       'E_UNSUPPORTED',
     );
   }
-  return { count, every, chosen: field.integer('moe_top_k', { min: 1, max: count }, 1) };
+  return { count, every, chosen };
 }
 
 function remoteSpec(field: Reader): EncoderSpec {

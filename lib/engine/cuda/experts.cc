@@ -86,8 +86,8 @@ class ExpertsRun {
     args.rows_on_device = rows_on_device_;
     if (step_.bias) {
       const Matrix bias = step_.bias->view();
-      PADLESS_CHECK(bias.dtype == DType::kF32 && bias.rows * bias.cols == sum.cols, Code::kInvalidArgument, "bias",
-                    "a bias of ", bias.rows * bias.cols, " elements for ", sum.cols);
+      PADLESS_CHECK(bias.dtype == DType::kF32 && bias.rows * bias.cols == sum.cols, Code::kInvalidArgument,
+                    "bias", "a bias of ", bias.rows * bias.cols, " elements for ", sum.cols);
       queue_.touch(bias.data);
       args.bias = static_cast<const float*>(bias.data);
     }
@@ -105,8 +105,8 @@ class ExpertsRun {
   Status multiply(const LinearWeight& weight, const Matrix& in, Activation activation, const int32_t* count,
                   const Matrix& out) {
     const auto* own = dynamic_cast<const CudaLinearWeight*>(&weight);
-    PADLESS_CHECK(own != nullptr && own->view().dtype == in.dtype && !own->glu(), Code::kInvalidArgument, "experts",
-                  "an expert's weight was packed for another device or dtype");
+    PADLESS_CHECK(own != nullptr && own->view().dtype == in.dtype && !own->glu(), Code::kInvalidArgument,
+                  "experts", "an expert's weight was packed for another device or dtype");
     LinearArgs args;
     args.in = in;
     args.weight = own->view();

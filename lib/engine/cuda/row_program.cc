@@ -262,8 +262,7 @@ class RowRun {
     if (!residual.is_ok()) return residual.status();
     Result<Matrix> out = output(step.out, in.value().dtype);
     if (!out.is_ok()) return out.status();
-    return run_experts(queue_, step, in.value(), residual.value(), out.value(), rows_on_device_,
-                       options_);
+    return run_experts(queue_, step, in.value(), residual.value(), out.value(), rows_on_device_, options_);
   }
 
   CudaQueue& queue_;
