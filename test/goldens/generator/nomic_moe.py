@@ -80,9 +80,10 @@ class RoutedFeedForward(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores = self.router.layer(x).softmax(-1)
         kept = torch.zeros_like(scores).scatter(-1, scores.topk(self.chosen).indices, 1.0) * scores
-        up, down = (matrix.unflatten(0, (self.count, -1)) for matrix in (self.experts.mlp.w1, self.experts.mlp.w2))
-        results = functional.gelu(torch.einsum("btd,efd->btef", x, up))
-        return torch.einsum("btef,efd,bte->btd", results, down, kept) + self.experts.bias
+        ups, downs = (matrix.chunk(self.count) for matrix in (self.experts.mlp.w1, self.experts.mlp.w2))
+        # A product an expert, as onnxruntime quantizes them.
+        results = (functional.gelu(x @ up.T) @ down for up, down in zip(ups, downs))
+        return sum(kept[..., e : e + 1] * result for e, result in enumerate(results)) + self.experts.bias
 
 
 class FeedForward(nn.Module):
