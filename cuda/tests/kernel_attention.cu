@@ -64,7 +64,7 @@ void test_key_counts() {
       }
     }
   }
-  run_case<float>({.lengths = {32, 130}, .head_dim = 40, .simt = true, .key_counts = {20, 60}});
+  run_case<bf16>({.lengths = {32, 130}, .head_dim = 40, .simt = true, .key_counts = {20, 60}});
 }
 
 // One NaN sequence must not poison its neighbours, nor rows of a capacity above T, nor may a tile's store

@@ -27,12 +27,16 @@ const int8 = JSON.parse(readFileSync(join(__dirname, '../goldens/int8_errors.jso
   errors: Record<string, Partial<Record<Output, number>>>;
 };
 
-/** One layer of 16 columns, where chance decides whose roundings cancel: up to a quarter more is allowed. */
+/**
+ * Up to a quarter more is allowed where chance decides whose roundings cancel: in one layer of 16 columns, and with
+ * experts (0.99x to 1.05x of onnxruntime by instruction set).
+ */
 const SCATTERED = [
   'roberta-sequence',
   'roberta-sequence-one-label',
   'eurobert-sequence-bos',
   'deberta-v2-token',
+  'nomic-moe',
 ];
 
 /** The most that a precision may cost: twice what it costs transformers; int8 no more than in onnxruntime. */
@@ -92,9 +96,7 @@ describe.each(testDevices())('on $label', ({ request, label, reducedPrecisions }
       for (const { output, error } of errors) {
         if (output !== 'pooler_output') recordError({ fixture: name, output, device: label, dtype, error });
       }
-      // Stored errors have three digits.
-      const isAbove = (error: number, bar: number) => !(Number(error.toPrecision(3)) <= bar);
-      expect(errors.filter(({ error, bar }) => isAbove(error, bar))).toEqual([]);
+      expect(errors.filter(({ error, bar }) => !(error <= bar))).toEqual([]);
       // int8 that costs nothing was not used; bf16 may cost nothing, where products widen weights that are bf16.
       if (dtype === 'int8') expect(errors[0]!.error).toBeGreaterThan(1e-3);
     });
