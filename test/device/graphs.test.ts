@@ -15,6 +15,8 @@ const fixtures = [
   'mpnet', // relative buckets
   'deberta-v3', // disentangled
   'albert', // shared layers, projected embeddings
+  'nomic-moe', // experts, routed on the device
+  'deberta-narrow', // projected before their norm
 ];
 
 /** Lengths of batches that share capacities: long ones first, then shorter ones over what those have left. */
