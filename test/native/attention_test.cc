@@ -130,6 +130,6 @@ int main(int argc, char** argv) {
   test_against_reference(small, 0);
   test_bits(all_runners(1), small, 100);
   if (left_out == 0) test_repeats();
-  test_nan_neighbour(all_runners(2), ComputeType::kF32);
+  test_nan_neighbour(all_runners(2), padless::ComputeType::kF32);
   return finish();
 }

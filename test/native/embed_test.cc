@@ -21,7 +21,7 @@ Table make_table(int64_t rows, int64_t cols, DType dtype, uint64_t salt) {
   const std::vector<float> source = normal_values(rows * cols, salt);
   const HostTensor host = {source.data(), DType::kF32, {rows, cols}};
   Table table;
-  table.tensor = create_cpu_tensor(std::make_shared<std::atomic<size_t>>(0), host, dtype, 2).take();
+  table.tensor = create_cpu_tensor(std::make_shared<ByteCount>(), host, dtype, 2).take();
   for (float value : source) {
     if (dtype == DType::kF16) value = f16_to_float(float_to_f16(value));
     if (dtype == DType::kBF16) value = bf16_to_float(float_to_bf16(value));
@@ -79,7 +79,7 @@ std::vector<double> reference(const Batch& batch, const Table& word, const Table
 
 std::shared_ptr<const DeviceTensor> vector_tensor(const std::vector<float>& values) {
   const HostTensor host = {values.data(), DType::kF32, {static_cast<int64_t>(values.size())}};
-  return create_cpu_tensor(std::make_shared<std::atomic<size_t>>(0), host, DType::kF32, 1).take();
+  return create_cpu_tensor(std::make_shared<ByteCount>(), host, DType::kF32, 1).take();
 }
 
 void test_against_reference() {
@@ -140,7 +140,7 @@ void test_large_mean() {
   std::vector<float> rows = normal_values(cols, 5000);
   for (float& value : rows) value = 4000.f + value;
   const HostTensor host = {rows.data(), DType::kF32, {1, cols}};
-  const auto word = create_cpu_tensor(std::make_shared<std::atomic<size_t>>(0), host, DType::kF32, 1).take();
+  const auto word = create_cpu_tensor(std::make_shared<ByteCount>(), host, DType::kF32, 1).take();
   const auto gamma = vector_tensor(std::vector<float>(cols, 1.f));
   const std::vector<int32_t> ids = {0};
   const std::vector<int32_t> cu_seqlens = {0, 1};

@@ -27,12 +27,12 @@ export function causal(layers: readonly LayerSpec[], window: (layer: number) => 
 function qwenWindow(field: Reader, layers: number): (layer: number) => number {
   const isUsed = field.boolean('use_sliding_window', false);
   const first = field.integer('max_window_layers', { min: 0 }, 28);
+  const window = field.integer('sliding_window', { min: 1 }, 4096);
   const sliding = slidingLayers(field, layers, (i) => isUsed && i >= first);
   if (!sliding.includes(true)) return () => 0;
   if (!isUsed) {
     throw field.error('use_sliding_window', 'is false, but "layer_types" lists "sliding_attention"');
   }
-  const window = field.integer('sliding_window', { min: 1 }, 4096);
   return (layer) => (sliding[layer] ? window : 0);
 }
 
