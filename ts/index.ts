@@ -39,7 +39,7 @@ export {
 } from './encoder';
 export type { MatrixOutput, SparseOptions, SparseRows } from './run';
 export type { DenseStep, PipelineSpec, PipelineStep, PoolingMode, Similarity } from './models/pipeline';
-export type { Activation, BiasSpec, EncoderSpec, LayerSpec, RopeSpec } from './models/spec';
+export type { Activation, AdapterSpec, BiasSpec, EncoderSpec, LayerSpec, RopeSpec } from './models/spec';
 export type { HeadTask, ProblemType, TaskHead, TaskHeadStep } from './models/heads/task_head';
 export type { JsonObject, ModelDirectory, WeightFiles } from './models/directory';
 export type { ModelExpectation } from './tokenizer/settings';

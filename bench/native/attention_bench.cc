@@ -8,7 +8,6 @@
 // overhead. A sample counts only if the roofs before and after it agree within 5%; the medians of those are
 // printed.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -69,7 +68,7 @@ class Bias {
     return tensors_.back().get();
   }
 
-  ByteCounter bytes_ = std::make_shared<std::atomic<size_t>>(0);
+  ByteCounter bytes_ = std::make_shared<ByteCount>();
   std::vector<std::shared_ptr<const DeviceTensor>> tensors_;
   AttentionBias bias_;
 };

@@ -169,6 +169,7 @@ inline Reference reference(const Case& test, const Input& input, double (*round)
           top = std::max(top, scores[j]);
           magnitude = std::max(magnitude, size * std::abs(scale) + bias.magnitude);
         }
+        if (std::isinf(top)) continue;  // no key is seen: 0, and a log of -inf
         double sum = 0;
         for (double& score : scores) sum += score = std::exp(score - top);
         double* out = &result.out[(begin + i) * heads * dim + head * dim];
