@@ -25,14 +25,20 @@ import { cudaSection } from './performance-cuda.mjs';
 const root = new URL('..', import.meta.url).pathname;
 const NOT_MEASURED = 'Not measured.';
 
-/** The newest results of a kind, or undefined. */
-function newest(results, prefix) {
+/** Results of a kind, the newest first. */
+function newestFirst(results, prefix) {
   const names = existsSync(results)
     ? readdirSync(results).filter((name) => name.startsWith(`${prefix}-`) && name.endsWith('.json'))
     : [];
   const files = names.map((name) => ({ name, data: JSON.parse(readFileSync(join(results, name), 'utf8')) }));
-  return files.sort((a, b) => (a.data.started < b.data.started ? 1 : -1))[0];
+  return files.sort((a, b) => (a.data.started < b.data.started ? 1 : -1));
 }
+
+/** The newest results of each processor. */
+const newestOfEach = (files) =>
+  distinct(files.map(({ data }) => data.machine.cpu)).map((cpu) =>
+    files.find(({ data }) => data.machine.cpu === cpu),
+  );
 
 function comparison(groups) {
   return table(
@@ -80,21 +86,17 @@ function memory(entries) {
 
 /** A section, or that it is not measured. */
 const section = (title, groups, render) =>
-  `### ${title}\n\n${groups.length > 0 ? render(groups) : NOT_MEASURED}`;
+  `#### ${title}\n\n${groups.length > 0 ? render(groups) : NOT_MEASURED}`;
 
-function cpuSection(file) {
-  if (!file) return NOT_MEASURED;
-  const { data, name } = file;
+function cpuSection({ data, name }) {
   const models = distinct(data.groups.map(({ model }) => model));
   const versions = Object.entries(data.versions).map(([rival, version]) => `${rival} ${version}`);
   const absent = Object.entries(data.absent).filter(([, reason]) => reason !== 'not asked for');
   return [
+    `### ${data.machine.cpu}`,
     `${machineLine(data)}. Commit ${data.commit.slice(0, 7)}${data.dirty ? ' with changes' : ''}, ` +
       `${data.started.slice(0, 10)}, seed ${data.options.seed}; ${versions.join(', ')}. ` +
       `From [${name}](../bench/results/${name}).`,
-    'Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals ' +
-      'took in turn. The roof is what registers alone reach on the same threads, measured around each sample; ' +
-      'only operations on real tokens count towards it.',
     ...(absent.length > 0 ? [`Rivals that were missing: ${absent.map(([rival]) => rival).join(', ')}.`] : []),
     ...models.map((model) => section(MODEL_TITLES[model], groupsOf(data, 'workloads', model), comparison)),
     section('Nothing to unpad: 512 tokens a sequence', groupsOf(data, 'uniform'), comparison),
@@ -112,6 +114,7 @@ function cpuSection(file) {
 }
 
 function page(results) {
+  const cpus = newestOfEach(newestFirst(results, 'cpu')).map(cpuSection);
   return `# Performance
 
 Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/results\`; edit neither by hand.
@@ -120,13 +123,15 @@ Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/result
 
 \`npm run bench:cpu\` measures this and writes a report with plots; \`-- --help\` says how to install the rivals.
 
-${cpuSection(newest(results, 'cpu'))}
+Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample; only operations on real tokens count towards it.
+
+${cpus.length > 0 ? cpus.join('\n\n') : NOT_MEASURED}
 
 ## CUDA
 
 \`scripts/verify-gpu.sh\` measures this on any machine with an NVIDIA GPU.
 
-${cudaSection(newest(results, 'gpu'))}
+${cudaSection(newestFirst(results, 'gpu')[0])}
 `;
 }
 
