@@ -36,7 +36,8 @@ DEVICE void attend(const AttentionParams<T>& p, AttentionStorage<T, Shape>& shar
   if (first_query >= length) return;  // the same for the whole block
 
   // One stage holds all keys from the first on, whatever the window.
-  const auto keys = item.seen_keys(Shape::kQueries, kKeys, kStages == 1 ? length : p.left, p.right);
+  const auto keys =
+      kStages == 1 ? AttentionItem::Keys{0, 1} : item.seen_keys(Shape::kQueries, kKeys, p.left, p.right);
   const ScoreRule rule = score_rule(p, item);
   const T* k = p.k + item.begin * p.k_stride + item.kv_head * kHeadDim;
   const T* v = p.v + item.begin * p.v_stride + item.kv_head * kHeadDim;

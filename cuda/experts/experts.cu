@@ -136,8 +136,9 @@ struct AddParams {
   bool whole;
 };
 
+// One block an SM is all that is asked for: with more in mind, ptxas spills.
 template <class T>
-__global__ void __launch_bounds__(kThreads) add_expert_kernel(const AddParams<T> p) {
+__global__ void __launch_bounds__(kThreads, 1) add_expert_kernel(const AddParams<T> p) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kRowsInBlock + threadIdx.x / 32;
   if (i >= min(*p.count, p.rows)) return;
   const T* result = p.result + i * p.result_stride;
