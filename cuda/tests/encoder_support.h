@@ -106,7 +106,8 @@ inline TestBatch make_batch(const std::vector<int32_t>& lengths, Random& random,
 }
 
 inline std::shared_ptr<Encoder> load_encoder(std::shared_ptr<Engine> engine, const EncoderSpec& spec) {
-  auto encoder = Encoder::load(std::move(engine), spec, RandomWeights(spec), nullptr, {}, [] { return false; });
+  auto encoder =
+      Encoder::load(std::move(engine), spec, RandomWeights(spec), nullptr, {}, [] { return false; });
   check_ok(encoder.status(), "loading an encoder");
   return encoder.is_ok() ? encoder.take() : nullptr;
 }
