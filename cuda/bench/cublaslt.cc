@@ -72,14 +72,14 @@ struct CublasLt::Library {
 };
 
 struct CublasLt::Prepared::State {
-  Library* library = nullptr;
+  Library* functions = nullptr;
   void *desc = nullptr, *weight = nullptr, *in = nullptr, *out = nullptr;
   HeuristicResult chosen{};
 
   ~State() {
-    if (desc != nullptr) library->desc_destroy(desc);
+    if (desc != nullptr) functions->desc_destroy(desc);
     for (void* layout : {weight, in, out}) {
-      if (layout != nullptr) library->layout_destroy(layout);
+      if (layout != nullptr) functions->layout_destroy(layout);
     }
   }
 };
@@ -99,7 +99,7 @@ CublasLt::Prepared::~Prepared() = default;
 Result<CublasLt::Prepared> CublasLt::prepare(const Product& p) {
   auto state = std::make_unique<Prepared::State>();
   Library& lib = *library_;
-  state->library = &lib;
+  state->functions = &lib;
   int error = lib.desc_create(&state->desc, kCompute32F, kF32);
   const int transposed = kTransposed;
   if (!p.weight_is_k_by_n) error |= lib.desc_set(state->desc, kDescTransA, &transposed, sizeof(transposed));
@@ -133,7 +133,7 @@ Result<CublasLt::Prepared> CublasLt::prepare(const Product& p) {
 Status CublasLt::Prepared::run(const void* in, const void* weight, void* out, cudaStream_t stream) const {
   const float one = 1, zero = 0;
   const State& s = *state_;
-  const Library& lib = *s.library;
+  const Library& lib = *s.functions;
   const int error = lib.matmul(lib.cublas, s.desc, &one, weight, s.weight, in, s.in, &zero, out, s.out, out,
                                s.out, s.chosen.algorithm, lib.workspace, kWorkspaceBytes, stream);
   PADLESS_CHECK(error == 0, Code::kDevice, "cublasLt", "cublasLtMatmul returned ", error);

@@ -81,21 +81,6 @@ __global__ void __launch_bounds__(kThreads) list_rows_kernel(const RouteParams p
   if (threadIdx.x == 0) p.counts[expert] = carry;
 }
 
-/** Eight columns; aligned ones where all rows are `whole` vectors. */
-template <class T>
-DEVICE void load_columns(float (&values)[kVectorElements], const T* source, int left, bool whole) {
-  if (whole)
-    unpack(values, load_aligned(source));
-  else
-    load_elements(values, source, left);
-}
-DEVICE void store_columns(float* destination, const float (&values)[kVectorElements], int left, bool whole) {
-  if (whole)
-    store_aligned(destination, pack<float>(values));
-  else
-    store_elements(destination, values, left);
-}
-
 template <class T>
 struct StartParams {
   const T* residual;  // [rows, cols]
@@ -114,12 +99,12 @@ __global__ void __launch_bounds__(kThreads) start_experts_kernel(const StartPara
   for (int column = static_cast<int>(threadIdx.x) % 32 * kVectorElements; column < p.cols;
        column += 32 * kVectorElements) {
     float values[kVectorElements];
-    load_columns(values, p.residual + row * p.residual_stride + column, p.cols - column, p.whole);
+    load_vector(values, p.residual + row * p.residual_stride + column, p.cols - column, p.whole);
     UNROLL
     for (int i = 0; i < kVectorElements; i++) {
       if (p.bias != nullptr && column + i < p.cols) values[i] += p.bias[column + i];
     }
-    store_columns(p.sum + row * p.sum_stride + column, values, p.cols - column, p.whole);
+    store_vector(p.sum + row * p.sum_stride + column, values, p.cols - column, p.whole);
   }
 }
 
@@ -147,11 +132,11 @@ __global__ void __launch_bounds__(kThreads, 1) add_expert_kernel(const AddParams
   for (int column = static_cast<int>(threadIdx.x) % 32 * kVectorElements; column < p.cols;
        column += 32 * kVectorElements) {
     float values[kVectorElements], sums[kVectorElements];
-    load_columns(values, result + column, p.cols - column, p.whole);
-    load_columns(sums, sum + column, p.cols - column, p.whole);
+    load_vector(values, result + column, p.cols - column, p.whole);
+    load_vector(sums, sum + column, p.cols - column, p.whole);
     UNROLL
     for (int j = 0; j < kVectorElements; j++) sums[j] += weight * values[j];
-    store_columns(sum + column, sums, p.cols - column, p.whole);
+    store_vector(sum + column, sums, p.cols - column, p.whole);
   }
 }
 

@@ -35,16 +35,8 @@ __global__ void __launch_bounds__(kThreads) gather_rows_kernel(const Params<In, 
   for (int column = static_cast<int>(threadIdx.x) % 32 * kVectorElements; column < p.cols;
        column += 32 * kVectorElements) {
     float values[kVectorElements] = {};
-    if (!absent) {
-      if (p.whole)
-        unpack(values, load_aligned(source + column));
-      else
-        load_elements(values, source + column, p.cols - column);
-    }
-    if (p.whole)
-      store_aligned(destination + column, pack<Out>(values));
-    else
-      store_elements(destination + column, values, p.cols - column);
+    if (!absent) load_vector(values, source + column, p.cols - column, p.whole);
+    store_vector(destination + column, values, p.cols - column, p.whole);
   }
 }
 

@@ -36,10 +36,7 @@ template <class T>
 DEVICE void add_residual(float (&values)[kVectorElements], const Epilogue<T>& e, int64_t row, int column) {
   const T* source = e.residual + row * e.residual_stride + column;
   float residual[kVectorElements];
-  if (e.whole)
-    unpack(residual, load_aligned(source));
-  else
-    load_elements(residual, source, e.out_cols - column);
+  load_vector(residual, source, e.out_cols - column, e.whole);
   UNROLL
   for (int i = 0; i < kVectorElements; i++) values[i] += residual[i];
 }

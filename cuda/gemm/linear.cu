@@ -38,10 +38,7 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const Red
     const float* source = p.partial + (static_cast<int64_t>(split) * p.rows.capacity + row) * p.n + col;
     const auto add = [&](float(&sum)[kVectorElements], const float* from, int left) {
       float values[kVectorElements];
-      if (p.n % kVectorElements == 0)
-        unpack(values, load_aligned(from));
-      else
-        load_elements(values, from, left);
+      load_vector(values, from, left, p.n % kVectorElements == 0);
       UNROLL
       for (int i = 0; i < kVectorElements; i++) sum[i] += values[i];
     };

@@ -25,22 +25,6 @@ struct Params {
 };
 
 template <class T>
-DEVICE void load(float (&values)[kVectorElements], const T* source, int count, bool whole) {
-  if (whole)
-    unpack(values, load_aligned(source));
-  else
-    load_elements(values, source, count);
-}
-
-template <class T>
-DEVICE void store(T* destination, const float (&values)[kVectorElements], int count, bool whole) {
-  if (whole)
-    store_aligned(destination, pack<T>(values));
-  else
-    store_elements(destination, values, count);
-}
-
-template <class T>
 __global__ void __launch_bounds__(kThreads) rope_kernel(const Params<T> p) {
   const int chunks = (p.pairs + kVectorElements - 1) / kVectorElements;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -51,15 +35,15 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(const Params<T> p) {
   const float* angles = p.table + row * p.table_stride + pair;
 
   float cosine[kVectorElements], sine[kVectorElements], first[kVectorElements], second[kVectorElements];
-  load(cosine, angles, count, p.whole);
-  load(sine, angles + p.pairs, count, p.whole);
+  load_vector(cosine, angles, count, p.whole);
+  load_vector(sine, angles + p.pairs, count, p.whole);
   // Halves: the first of each pair, and the second. Interleaved: pairs 0 to 3, and pairs 4 to 7.
   T* const low = head + (p.interleaved ? 2 * pair : pair);
   T* const high = p.interleaved ? low + kVectorElements : low + p.pairs;
   const int low_count = p.interleaved ? 2 * count : count,
             high_count = p.interleaved ? 2 * count - kVectorElements : count;
-  load(first, low, low_count, p.whole);
-  load(second, high, high_count, p.whole);
+  load_vector(first, low, low_count, p.whole);
+  load_vector(second, high, high_count, p.whole);
   if (p.interleaved) {
     UNROLL
     for (int i = 0; i < kVectorElements; i += 2) {
@@ -77,8 +61,8 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(const Params<T> p) {
       second[i] = y * cosine[i] + x * sine[i];
     }
   }
-  store(low, first, low_count, p.whole);
-  store(high, second, high_count, p.whole);
+  store_vector(low, first, low_count, p.whole);
+  store_vector(high, second, high_count, p.whole);
 }
 
 template <class T>

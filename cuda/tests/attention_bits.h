@@ -10,6 +10,7 @@ struct Effort {
   int repeats;
   int32_t longest;
 };
+inline Effort effort_of(bool quick) { return quick ? Effort{5, 300} : Effort{250, 2048}; }
 
 // The rows [first, first + count) of all heads.
 template <class T>

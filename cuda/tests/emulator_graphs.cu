@@ -4,6 +4,15 @@
 namespace padless::cuda::test {
 namespace {
 
+/** A capture of `main`, into which `side` is drawn with a kernel. */
+void begin_forked_capture(const Stream& main, const Stream& side, const Event& forked,
+                          DeviceBuffer<int>& values, cudaStreamCaptureMode mode) {
+  check_cuda(cudaStreamBeginCapture(main.handle, mode), "begin");
+  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
+  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
+  check_ok(launch(add_one, on(side.handle), values.data(), kCount), "kernel");
+}
+
 void test_graph_replays_with_current_data() {
   Stream main, side;
   Event forked, joined;
@@ -34,10 +43,7 @@ void test_capture_errors() {
   Event forked;
   DeviceBuffer<int> a(std::vector<int>(kCount, 0));
   cudaGraph_t graph = nullptr;
-  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeGlobal), "begin");
-  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
-  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
-  check_ok(launch(add_one, on(side.handle), a.data(), kCount), "kernel");
+  begin_forked_capture(main, side, forked, a, cudaStreamCaptureModeGlobal);
   check(cudaStreamEndCapture(main.handle, &graph) == cudaErrorStreamCaptureUnjoined, "unjoined capture");
   check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeGlobal), "begin");
   void* memory = nullptr;
@@ -57,10 +63,7 @@ void test_capture_ends_with_an_error() {
   Event forked;
   DeviceBuffer<int> a(std::vector<int>(kCount, 0));
   cudaGraph_t graph = nullptr;
-  check_cuda(cudaStreamBeginCapture(main.handle, cudaStreamCaptureModeRelaxed), "begin");
-  check_cuda(cudaEventRecord(forked.handle, main.handle), "record");
-  check_cuda(cudaStreamWaitEvent(side.handle, forked.handle), "wait");
-  check_ok(launch(add_one, on(side.handle), a.data(), kCount), "kernel");
+  begin_forked_capture(main, side, forked, a, cudaStreamCaptureModeRelaxed);
   void* memory = nullptr;
   check_cuda(cudaMalloc(&memory, 16), "cudaMalloc during a relaxed capture");
   emulator::inject_failure("cudaStreamEndCapture", cudaErrorMemoryAllocation);

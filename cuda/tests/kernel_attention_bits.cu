@@ -123,7 +123,7 @@ void test_pairs(const Effort& effort) {
 int main(int argc, char**) {
   using namespace padless::cuda;
   const bool quick = argc > 1;
-  const test::Effort effort = quick ? test::Effort{5, 300} : test::Effort{250, 2048};
+  const test::Effort effort = test::effort_of(quick);
   test::test_alone_and_permuted<bf16>(64);
   if (!quick) {
     for (int64_t head_dim : {32, 128}) test::test_alone_and_permuted<bf16>(head_dim);

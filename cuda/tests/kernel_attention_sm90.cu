@@ -223,7 +223,7 @@ void test_bits(const Effort& effort) {
 int main(int argc, char**) {
   using namespace padless::cuda;
   const bool quick = argc > 1;
-  const test::Effort effort = quick ? test::Effort{5, 300} : test::Effort{250, 2048};
+  const test::Effort effort = test::effort_of(quick);
   test::test_choice();
   test::test_exp2();
   test::test_head_dims<bf16>();

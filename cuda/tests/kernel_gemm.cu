@@ -1,7 +1,6 @@
 // linear() against fp64: every tile shape, split-K, epilogues, tails, alignment, the plan.
-#include <memory>
-
 #include "cuda/gemm/tiles.h"
+#include "cuda/tests/linear_calls.h"
 #include "cuda/tests/linear_problem.h"
 
 namespace padless::cuda::test {
@@ -79,75 +78,41 @@ void test_alignment() {
 
 // Without split-K a row has the same bits in every tile shape and beside any other rows.
 void test_batch_invariance() {
-  Random random(5);
-  TestMatrix<bf16> in(150, 200), weight(96, 200);
-  in.fill(random);
-  weight.fill(random);
-  const auto run = [&](int64_t first, int64_t rows, int tile) {
-    auto out = std::make_unique<TestMatrix<bf16>>(rows, 96);
-    LinearArgs args;
-    args.in = in.view();
-    args.in.data = args.in.row<bf16>(first);
-    args.in.rows = rows;
-    args.weight = weight.view();
-    args.activation = Activation::kGeluErf;
-    args.out = out->view();
-    check_ok(linear(args, {tile, 1}, nullptr, nullptr), "batch invariance");
-    out->download();
-    return out;
-  };
-  const auto all = run(0, 150, 1);
+  const RowBits bits;
+  const auto all = bits.run(0, RowBits::kRows, {1, 1});
   for (int tile = 0; tile < kTileShapeCount; tile++) {
-    const auto alone = run(133, 1, tile);
-    bool equal = true;
-    for (int64_t col = 0; col < 96; col++) equal &= alone->value(0, col) == all->value(133, col);
-    check(equal, concat("a row alone in tile ", tile, " has the bits it has among 150"));
+    const auto alone = bits.run(133, 1, {tile, 1});
+    check(RowBits::same_row(*alone, 0, *all, 133),
+          concat("a row alone in tile ", tile, " has the bits it has among ", RowBits::kRows));
   }
 }
 
 void test_plans() {
-  TestMatrix<bf16> in(1, 1), weight(1, 1);
   const DeviceProperties a100{108, 80, 163 * 1024, 164 * 1024, 65536},
       ada{128, 89, 99 * 1024, 100 * 1024, 65536};
-  const auto plan = [&](int64_t m, int64_t n, int64_t k, const DeviceProperties& device,
-                        GemmPlanOptions options = {}) {
-    LinearArgs args;
-    args.in = {in.view().data, DType::kBF16, m, k, k};
-    args.weight = {weight.view().data, DType::kBF16, n, k, k};
-    args.out = {in.view().data, DType::kBF16, m, n, n};
-    return plan_gemm(args, device, options);
-  };
-  check(plan(16384, 3072, 768, a100).tile == 0 && plan(16384, 3072, 768, a100).splits == 1,
+  check(plan_of(16384, 3072, 768, a100).tile == 0 && plan_of(16384, 3072, 768, a100).splits == 1,
         "large: the largest tile");
-  check(plan(16384, 3072, 768, ada).tile != 0, "99 KiB of shared memory: not the largest tile");
-  check(plan(8, 768, 3072, a100).splits > 1, "few tokens: split-K");
-  check(plan(8, 768, 3072, a100, {.split_k = false}).splits == 1, "no split-K where it is not allowed");
-  check(plan(64, 768, 770, a100).tile == -1, "misaligned rows: the general kernel");
+  check(plan_of(16384, 3072, 768, ada).tile != 0, "99 KiB of shared memory: not the largest tile");
+  check(plan_of(8, 768, 3072, a100).splits > 1, "few tokens: split-K");
+  check(plan_of(8, 768, 3072, a100, {.split_k = false}).splits == 1, "no split-K where it is not allowed");
+  check(plan_of(64, 768, 770, a100).tile == -1, "misaligned rows: the general kernel");
 }
 
 void test_bad_input() {
-  TestMatrix<bf16> in(4, 64), weight(8, 64), out(4, 8), wide(4, 9);
+  TestMatrix<bf16> wide(4, 9);
   TestMatrix<fp16> other(4, 8);
-  LinearArgs good;
-  good.in = in.view();
-  good.weight = weight.view();
-  good.out = out.view();
-  const auto expect = [&](Code code, const char* what, GemmPlan plan, auto change) {
-    LinearArgs bad = good;
-    change(bad);
-    check_code(linear(bad, plan, nullptr, nullptr), code, what);
-  };
-  expect(Code::kOk, "good", {1, 1}, [](auto&) {});
-  expect(Code::kOk, "no rows", {1, 1}, [](auto& a) { a.in.rows = a.out.rows = 0; });
-  expect(Code::kInvalidArgument, "width of out", {1, 1}, [&](auto& a) { a.out = wide.view(); });
-  expect(Code::kInvalidArgument, "dtype of out", {1, 1}, [&](auto& a) { a.out = other.view(); });
-  expect(Code::kInvalidArgument, "glu weight", {1, 1}, [](auto& a) { a.glu = true; });
-  expect(Code::kInvalidArgument, "no such tile", {99, 1}, [](auto&) {});
-  expect(Code::kInvalidArgument, "no workspace", {1, 2}, [](auto&) {});
-  expect(Code::kInvalidArgument, "misaligned", {1, 1},
-         [](auto& a) { a.in.stride = 65, a.in.rows = a.out.rows = 3; });
-  expect(Code::kUnsupported, "integers", {-1, 1},
-         [](auto& a) { a.in.dtype = a.weight.dtype = a.out.dtype = DType::kI32; });
+  const ChangedCall call;
+  call.expect(Code::kOk, "good", {1, 1}, [](auto&) {});
+  call.expect(Code::kOk, "no rows", {1, 1}, [](auto& a) { a.in.rows = a.out.rows = 0; });
+  call.expect(Code::kInvalidArgument, "width of out", {1, 1}, [&](auto& a) { a.out = wide.view(); });
+  call.expect(Code::kInvalidArgument, "dtype of out", {1, 1}, [&](auto& a) { a.out = other.view(); });
+  call.expect(Code::kInvalidArgument, "glu weight", {1, 1}, [](auto& a) { a.glu = true; });
+  call.expect(Code::kInvalidArgument, "no such tile", {99, 1}, [](auto&) {});
+  call.expect(Code::kInvalidArgument, "no workspace", {1, 2}, [](auto&) {});
+  call.expect(Code::kInvalidArgument, "misaligned", {1, 1},
+              [](auto& a) { a.in.stride = 65, a.in.rows = a.out.rows = 3; });
+  call.expect(Code::kUnsupported, "integers", {-1, 1},
+              [](auto& a) { a.in.dtype = a.weight.dtype = a.out.dtype = DType::kI32; });
 }
 
 }  // namespace

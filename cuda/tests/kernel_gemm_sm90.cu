@@ -1,9 +1,7 @@
 // The GEMMs of sm_90a against fp64: every tile, tails of every dimension, epilogues, rows counted on the
 // device, persistent grids of few blocks, split-K, and that a row's bits do not depend on the tile.
-#include <cstring>
-#include <memory>
-
 #include "cuda/gemm/sm90/tiles.h"
+#include "cuda/tests/linear_calls.h"
 #include "cuda/tests/linear_problem.h"
 
 namespace padless::cuda::test {
@@ -114,50 +112,24 @@ void test_swapped_tiles() {
   }
 }
 
-struct Bits {
-  TestMatrix<bf16> in{300, 200}, weight{136, 200};
-  Bits() {
-    Random random(5);
-    in.fill(random);
-    weight.fill(random);
-  }
-  std::unique_ptr<TestMatrix<bf16>> run(int64_t first, int64_t rows, const GemmPlan& plan) const {
-    auto out = std::make_unique<TestMatrix<bf16>>(rows, 136);
-    LinearArgs args;
-    args.in = in.view();
-    args.in.data = args.in.row<bf16>(first);
-    args.in.rows = rows;
-    args.weight = weight.view();
-    args.activation = Activation::kGeluErf;
-    args.out = out->view();
-    check_ok(linear(args, plan, nullptr, nullptr), "bits");
-    out->download();
-    return out;
-  }
-};
-
-bool same_row(TestMatrix<bf16>& a, int64_t row_a, TestMatrix<bf16>& b, int64_t row_b) {
-  return std::memcmp(&a.at(row_a, 0), &b.at(row_b, 0), static_cast<size_t>(a.cols()) * sizeof(bf16)) == 0;
-}
-
 // Without split-K a row has the same bits in every tile of every kernel, beside any other rows, and every
 // time.
 void test_bits() {
-  const Bits bits;
-  const auto all = bits.run(0, 300, {0, 1, kPersistent, 2});
-  const auto again = bits.run(0, 300, {0, 1, kPersistent, 4});
+  const RowBits bits;
+  const auto all = bits.run(0, RowBits::kRows, {0, 1, kPersistent, 2});
+  const auto again = bits.run(0, RowBits::kRows, {0, 1, kPersistent, 4});
   bool repeated = true;
-  for (int64_t row = 0; row < 300; row++) repeated &= same_row(*all, row, *again, row);
+  for (int64_t row = 0; row < RowBits::kRows; row++) repeated &= RowBits::same_row(*all, row, *again, row);
   check(repeated, "the same batch twice, on other numbers of blocks");
   for (int tile = 0; tile < kPersistentTileCount; tile++) {
     const auto some = bits.run(133, 71, {tile, 1, kPersistent, 1});
     bool equal = true;
-    for (int64_t row = 0; row < 71; row++) equal &= same_row(*some, row, *all, 133 + row);
+    for (int64_t row = 0; row < 71; row++) equal &= RowBits::same_row(*some, row, *all, 133 + row);
     check(equal, concat("71 rows in persistent tile ", tile, " have the bits they have among 300"));
   }
   for (int tile = 0; tile < kSwappedTileCount; tile++) {
     const auto alone = bits.run(133, 1, {tile, 1, kSwapped});
-    check(same_row(*alone, 0, *all, 133), concat("a row alone in swapped tile ", tile));
+    check(RowBits::same_row(*alone, 0, *all, 133), concat("a row alone in swapped tile ", tile));
   }
 }
 
@@ -185,7 +157,7 @@ void test_gelu_error() {
   out.download();
   double worst = 0;
   for (int64_t r = 0; r < kPoints; r++) {
-    const double expected = activate(Activation::kGeluErf, in.value(r, 0));
+    const double expected = activate_reference(Activation::kGeluErf, in.value(r, 0));
     worst = std::max(worst, std::fabs(out.value(r, 0) - expected) / std::max(std::fabs(expected), 1e-300));
   }
   check(worst < 6e-5, concat("relative error of erf GELU from -8 to 8: ", worst));
@@ -227,50 +199,32 @@ void test_special_values() {
 }
 
 void test_plans() {
-  TestMatrix<bf16> in(1, 1), weight(1, 1);
   const DeviceProperties h100{132, 90, 227 * 1024, 228 * 1024, 65536},
       blackwell{148, 100, 227 * 1024, 228 * 1024, 65536};
-  const auto plan = [&](int64_t m, int64_t n, int64_t k, const DeviceProperties& device = {},
-                        bool split_k = true, Activation activation = Activation::kNone) {
-    LinearArgs args;
-    args.in = {in.view().data, DType::kBF16, m, k, k};
-    args.weight = {weight.view().data, DType::kBF16, n, k, k};
-    args.out = {in.view().data, DType::kBF16, m, n, n};
-    args.activation = activation;
-    return plan_gemm(args, device, {.split_k = split_k});
-  };
-  const GemmPlan large = plan(16384, 3072, 768, h100);
+  const GemmPlan large = plan_of(16384, 3072, 768, h100);
   check(large.kernel == kPersistent && kPersistentTiles[large.tile].rows == 128 && large.blocks == 132,
         concat("many tokens: tile ", large.tile));
-  check(kPersistentTiles[plan(16384, 8192, 8192, h100).tile].cols == 256, "long K: the largest tile");
-  check(plan(8, 768, 3072, h100).kernel == kSwapped && plan(8, 768, 3072, h100).splits > 1,
+  check(kPersistentTiles[plan_of(16384, 8192, 8192, h100).tile].cols == 256, "long K: the largest tile");
+  check(plan_of(8, 768, 3072, h100).kernel == kSwapped && plan_of(8, 768, 3072, h100).splits > 1,
         "few tokens: swapped, split-K");
-  check(plan(8, 768, 3072, h100, false).splits == 1, "no split-K where it is not allowed");
-  check(plan(16384, 3072, 768, blackwell).kernel == GemmKernel::kPortable, "other GPUs: the portable kernel");
-  check(plan(64, 768, 770, h100).tile == -1, "misaligned rows: the general kernel");
-  check(plan(64, 768, 768, h100, true, Activation::kTanh).kernel == GemmKernel::kPortable,
+  check(plan_of(8, 768, 3072, h100, {.split_k = false}).splits == 1, "no split-K where it is not allowed");
+  check(plan_of(16384, 3072, 768, blackwell).kernel == GemmKernel::kPortable,
+        "other GPUs: the portable kernel");
+  check(plan_of(64, 768, 770, h100).tile == -1, "misaligned rows: the general kernel");
+  check(plan_of(64, 768, 768, h100, {}, Activation::kTanh).kernel == GemmKernel::kPortable,
         "tanh: the portable kernel");
 }
 
 void test_bad_plans() {
-  TestMatrix<bf16> in(4, 64), weight(8, 64), out(4, 8);
-  LinearArgs good;
-  good.in = in.view();
-  good.weight = weight.view();
-  good.out = out.view();
-  const auto expect = [&](Code code, const char* what, GemmPlan plan, auto change) {
-    LinearArgs bad = good;
-    change(bad);
-    check_code(linear(bad, plan, nullptr, nullptr), code, what);
-  };
-  expect(Code::kOk, "no rows", {0, 1, kPersistent}, [](auto& a) { a.in.rows = a.out.rows = 0; });
-  expect(Code::kInvalidArgument, "no tile", {-1, 1, kPersistent}, [](auto&) {});
-  expect(Code::kInvalidArgument, "no such tile", {kSwappedTileCount, 1, kSwapped}, [](auto&) {});
-  expect(Code::kInvalidArgument, "split-K", {0, 2, kPersistent}, [](auto&) {});
-  expect(Code::kInvalidArgument, "tanh", {0, 1, kPersistent},
-         [](auto& a) { a.activation = Activation::kTanh; });
-  expect(Code::kInvalidArgument, "misaligned", {0, 1, kSwapped},
-         [](auto& a) { a.in.stride = 65, a.in.rows = a.out.rows = 3; });
+  const ChangedCall call;
+  call.expect(Code::kOk, "no rows", {0, 1, kPersistent}, [](auto& a) { a.in.rows = a.out.rows = 0; });
+  call.expect(Code::kInvalidArgument, "no tile", {-1, 1, kPersistent}, [](auto&) {});
+  call.expect(Code::kInvalidArgument, "no such tile", {kSwappedTileCount, 1, kSwapped}, [](auto&) {});
+  call.expect(Code::kInvalidArgument, "split-K", {0, 2, kPersistent}, [](auto&) {});
+  call.expect(Code::kInvalidArgument, "tanh", {0, 1, kPersistent},
+              [](auto& a) { a.activation = Activation::kTanh; });
+  call.expect(Code::kInvalidArgument, "misaligned", {0, 1, kSwapped},
+              [](auto& a) { a.in.stride = 65, a.in.rows = a.out.rows = 3; });
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "cuda/tests/kernel_support.h"
+#include "test/native/reference.h"
 
 namespace padless::cuda::test {
+
+using padless::test::activate_reference;
 
 struct LinearCase {
   int64_t m, n, k;
@@ -24,26 +27,6 @@ struct LinearCase {
                   out_f32 ? " f32 out" : "", " gap ", gap, " lead ", lead, " rows ", rows);
   }
 };
-
-inline double activate(Activation activation, double x) {
-  switch (activation) {
-    case Activation::kGeluErf:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kRelu:
-      return std::max(x, 0.0);
-    case Activation::kSilu:
-      return x / (1 + std::exp(-x));
-    case Activation::kTanh:
-      return std::tanh(x);
-    case Activation::kSigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Activation::kNone:
-      break;
-  }
-  return x;
-}
 
 // Rows of the input past the true count hold NaN.
 template <class T, class Out>
@@ -90,10 +73,10 @@ void run_case(const LinearCase& c) {
       double value = 0;
       if (c.glu) {
         const int64_t gate = col / 8 * 16 + col % 8;
-        value = activate(c.activation, product(r, gate)) * product(r, gate + 8);
+        value = activate_reference(c.activation, product(r, gate)) * product(r, gate + 8);
       } else {
         const double first = c.residual_first ? residual.value(r, col) : 0;
-        value = activate(c.activation, product(r, col) + first);
+        value = activate_reference(c.activation, product(r, col) + first);
       }
       if (c.residual && !c.residual_first) value += residual.value(r, col);
       // The same-precision reference: f32 sums over k, then one rounding.

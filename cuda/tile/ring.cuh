@@ -29,7 +29,12 @@ struct RingPosition {
   int stage = 0;
   unsigned parity = 0;
 
-  DEVICE void advance(int steps = 1) {
+  DEVICE void advance() {
+    if (++stage < kStages) return;
+    stage = 0;
+    parity ^= 1u;
+  }
+  DEVICE void advance(int steps) {
     const int next = stage + steps;
     parity ^= static_cast<unsigned>(next / kStages) & 1u;
     stage = next % kStages;

@@ -95,4 +95,21 @@ DEVICE void store_elements(T* destination, const float (&values)[kVectorElements
   }
 }
 
+// One or the other: an aligned vector where the rows are of `whole` ones, otherwise the first `count`
+// elements.
+template <class T>
+DEVICE void load_vector(float (&values)[kVectorElements], const T* source, int count, bool whole) {
+  if (whole)
+    unpack(values, load_aligned(source));
+  else
+    load_elements(values, source, count);
+}
+template <class T>
+DEVICE void store_vector(T* destination, const float (&values)[kVectorElements], int count, bool whole) {
+  if (whole)
+    store_aligned(destination, pack<T>(values));
+  else
+    store_elements(destination, values, count);
+}
+
 }  // namespace padless::cuda

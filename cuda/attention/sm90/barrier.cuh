@@ -23,17 +23,4 @@ DEVICE void arrive_warp(uint64_t& barrier, int lane) {
   if (lane == 0) arrive(barrier);
 }
 
-// A stage of a ring and the parity of its current phase.
-template <int kStages>
-struct RingPosition {
-  int stage = 0;
-  unsigned parity = 0;
-
-  DEVICE void advance() {
-    if (++stage < kStages) return;
-    stage = 0;
-    parity ^= 1;
-  }
-};
-
 }  // namespace padless::cuda::sm90

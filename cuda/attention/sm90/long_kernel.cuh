@@ -13,6 +13,7 @@
 #include "cuda/attention/sm90/tile.cuh"
 #include "cuda/ptx/barrier.cuh"
 #include "cuda/ptx/setmaxnreg.cuh"
+#include "cuda/tile/ring.cuh"
 
 namespace padless::cuda::sm90 {
 
