@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "lib/engine/cuda/row_program.h"
-#include "lib/engine/cuda/weights.h"
 
 namespace padless::cuda {
 namespace {
@@ -98,32 +97,14 @@ class ExpertsRun {
     if (inner_.data == nullptr) {
       PADLESS_RETURN_IF_ERROR(allocate(in.rows, expert.up->out_features(), in.dtype, inner_));
     }
-    PADLESS_RETURN_IF_ERROR(multiply(*expert.up, in, step_.activation, count, inner_));
-    return multiply(*expert.down, inner_, Activation::kNone, count, out);
-  }
-
-  Status multiply(const LinearWeight& weight, const Matrix& in, Activation activation, const int32_t* count,
-                  const Matrix& out) {
-    const auto* own = dynamic_cast<const CudaLinearWeight*>(&weight);
-    PADLESS_CHECK(own != nullptr && own->view().dtype == in.dtype && !own->glu(), Code::kInvalidArgument,
-                  "experts", "an expert's weight was packed for another device or dtype");
-    LinearArgs args;
-    args.in = in;
-    args.weight = own->view();
-    args.bias = own->bias();
-    args.activation = activation;
-    args.out = out;
-    args.rows_on_device = count;
-    queue_.touch(own->view().data);
-    queue_.touch(own->bias());
-    const GemmPlan plan = plan_gemm(args, queue_.context().device->properties(), options_);
-    void* workspace = nullptr;
-    if (const size_t bytes = linear_workspace_bytes(args, plan); bytes > 0) {
-      Result<void*> data = memory(bytes);
-      if (!data.is_ok()) return data.status();
-      workspace = data.value();
-    }
-    return linear(args, plan, workspace, queue_.get());
+    RowProgram program;
+    const Slot from = program.bound(0, in.cols);
+    const Slot inner = program.bound(1, inner_.cols);
+    const Slot to = program.bound(2, out.cols);
+    program.steps.push_back(LinearStep{expert.up, from, inner, kNoSlot, step_.activation});
+    program.steps.push_back(LinearStep{expert.down, inner, to});
+    const Matrix matrices[] = {in, inner_, out};
+    return run_row_program(queue_, program, matrices, in.rows, count, options_);
   }
 
   CudaQueue& queue_;
