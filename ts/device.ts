@@ -183,12 +183,13 @@ export function device(which: string | DeviceOptions = 'cpu'): Device {
     );
   }
   const batchInvariant = kind !== 'cpu' && determinism === 'batch';
-  const key = `${known} ${threads ?? 0} ${isa ?? 'auto'} ${batchInvariant} ${graphs}`;
+  const replays = kind !== 'cpu' && graphs;
+  const key = `${known} ${threads ?? 0} ${isa ?? 'auto'} ${batchInvariant} ${replays}`;
   let found = opened.get(key);
   if (!found || found.native.isLost()) {
     found = new Device(
       kind,
-      native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto', batchInvariant, graphs)),
+      native(() => addon.openDevice(known, threads ?? 0, isa ?? 'auto', batchInvariant, replays)),
     );
     opened.set(key, found);
   }

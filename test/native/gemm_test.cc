@@ -67,9 +67,10 @@ void test_values(ComputeType compute) {
       check(weight.is_ok(), concat(isa_and(context, shape), ": ", weight.status().message()));
       if (!weight.is_ok()) continue;
       const std::vector<float> got = run_linear(context, shape, data, weight.value(), shape.rows);
-      const double error = relative_error(got, expected);
-      // One column of one row can cancel to almost nothing; whole matrices cannot.
-      const double limit = tolerance(shape) * (shape.rows * shape.out_features() < 16 ? 20 : 1);
+      // The addends are of size 1. Few columns can cancel to almost nothing, and do not average errors out.
+      const bool few = shape.out_features() < 16;
+      const double error = relative_error(got, expected, few ? 1 : 0);
+      const double limit = tolerance(shape) * (few ? 4 : 1);
       check(error <= limit, concat(isa_and(context, shape), ": relative error ", error));
     }
   }

@@ -48,8 +48,9 @@ inline Doubles linear_reference(const Doubles& x, const Doubles& w, const Double
   return out;
 }
 
-/** Root of the summed squared differences over the root of the summed squares; 0 for two zeros. */
-inline double relative_error(const std::vector<float>& got, const Doubles& expected) {
+/** Root of the summed squared differences over the root of the summed squares; 0 for two zeros. Where few
+ * values can cancel to almost nothing, `floor` is the least root mean square that they count as. */
+inline double relative_error(const std::vector<float>& got, const Doubles& expected, double floor = 0) {
   double difference = 0;
   double size = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -57,6 +58,7 @@ inline double relative_error(const std::vector<float>& got, const Doubles& expec
     size += expected[i] * expected[i];
   }
   if (std::isnan(difference)) return INFINITY;
+  size = std::max(size, floor * floor * static_cast<double>(expected.size()));
   return difference == 0 ? 0 : std::sqrt(difference / size);
 }
 

@@ -74,8 +74,8 @@ function* likeliest(
     best.splice(at, 0, id);
     if (best.length > count) best.pop();
   }
-  let largest = -Infinity;
-  for (let id = 0; id < logits.length; id++) {
+  let largest = ids ? -Infinity : logits[best[0]!]!;
+  for (let id = 0; ids && id < logits.length; id++) {
     if (id % STEP === 0) yield;
     largest = Math.max(largest, logits[id]!);
   }
