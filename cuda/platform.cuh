@@ -18,6 +18,7 @@
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <cstdint>
 #include <type_traits>
@@ -71,6 +72,7 @@ namespace padless::cuda {
 
 using bf16 = __nv_bfloat16;
 using fp16 = __half;
+using e4m3 = __nv_fp8_e4m3;  // 8 bits: operands of wgmma only
 
 struct LaunchConfig {
   dim3 grid, block;

@@ -1,5 +1,5 @@
-// Host stand-ins for __nv_bfloat16 and __half: storage and the conversions that kernels use, rounded as the
-// GPU rounds.
+// Host stand-ins for __nv_bfloat16, __half and __nv_fp8_e4m3: storage and the conversions that kernels use,
+// rounded as the GPU rounds.
 #pragma once
 
 #include <bit>
@@ -46,6 +46,32 @@ inline uint16_t float_to_fp16_bits(float value) {
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+// e4m3: no infinity; all bits of exponent and mantissa set are NaN.
+inline float e4m3_bits_to_float(uint8_t bits) {
+  const uint32_t sign = uint32_t{bits & 0x80u} << 24, exponent = (bits >> 3) & 15u, mantissa = bits & 7u;
+  if ((bits & 0x7f) == 0x7f) return std::bit_cast<float>(sign | 0x7fc00000u);
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-9f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 120) << 23) | (mantissa << 20));
+}
+
+// Round to nearest even; what lies beyond +-448 becomes +-448, NaN 0x7f, as cvt.rn.satfinite.e4m3x2.f32 does.
+inline uint8_t float_to_e4m3_bits(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = (bits >> 24) & 0x80u, magnitude = bits & 0x7fffffffu;
+  constexpr uint32_t kLargest = 0x43e00000u, kSmallestNormal = 0x3c800000u;  // 448, 2^-6
+  if (magnitude > 0x7f800000u) return 0x7f;
+  if (magnitude >= kLargest) return static_cast<uint8_t>(sign | 0x7eu);
+  if (magnitude < kSmallestNormal) {
+    const float steps = std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p9f);
+    return static_cast<uint8_t>(sign | static_cast<uint32_t>(steps));
+  }
+  const uint32_t rounded = magnitude + 0x7ffffu + ((magnitude >> 20) & 1u);
+  return static_cast<uint8_t>(sign | ((rounded - 0x3c000000u) >> 20));
+}
+
 }  // namespace padless::cuda::emulator
 
 struct __nv_bfloat16 {
@@ -59,6 +85,12 @@ struct __half {
   __half() = default;
   explicit __half(float value) : bits(padless::cuda::emulator::float_to_fp16_bits(value)) {}
   explicit operator float() const { return padless::cuda::emulator::fp16_bits_to_float(bits); }
+};
+struct __nv_fp8_e4m3 {
+  uint8_t bits;
+  __nv_fp8_e4m3() = default;
+  explicit __nv_fp8_e4m3(float value) : bits(padless::cuda::emulator::float_to_e4m3_bits(value)) {}
+  explicit operator float() const { return padless::cuda::emulator::e4m3_bits_to_float(bits); }
 };
 struct alignas(4) __nv_bfloat162 {
   __nv_bfloat16 x, y;

@@ -75,9 +75,9 @@ T shuffle(unsigned mask, T value, int operand, int width, ShuffleMode mode, Call
 }
 
 // Matrix instructions of a warp.
-enum class Half : uint8_t { bf16, fp16 };
+enum class Element : uint8_t { bf16, fp16, e4m3 };
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
-                  Half type, CallSite where);
+                  Element type, CallSite where);
 void ldmatrix(uint32_t* registers, unsigned matrices, bool transpose, uint32_t address, CallSite where);
 void stmatrix(const uint32_t* registers, unsigned matrices, bool transpose, uint32_t address, CallSite where);
 
@@ -110,7 +110,7 @@ void tma_store(const TensorMap* map, uint32_t source, const int* coordinates, un
 void tma_store_commit_group();
 void tma_store_wait_group(unsigned in_flight, CallSite where);
 
-// wgmma: D[64 x n] (+)= A[64 x 16] * B[16 x n] of a warpgroup.
+// wgmma: D[64 x n] (+)= A[64 x k] * B[k x n] of a warpgroup, k being 32 bytes of elements.
 struct WgmmaCall {
   float* accumulators;  // n / 2 of this lane
   int n;
@@ -118,7 +118,7 @@ struct WgmmaCall {
   uint64_t descriptor_a, descriptor_b;
   bool scale_d;                   // false: D is overwritten
   bool transpose_a, transpose_b;  // MN-major operands
-  Half type;
+  Element type;
 };
 void wgmma(const WgmmaCall& call, CallSite where);
 void wgmma_fence(CallSite where);

@@ -48,10 +48,10 @@ void check_row(uint32_t address, const char* what, CallSite where) {
 }  // namespace
 
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4],
-                  Half type, CallSite where) {
+                  Element type, CallSite where) {
   const uint32_t inputs[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
   const Combine combine =
-      type == Half::bf16 ? multiply_m16n8k16<bf16_bits_to_float> : multiply_m16n8k16<fp16_bits_to_float>;
+      type == Element::bf16 ? multiply_m16n8k16<bf16_bits_to_float> : multiply_m16n8k16<fp16_bits_to_float>;
   const uint8_t* table = meet(~0u, {"mma.m16n8k16", true, combine}, inputs, sizeof(inputs), where);
   const auto* product = reinterpret_cast<const float*>(table + this_thread->lane * kLaneSlotBytes);
   for (int i = 0; i < 4; i++) d[i] = product[i] + c[i];

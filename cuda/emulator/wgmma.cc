@@ -10,8 +10,9 @@
 namespace padless::cuda::emulator {
 namespace {
 
-constexpr unsigned kWarpsInGroup = 4, kRowsOfWarp = 16, kMaxN = 256;
-constexpr uint32_t kFromRegisters = 1, kScaleD = 2, kTransposeA = 4, kTransposeB = 8, kIsBf16 = 16;
+constexpr unsigned kWarpsInGroup = 4, kRowsOfWarp = 16, kMaxN = 256, kMaxK = 32;
+constexpr uint32_t kFromRegisters = 1, kScaleD = 2, kTransposeA = 4, kTransposeB = 8;
+constexpr unsigned kTypeShift = 4;  // the element type lies above the flags
 
 struct IssueInput {  // of a lane
   float* registers;
@@ -21,27 +22,28 @@ struct IssueInput {  // of a lane
 };
 static_assert(sizeof(IssueInput) <= kLaneSlotBytes);
 
-// values[16][n] += a[16][16] * b[16][n]
+// values[16][n] += a[16][depth] * b[depth][n]
 #if !PADLESS_EMULATOR_ASAN
 __attribute__((target_clones("avx512f", "arch=haswell", "default")))
 #endif
-void multiply_add(float* __restrict values, const float* __restrict a, const float* __restrict b, int n) {
+void multiply_add(float* __restrict values, const float* __restrict a, const float* __restrict b, int n,
+                  int depth) {
   for (int i = 0; i < 16; i++) {
-    for (int k = 0; k < 16; k++) {
-      const float factor = a[i * 16 + k];
+    for (int k = 0; k < depth; k++) {
+      const float factor = a[i * depth + k];
       for (int j = 0; j < n; j++) values[i * n + j] += factor * b[k * n + j];
     }
   }
 }
 
-void load_a_from_registers(const WgmmaOperation& operation, bool is_bf16, float* a) {
+void load_a_from_registers(const WgmmaOperation& operation, Element type, float* a) {
   for (unsigned lane = 0; lane < kWarpSize; lane++) {
     const uint32_t* r = operation.a_registers[lane];
     for (unsigned half = 0; half < 2; half++) {
       const unsigned group = lane / 4, pair = lane % 4 * 2 + half;
       const auto element = [&](unsigned i) {
         const auto bits = static_cast<uint16_t>(r[i] >> (16 * half));
-        return is_bf16 ? bf16_bits_to_float(bits) : fp16_bits_to_float(bits);
+        return type == Element::bf16 ? bf16_bits_to_float(bits) : fp16_bits_to_float(bits);
       };
       a[group * 16 + pair] = element(0);
       a[(group + 8) * 16 + pair] = element(1);
@@ -60,16 +62,15 @@ void* tensor_core(Warp& warp) {
 void execute(Warp& warp, WgmmaOperation& operation) {
   if (operation.executed) return;
   operation.executed = true;
-  static float a[16 * 16], b[16 * kMaxN];  // too large for a fiber's stack under the sanitizers
+  static float a[16 * kMaxK], b[kMaxK * kMaxN];  // too large for a fiber's stack under the sanitizers
   const WgmmaSignature& s = operation.signature;
-  const bool is_bf16 = (s.flags & kIsBf16) != 0;
-  const Half type = is_bf16 ? Half::bf16 : Half::fp16;
+  const auto type = static_cast<Element>(s.flags >> kTypeShift);
   AccumulatorShadow& shadow = warp.wgmma.shadows[operation.shadow];
   {
     sanitizer::AsThread as_tensor_core(tensor_core(warp));
     sanitizer::acquire(&warp.block->proxy_token);
     if (s.flags & kFromRegisters) {
-      load_a_from_registers(operation, is_bf16, a);
+      load_a_from_registers(operation, type, a);
     } else {
       const unsigned first_row = warp.index % kWarpsInGroup * kRowsOfWarp;
       load_wgmma_a({s.descriptor_a, (s.flags & kTransposeA) != 0, type, operation.pc}, first_row, a);
@@ -79,7 +80,7 @@ void execute(Warp& warp, WgmmaOperation& operation) {
     sanitizer::release(&warp.wgmma);
   }
   if (!(s.flags & kScaleD)) std::fill(shadow.values.begin(), shadow.values.end(), 0.0f);
-  multiply_add(shadow.values.data(), a, b, s.n);
+  multiply_add(shadow.values.data(), a, b, s.n, static_cast<int>(wgmma_depth(type)));
 }
 
 // visit(shadow value, register) for every accumulator of the warp
@@ -253,7 +254,7 @@ void wgmma(const WgmmaCall& call, CallSite where) {
   if (bad != nullptr) fail(bad, where);
   const uint32_t flags = (from_registers ? kFromRegisters : 0) | (call.scale_d ? kScaleD : 0) |
                          (call.transpose_a ? kTransposeA : 0) | (call.transpose_b ? kTransposeB : 0) |
-                         (call.type == Half::bf16 ? kIsBf16 : 0);
+                         static_cast<uint32_t>(call.type) << kTypeShift;
   const IssueInput input{call.accumulators,
                          call.a_registers,
                          {from_registers ? 0 : call.descriptor_a, call.descriptor_b, call.n, flags},

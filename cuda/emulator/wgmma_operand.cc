@@ -1,7 +1,7 @@
 // Shared-memory operands of wgmma: the matrix descriptor and the canonical layouts that it can describe.
 //
-// In 16-byte chunks (eight 16-bit elements), with span = 16, 32, 64 or 128 bytes for no swizzle .. 128-byte
-// swizzle:
+// In 16-byte chunks (eight elements of 16 bits, sixteen of 8 bits, which are always K-major), with span = 16,
+// 32, 64 or 128 bytes for no swizzle .. 128-byte swizzle:
 //   K-major:  row r, k chunk c  at  (r % 8) * span + (r / 8) * stride + (swizzled ? c * 16 : c * leading)
 //   MN-major: k row r, chunk c  at  swizzled: (c % w) * 16 + (c / w) * leading + (r % 8) * span + (r / 8) *
 //   stride
@@ -18,7 +18,15 @@
 namespace padless::cuda::emulator {
 namespace {
 
-constexpr unsigned kChunkBytes = 16, kChunkElements = 8;
+constexpr unsigned kChunkBytes = 16;
+
+unsigned chunk_elements(Element type) { return type == Element::e4m3 ? 16 : 8; }
+
+float element(const uint8_t* chunk, unsigned index, Element type) {
+  if (type == Element::e4m3) return e4m3_bits_to_float(chunk[index]);
+  const auto bits = static_cast<uint16_t>(chunk[2 * index] | chunk[2 * index + 1] << 8);
+  return type == Element::bf16 ? bf16_bits_to_float(bits) : fp16_bits_to_float(bits);
+}
 
 struct Descriptor {
   uint32_t start, leading, stride;  // bytes
@@ -51,17 +59,15 @@ template <class Store>
 void load_chunks(const WgmmaTile& tile, unsigned first_row, unsigned rows, unsigned first_chunk,
                  unsigned chunks, Store store) {
   const Descriptor descriptor = decode(tile.descriptor);
+  const unsigned elements = chunk_elements(tile.type);
   for (unsigned row = 0; row < rows; row++) {
     for (unsigned chunk = 0; chunk < chunks; chunk++) {
       const uint32_t address = chunk_address(descriptor, tile.mn_major, first_row + row, first_chunk + chunk);
       const uint8_t* source = resolve_shared(address, kChunkBytes, "wgmma operand", CallSite::current());
       sanitizer::read(source, kChunkBytes, tile.pc);
-      uint16_t bits[kChunkElements];
-      copy_bytes(bits, source, kChunkBytes);
-      for (unsigned e = 0; e < kChunkElements; e++) {
-        store(row, chunk * kChunkElements + e,
-              tile.type == Half::bf16 ? bf16_bits_to_float(bits[e]) : fp16_bits_to_float(bits[e]));
-      }
+      uint8_t bytes[kChunkBytes];
+      copy_bytes(bytes, source, kChunkBytes);
+      for (unsigned e = 0; e < elements; e++) store(row, chunk * elements + e, element(bytes, e, tile.type));
     }
   }
 }
@@ -75,17 +81,18 @@ const char* check_descriptor(uint64_t descriptor) {
 
 void load_wgmma_a(const WgmmaTile& tile, unsigned first_row, float* a) {
   if (tile.mn_major) {
-    load_chunks(tile, 0, 16, first_row / kChunkElements, 2,
+    load_chunks(tile, 0, 16, first_row / chunk_elements(tile.type), 2,
                 [&](unsigned k, unsigned m, float value) { a[m * 16 + k] = value; });
   } else {
+    const unsigned depth = wgmma_depth(tile.type);
     load_chunks(tile, first_row, 16, 0, 2,
-                [&](unsigned m, unsigned k, float value) { a[m * 16 + k] = value; });
+                [&](unsigned m, unsigned k, float value) { a[m * depth + k] = value; });
   }
 }
 
 void load_wgmma_b(const WgmmaTile& tile, unsigned n, float* b) {
   if (tile.mn_major) {
-    load_chunks(tile, 0, 16, 0, n / kChunkElements,
+    load_chunks(tile, 0, 16, 0, n / chunk_elements(tile.type),
                 [&](unsigned k, unsigned column, float value) { b[k * n + column] = value; });
   } else {
     load_chunks(tile, 0, n, 0, 2,

@@ -52,11 +52,15 @@ struct WgmmaQueue {  // of one warp
 void reset_wgmma(WgmmaQueue& queue);
 void acquire_as_tensor_core(Warp& warp, const void* token);
 
-// wgmma_operand.cc: 16 x 16 and 16 x n (k-major) tiles as floats; reads are reported to ThreadSanitizer.
+// The k of one operation: 32 bytes.
+constexpr unsigned wgmma_depth(Element type) { return type == Element::e4m3 ? 32 : 16; }
+
+// wgmma_operand.cc: 16 x depth and depth x n (k-major) tiles as floats; reads are reported to
+// ThreadSanitizer.
 struct WgmmaTile {
   uint64_t descriptor;
   bool mn_major;
-  Half type;
+  Element type;
   void* pc;
 };
 void load_wgmma_a(const WgmmaTile& tile, unsigned first_row, float* a);

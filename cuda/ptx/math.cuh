@@ -82,4 +82,30 @@ DEVICE uint32_t cvt_rn_x2(float low, float high) {
 #endif
 }
 
+// cvt.rn.satfinite.e4m3x2.f32 (sm_89) of two values: `low` in bits 0 to 7, `high` in bits 8 to 15. Beyond 448
+// and infinite becomes 448; NaN stays NaN.
+DEVICE uint16_t cvt_rn_satfinite_e4m3x2(float low, float high) {
+#if PADLESS_EMULATED
+  return static_cast<uint16_t>(emulator::float_to_e4m3_bits(low) | emulator::float_to_e4m3_bits(high) << 8);
+#else
+  uint16_t packed;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(packed) : "f"(high), "f"(low));
+  return packed;
+#endif
+}
+
+// cvt.rn.f16x2.e4m3x2 (sm_89), exact: the low byte's value in bits 0 to 15, the high byte's in bits 16 to 31.
+DEVICE uint32_t cvt_rn_f16x2_e4m3x2(uint16_t codes) {
+#if PADLESS_EMULATED
+  const auto half = [](int code) {
+    return uint32_t{emulator::float_to_fp16_bits(emulator::e4m3_bits_to_float(static_cast<uint8_t>(code)))};
+  };
+  return half(codes & 255) | half(codes >> 8) << 16;
+#else
+  uint32_t packed;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(packed) : "h"(codes));
+  return packed;
+#endif
+}
+
 }  // namespace padless::cuda::ptx

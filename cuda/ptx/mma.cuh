@@ -15,8 +15,8 @@ DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
                          const float (&c)[4] CALL_SITE) {
   static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, fp16>);
 #if PADLESS_EMULATED
-  emulator::mma_m16n8k16(d, a, b, c, std::is_same_v<T, bf16> ? emulator::Half::bf16 : emulator::Half::fp16,
-                         call_site);
+  emulator::mma_m16n8k16(
+      d, a, b, c, std::is_same_v<T, bf16> ? emulator::Element::bf16 : emulator::Element::fp16, call_site);
 #else
   if constexpr (std::is_same_v<T, bf16>) {
     asm volatile(

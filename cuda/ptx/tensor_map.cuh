@@ -26,11 +26,12 @@ struct TensorMapShape {
   Swizzle swizzle;
 };
 
-// A map of `base` (device memory, 16-byte aligned); elements out of bounds read as zero. T is bf16, fp16 or
-// float.
+// A map of `base` (device memory, 16-byte aligned); elements out of bounds read as zero. T is bf16, fp16,
+// float or e4m3.
 template <class T>
 Status make_tensor_map(TensorMap& map, const T* base, const TensorMapShape& shape) {
-  static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, fp16> || std::is_same_v<T, float>);
+  static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, fp16> || std::is_same_v<T, float> ||
+                std::is_same_v<T, e4m3>);
 #if PADLESS_EMULATED
   const char* error =
       emulator::encode_tensor_map(map, base, shape.rank, sizeof(T), shape.extent, shape.stride_bytes,
@@ -54,6 +55,7 @@ Status make_tensor_map(TensorMap& map, const T* base, const TensorMapShape& shap
                 "the driver has no cuTensorMapEncodeTiled");
   constexpr CUtensorMapDataType kType = std::is_same_v<T, bf16>   ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                                         : std::is_same_v<T, fp16> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                        : std::is_same_v<T, e4m3> ? CU_TENSOR_MAP_DATA_TYPE_UINT8
                                                                   : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
   const cuuint32_t element_strides[5] = {1, 1, 1, 1, 1};
   cuuint64_t extent[5], stride_bytes[4];

@@ -1,5 +1,5 @@
-// wgmma (sm_90a): a warpgroup multiplies asynchronously, D[64 x n] (+)= A[64 x 16] * B[16 x n], n = 8, 16 ..
-// 256.
+// wgmma (sm_90a): a warpgroup multiplies asynchronously, D[64 x n] (+)= A[64 x k] * B[k x n], n = 8, 16 ..
+// 256; k = 16, or 32 for e4m3.
 //
 // A comes from shared memory or registers, B from shared memory; T is bf16 or fp16. Lane l of warp w holds of
 // D the rows 16 * w + l / 4 and 8 more, columns 8 * j + 2 * (l % 4) and the next: d[4 * j + 2 * (row half) +
@@ -74,7 +74,8 @@ template <class T, int kN, Major kMajorA = Major::k, Major kMajorB = Major::k>
 DEVICE void wgmma_m64k16(float (&d)[kN / 2], uint64_t a, uint64_t b, int scale_d CALL_SITE) {
   static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, fp16>);
 #if PADLESS_EMULATED
-  constexpr emulator::Half kType = std::is_same_v<T, bf16> ? emulator::Half::bf16 : emulator::Half::fp16;
+  constexpr emulator::Element kType =
+      std::is_same_v<T, bf16> ? emulator::Element::bf16 : emulator::Element::fp16;
   emulator::wgmma({d, kN, nullptr, a, b, scale_d != 0, kMajorA == Major::mn, kMajorB == Major::mn, kType},
                   call_site);
 #else
@@ -87,10 +88,21 @@ template <class T, int kN, Major kMajorB = Major::k>
 DEVICE void wgmma_m64k16(float (&d)[kN / 2], const uint32_t (&a)[4], uint64_t b, int scale_d CALL_SITE) {
   static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, fp16>);
 #if PADLESS_EMULATED
-  constexpr emulator::Half kType = std::is_same_v<T, bf16> ? emulator::Half::bf16 : emulator::Half::fp16;
+  constexpr emulator::Element kType =
+      std::is_same_v<T, bf16> ? emulator::Element::bf16 : emulator::Element::fp16;
   emulator::wgmma({d, kN, a, 0, b, scale_d != 0, false, kMajorB == Major::mn, kType}, call_site);
 #else
   WgmmaShape<kN>::template from_registers<T, kMajorB == Major::mn>(d, a, b, scale_d);
+#endif
+}
+
+// wgmma.mma_async.sync.aligned.m64nNk32.f32.e4m3.e4m3, A and B from shared memory, both K-major.
+template <int kN>
+DEVICE void wgmma_m64k32(float (&d)[kN / 2], uint64_t a, uint64_t b, int scale_d CALL_SITE) {
+#if PADLESS_EMULATED
+  emulator::wgmma({d, kN, nullptr, a, b, scale_d != 0, false, false, emulator::Element::e4m3}, call_site);
+#else
+  WgmmaShape<kN>::from_shared_e4m3(d, a, b, scale_d);
 #endif
 }
 

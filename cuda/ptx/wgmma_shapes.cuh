@@ -2,7 +2,8 @@
 // once.
 //
 // WgmmaShape<n> issues m64 n k16 with fp32 accumulators d[n / 2]: `from_shared` takes two matrix
-// descriptors, `from_registers` a fragment of A. In the asm, %0 .. %(n/2 - 1) are d, then come the inputs.
+// descriptors, `from_registers` a fragment of A; `from_shared_e4m3` issues m64 n k32. In the asm, %0 ..
+// %(n/2 - 1) are d, then come the inputs.
 #pragma once
 
 #include "cuda/platform.cuh"
@@ -85,6 +86,11 @@ struct WgmmaShape;
                "k16.f32." type " {" WGMMA_LIST_##n "}, %" #i0 ", %" #i1 ", p, 1, 1, %" #i3 ", %" #i4 "; }" \
                : WGMMA_D_##n                                                                               \
                : "l"(a), "l"(b), "r"(scale_d), "n"(kMnMajorA), "n"(kMnMajorB))
+#define WGMMA_FROM_SHARED_E4M3(n, i0, i1, i2)                                                     \
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #i2 ", 0; wgmma.mma_async.sync.aligned.m64n" #n \
+               "k32.f32.e4m3.e4m3 {" WGMMA_LIST_##n "}, %" #i0 ", %" #i1 ", p, 1, 1; }"           \
+               : WGMMA_D_##n                                                                      \
+               : "l"(a), "l"(b), "r"(scale_d))
 #define WGMMA_FROM_REGISTERS(n, type, i0, i1, i2, i3, i4, i5, i6)                                       \
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #i5 ", 0; wgmma.mma_async.sync.aligned.m64n" #n       \
                "k16.f32." type " {" WGMMA_LIST_##n "}, {%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 "}, %" #i4 \
@@ -102,6 +108,9 @@ struct WgmmaShape;
       } else {                                                                                              \
         WGMMA_FROM_SHARED(n, "f16.f16", i0, i1, i2, i3, i4);                                                \
       }                                                                                                     \
+    }                                                                                                       \
+    static DEVICE void from_shared_e4m3(float (&d)[n / 2], uint64_t a, uint64_t b, int scale_d) {           \
+      WGMMA_FROM_SHARED_E4M3(n, i0, i1, i2);                                                                \
     }                                                                                                       \
     template <class T, int kMnMajorB>                                                                       \
     static DEVICE void from_registers(float (&d)[n / 2], const uint32_t (&a)[4], uint64_t b, int scale_d) { \
@@ -148,6 +157,7 @@ WGMMA_SHAPE(256, 128, 129, 130, 131, 132, 133, 134)
 
 #undef WGMMA_SHAPE
 #undef WGMMA_FROM_SHARED
+#undef WGMMA_FROM_SHARED_E4M3
 #undef WGMMA_FROM_REGISTERS
 
 }  // namespace padless::cuda::ptx

@@ -1,4 +1,5 @@
-// Vectors of Hopper's wrappers (sm_90a): stmatrix, TMA with mbarrier, wgmma.
+// Vectors of Hopper's wrappers (sm_90a): stmatrix, conversions of e4m3, TMA with mbarrier, wgmma.
+#include "cuda/ptx/math.cuh"
 #include "cuda/ptx/stmatrix.cuh"
 #include "cuda/tests/conformance.h"
 #include "cuda/tests/tma_cases.cuh"
@@ -39,8 +40,38 @@ void add_store(std::vector<Vector>& vectors, const char* name) {
   vectors.push_back({name, values, words(out.download())});
 }
 
+__global__ void to_e4m3(const float* in, uint16_t* out) {
+  const unsigned i = threadIdx.x;
+  out[i] = ptx::cvt_rn_satfinite_e4m3x2(in[2 * i], in[2 * i + 1]);
+}
+
+__global__ void from_e4m3(const uint16_t* in, uint32_t* out) {
+  out[threadIdx.x] = ptx::cvt_rn_f16x2_e4m3x2(in[threadIdx.x]);
+}
+
+void add_e4m3(std::vector<Vector>& vectors) {
+  constexpr unsigned kPairs = 128;
+  Random random;
+  std::vector<float> values = random.vector<float>(2 * kPairs, -500.0f, 500.0f);
+  // Ties between normals and between subnormals, underflow, the edge of saturation.
+  const float special[] = {0.0f,   -0.0f,  17.0f,  19.0f,  0x1p-10f, 3 * 0x1p-10f, 0x1p-11f,
+                           448.0f, 463.9f, 464.0f, 465.0f, -1e30f,   INFINITY,     NAN};
+  std::copy(std::begin(special), std::end(special), values.begin());
+  DeviceBuffer<float> in(values);
+  DeviceBuffer<uint16_t> codes(kPairs);
+  check_ok(launch(to_e4m3, {.grid = 1, .block = kPairs}, in.data(), codes.data()), "to_e4m3");
+  vectors.push_back({"cvt_rn_satfinite_e4m3x2", words(values), words(codes.download())});
+  std::vector<uint16_t> all(kPairs);
+  for (unsigned i = 0; i < kPairs; i++) all[i] = static_cast<uint16_t>(2 * i | (2 * i + 1) << 8);
+  DeviceBuffer<uint16_t> every_code(all);
+  DeviceBuffer<uint32_t> halves(kPairs);
+  check_ok(launch(from_e4m3, {.grid = 1, .block = kPairs}, every_code.data(), halves.data()), "from_e4m3");
+  vectors.push_back({"cvt_rn_f16x2_e4m3x2", words(all), halves.download()});
+}
+
 std::vector<Vector> make_vectors() {
   std::vector<Vector> vectors;
+  add_e4m3(vectors);
   add_store<false>(vectors, "stmatrix_x4");
   add_store<true>(vectors, "stmatrix_x4_trans");
   for (const BoxCase& c : kBoxCases) {

@@ -4,13 +4,14 @@
 int main() {
   using namespace padless::cuda::test;
   for_each_wgmma_case([](const std::string& name, const auto& result, int n, float initial) {
+    const int depth = static_cast<int>(result.a.size()) / kTileM;
     int wrong = 0;
     for (int i = 0; i < kTileM; i++) {
       for (int j = 0; j < n; j++) {
         double expected = initial;
-        for (int k = 0; k < kTileK; k++) {
-          expected += double{static_cast<float>(result.a[i * kTileK + k])} *
-                      double{static_cast<float>(result.b[j * kTileK + k])};
+        for (int k = 0; k < depth; k++) {
+          expected += double{static_cast<float>(result.a[i * depth + k])} *
+                      double{static_cast<float>(result.b[j * depth + k])};
         }
         wrong += !(double{result.d[i * n + j]} == expected);
       }

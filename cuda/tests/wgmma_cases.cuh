@@ -49,23 +49,35 @@ struct OperandLayout {
   }
 };
 
+// How many elements lie where one of 16 bits does, and so along K of a tile.
+template <class T>
+constexpr int kPacked = 2 / static_cast<int>(sizeof(T));
+template <class T>
+constexpr int kDepth = kTileK * kPacked<T>;
+
+template <class T>
+DEVICE void fill_operand(uint8_t* shared, const OperandLayout& layout, const T* source, int thread) {
+  for (int i = thread; i < layout.rows * kDepth<T>; i += 128) {
+    const int k = i % kDepth<T>;
+    const uint32_t offset =
+        layout.offset(i / kDepth<T>, k / kPacked<T>) + static_cast<uint32_t>(k % kPacked<T>);
+    *reinterpret_cast<T*>(&shared[offset]) = source[i];
+  }
+}
+
 struct alignas(1024) WgmmaStorage {
   uint8_t a[kTileM * kTileK * 2];
   uint8_t b[256 * kTileK * 2];
 };
 
-// d[64][n] = a[64][64] * b[n][64]^T + initial; A through registers when kRegisters.
+// d[64][n] = a[64][kDepth] * b[n][kDepth]^T + initial; A through registers when kRegisters.
 template <class T, int kN, bool kRegisters, ptx::Swizzle kSwizzle, ptx::Major kMajorA, ptx::Major kMajorB>
 __global__ void __launch_bounds__(128) wgmma_tile(const T* a, const T* b, float* d, float initial) {
   SHARED_STORAGE(WgmmaStorage, shared);
   const OperandLayout layout_a{kSwizzle, kMajorA, kTileM}, layout_b{kSwizzle, kMajorB, kN};
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  for (int i = thread; i < kTileM * kTileK; i += 128) {
-    *reinterpret_cast<T*>(&shared.a[layout_a.offset(i / kTileK, i % kTileK)]) = a[i];
-  }
-  for (int i = thread; i < kN * kTileK; i += 128) {
-    *reinterpret_cast<T*>(&shared.b[layout_b.offset(i / kTileK, i % kTileK)]) = b[i];
-  }
+  fill_operand(shared.a, layout_a, a, thread);
+  fill_operand(shared.b, layout_b, b, thread);
   ptx::fence_proxy_async();
   __syncthreads();
   REGS(float, accumulator, [kN / 2]);
@@ -93,7 +105,11 @@ __global__ void __launch_bounds__(128) wgmma_tile(const T* a, const T* b, float*
       const uint64_t descriptor_a =
           ptx::wgmma_descriptor(ptx::cvta_to_shared(shared.a) + layout_a.step(step * 16),
                                 layout_a.leading_bytes(), layout_a.stride_bytes(), kSwizzle);
-      ptx::wgmma_m64k16<T, kN, kMajorA, kMajorB>(accumulator, descriptor_a, descriptor_b, 1);
+      if constexpr (sizeof(T) == 1) {
+        ptx::wgmma_m64k32<kN>(accumulator, descriptor_a, descriptor_b, 1);
+      } else {
+        ptx::wgmma_m64k16<T, kN, kMajorA, kMajorB>(accumulator, descriptor_a, descriptor_b, 1);
+      }
     }
   }
   ptx::wgmma_commit_group();
@@ -116,7 +132,7 @@ std::vector<T> small_integers(size_t count, Random& random) {
 
 template <class T>
 struct WgmmaResult {
-  std::vector<T> a, b;   // [64][64], [n][64]
+  std::vector<T> a, b;   // [64][kDepth], [n][kDepth]
   std::vector<float> d;  // [64][n]
 };
 
@@ -124,7 +140,7 @@ template <class T, int kN, bool kRegisters, ptx::Swizzle kSwizzle, ptx::Major kM
 WgmmaResult<T> run_wgmma(const std::string& name, float initial) {
   Random random(kN);
   WgmmaResult<T> result{
-      small_integers<T>(kTileM * kTileK, random), small_integers<T>(kN * kTileK, random), {}};
+      small_integers<T>(kTileM * kDepth<T>, random), small_integers<T>(kN * kDepth<T>, random), {}};
   DeviceBuffer<T> a(result.a), b(result.b);
   DeviceBuffer<float> d(kTileM * kN);
   check_ok(launch(wgmma_tile<T, kN, kRegisters, kSwizzle, kMajorA, kMajorB>,
@@ -142,7 +158,8 @@ void for_each_wgmma_case(Visit visit) {
   using ptx::Swizzle;
   const auto run =
       [&]<class T, int kN, bool kRegisters, Swizzle kSwizzle, Major kA, Major kB>(const char* type) {
-        const std::string name = std::string("wgmma m64n") + std::to_string(kN) + "k16 " + type +
+        const std::string name = std::string("wgmma m64n") + std::to_string(kN) +
+                                 (sizeof(T) == 1 ? "k32 " : "k16 ") + type +
                                  (kRegisters        ? " A registers"
                                   : kA == Major::mn ? " A mn-major"
                                                     : " A k-major") +
@@ -166,6 +183,10 @@ void for_each_wgmma_case(Visit visit) {
   run.template operator()<fp16, 192, false, Swizzle::b128, Major::k, Major::mn>("fp16");
   run.template operator()<bf16, 256, false, Swizzle::b128, Major::k, Major::k>("bf16");
   run.template operator()<bf16, 256, true, Swizzle::b128, Major::k, Major::mn>("bf16");
+  run.template operator()<e4m3, 8, false, Swizzle::b128, Major::k, Major::k>("e4m3");
+  run.template operator()<e4m3, 64, false, Swizzle::none, Major::k, Major::k>("e4m3");
+  run.template operator()<e4m3, 128, false, Swizzle::b128, Major::k, Major::k>("e4m3");
+  run.template operator()<e4m3, 256, false, Swizzle::b64, Major::k, Major::k>("e4m3");
 }
 
 }  // namespace padless::cuda::test
