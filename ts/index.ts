@@ -9,6 +9,7 @@ export {
 export { SparseVectors, sparseDot, type SparseVector } from './tasks/sparse_vectors';
 export {
   LateInteraction,
+  type LateDocumentOptions,
   type LateEncodeOptions,
   type LateInteractionLoadOptions,
   type LateRankOptions,

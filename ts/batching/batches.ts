@@ -13,6 +13,8 @@ export interface TokenBatch {
   details?: TokenDetails | undefined;
   /** [B], where a stride was given: index of the text that each window is of. */
   texts?: Int32Array | undefined;
+  /** [B], likewise: where in each window the tokens begin that it repeats; -1 where none are. */
+  repeatsAt?: Int32Array | undefined;
   /** [B], where not all are: tokens at the head of each sequence that attention sees as keys. */
   keyCounts?: Int32Array | undefined;
 }
@@ -29,6 +31,7 @@ function slice(chunk: TokenizedChunk, sequences: [number, number], [start, end]:
       segments: chunk.details.segments.subarray(start, end),
     },
     texts: chunk.texts?.subarray(...sequences),
+    repeatsAt: chunk.repeatsAt?.subarray(...sequences),
     keyCounts: chunk.keyCounts?.subarray(...sequences),
   };
 }
@@ -49,6 +52,16 @@ function join<A extends Integers>(
     offset += elements(piece);
   }
   return target;
+}
+
+/** The same for a number a sequence, which all pieces have or none. */
+function joinCounts(
+  sequences: number,
+  pieces: readonly Piece[],
+  field: (piece: Piece) => Int32Array | undefined,
+): Int32Array | undefined {
+  if (!pieces[0] || !field(pieces[0])) return undefined;
+  return join(new Int32Array(sequences), pieces, field, (piece) => field(piece)!.length);
 }
 
 function concatenate(pieces: readonly Piece[], lengths: readonly number[]): TokenBatch {
@@ -72,22 +85,9 @@ function concatenate(pieces: readonly Piece[], lengths: readonly number[]): Toke
       words: join(new Int32Array(total), pieces, (piece) => piece.details?.words, tokens),
       segments: join(new Int8Array(total), pieces, (piece) => piece.details?.segments, tokens),
     },
-    texts:
-      pieces[0]?.texts &&
-      join(
-        new Int32Array(lengths.length),
-        pieces,
-        (piece) => piece.texts,
-        (piece) => piece.texts!.length,
-      ),
-    keyCounts:
-      pieces[0]?.keyCounts &&
-      join(
-        new Int32Array(lengths.length),
-        pieces,
-        (piece) => piece.keyCounts,
-        (piece) => piece.keyCounts!.length,
-      ),
+    texts: joinCounts(lengths.length, pieces, ({ texts }) => texts),
+    repeatsAt: joinCounts(lengths.length, pieces, ({ repeatsAt }) => repeatsAt),
+    keyCounts: joinCounts(lengths.length, pieces, ({ keyCounts }) => keyCounts),
   };
 }
 

@@ -25,6 +25,7 @@ function addToChunk(chunk: TokenizedChunk, { marker, fill }: AddedTokens): Token
   const lengths = chunk.lengths.map((length) => Math.max(length + inserted, fill?.length ?? 0));
   const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
   if (fill) ids.fill(fill.id);
+  const repeatsAt = chunk.repeatsAt?.map((at) => (at < 0 ? at : at + inserted));
   let [from, to] = [0, 0];
   chunk.lengths.forEach((length, i) => {
     const head = inserted === 0 ? 0 : leading(chunk, from, from + length);
@@ -38,6 +39,8 @@ function addToChunk(chunk: TokenizedChunk, { marker, fill }: AddedTokens): Token
     ids,
     tokenTypes: undefined,
     lengths,
+    texts: chunk.texts,
+    repeatsAt,
     ...(fill && !fill.seen && { keyCounts: chunk.lengths.map((length) => length + inserted) }),
   };
 }

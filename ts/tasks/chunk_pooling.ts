@@ -21,17 +21,28 @@ export type Chunking = Required<ChunkOptions>;
 
 const fields = { stride: integer(0), pooling: oneOf(['mean', 'max']) };
 
+function given(value: unknown, fail: (expected: string) => never, keys: string): unknown {
+  if (typeof value !== 'boolean' && (typeof value !== 'object' || value === null)) {
+    fail(`true, false, or an object of ${keys}`);
+  }
+  return value === true ? {} : value;
+}
+
 /** `true` for the defaults, `false` for none, or {@link ChunkOptions}. */
 export function chunksOption(byDefault: Chunking['pooling']): Check<Chunking | false> {
   return (value, fail) => {
-    if (value === false) return false;
-    if (value !== true && (typeof value !== 'object' || value === null)) {
-      fail('true, false, or an object of stride and pooling');
-    }
-    const { stride = 0, pooling = byDefault } = value === true ? {} : checkOptions('chunks', value, fields);
+    const options = given(value, fail, 'stride and pooling');
+    if (options === false) return false;
+    const { stride = 0, pooling = byDefault } = checkOptions('chunks', options, fields);
     return { stride, pooling };
   };
 }
+
+/** The same where nothing is to be pooled, or in one way only. */
+export const strideOption: Check<Pick<Chunking, 'stride'> | false> = (value, fail) => {
+  const options = given(value, fail, 'stride');
+  return options !== false && { stride: 0, ...checkOptions('chunks', options, { stride: fields.stride }) };
+};
 
 /**
  * How the tokenizer treats texts beyond the limit: in chunks, or as `truncate` says, of which the caller gives one.
@@ -39,7 +50,7 @@ export function chunksOption(byDefault: Chunking['pooling']): Check<Chunking | f
  * @throws PadlessError E_INVALID_ARGUMENT for both.
  */
 export function beyondTheLimit(
-  { chunks, truncate }: { chunks?: Chunking | false; truncate?: boolean },
+  { chunks, truncate }: { chunks?: Pick<Chunking, 'stride'> | false; truncate?: boolean },
   truncateByDefault: boolean,
 ): { stride: number } | { truncate: boolean } {
   if (!chunks) return { truncate: truncate ?? truncateByDefault };

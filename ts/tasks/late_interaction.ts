@@ -10,9 +10,10 @@ import {
 import { abortSignal, boolean, checkOptions, integer } from '../options';
 import type { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizer/tokenizer';
+import { beyondTheLimit, strideOption, type ChunkOptions, type Chunking } from './chunk_pooling';
 import { checkTexts } from './inputs';
 import { maxSim } from './max_sim';
-import { MultiVectors, VectorCollector, type VectorBlock } from './multi_vectors';
+import { MultiVectors, VectorCollector, keepTokens, type VectorBlock } from './multi_vectors';
 import type { RankedDocument } from './reranker';
 import { largest } from './scores';
 import type { SimilarityMatrix } from './similarity';
@@ -24,7 +25,7 @@ export interface LateInteractionLoadOptions extends LoadOptions {
   truncate?: boolean;
 }
 
-/** Options of {@link LateInteraction.encodeQueries} and {@link LateInteraction.encodeDocuments}. */
+/** Options of {@link LateInteraction.encodeQueries}. */
 export interface LateEncodeOptions {
   /** Most tokens of one forward pass. A longer text is a pass of its own. */
   batchTokens?: number;
@@ -37,13 +38,26 @@ export interface LateEncodeOptions {
   signal?: AbortSignal;
 }
 
-/** Options of {@link LateInteraction.rank}. */
-export interface LateRankOptions extends LateEncodeOptions {
+/** Options of {@link LateInteraction.encodeDocuments}. */
+export interface LateDocumentOptions extends LateEncodeOptions {
+  /**
+   * Instead of a cut: read a document beyond the limit in chunks that overlap by `stride` tokens, 0 by default, each
+   * with marker and special tokens of its own. The document has the vectors of all chunks, of a token in two chunks
+   * that of the earlier.
+   */
+  chunks?: boolean | Pick<ChunkOptions, 'stride'>;
+}
+
+/** Options of {@link LateInteraction.rank}: `chunks` is for documents, a query is cut in any case. */
+export interface LateRankOptions extends LateDocumentOptions {
   /** Documents given back, the best ones; all by default. */
   topN?: number;
 }
 
 const encodeOptions = { batchTokens: integer(1), truncate: boolean, signal: abortSignal };
+const documentOptions = { ...encodeOptions, chunks: strideOption };
+
+type CheckedOptions = LateEncodeOptions & { chunks?: Pick<Chunking, 'stride'> | false };
 
 /** What a query or a document is made of, with the ids of its tokens. */
 interface Side extends AddedTokens {
@@ -179,7 +193,7 @@ export class LateInteraction extends Task {
     options: LateEncodeOptions = {},
   ): Promise<MultiVectors> {
     const checked = checkOptions('encodeQueries', options, encodeOptions);
-    return this.#encode(checkTexts(input, 'queries'), this.#query, checked as LateEncodeOptions);
+    return this.#encode(checkTexts(input, 'queries'), this.#query, checked as CheckedOptions);
   }
 
   /**
@@ -190,10 +204,10 @@ export class LateInteraction extends Task {
    */
   async encodeDocuments(
     input: string | readonly string[],
-    options: LateEncodeOptions = {},
+    options: LateDocumentOptions = {},
   ): Promise<MultiVectors> {
-    const checked = checkOptions('encodeDocuments', options, encodeOptions);
-    return this.#encode(checkTexts(input, 'documents'), this.#document, checked as LateEncodeOptions);
+    const checked = checkOptions('encodeDocuments', options, documentOptions);
+    return this.#encode(checkTexts(input, 'documents'), this.#document, checked as CheckedOptions);
   }
 
   /**
@@ -234,16 +248,16 @@ export class LateInteraction extends Task {
     options: LateRankOptions = {},
   ): Promise<RankedDocument[]> {
     const { topN = Infinity, ...rest } = checkOptions('rank', options, {
-      ...encodeOptions,
+      ...documentOptions,
       topN: integer(1),
     });
     if (typeof query !== 'string') {
       throw new PadlessError('E_INVALID_ARGUMENT', 'query must be a string.', { field: 'query' });
     }
     const texts = checkTexts(documents, 'documents');
-    const encode = rest as LateEncodeOptions;
-    const queryVectors = await this.encodeQueries(query, encode);
-    const vectors = await this.encodeDocuments(texts, encode);
+    const { chunks, ...encode } = rest as CheckedOptions;
+    const queryVectors = await this.encodeQueries(query, chunks ? { ...encode, truncate: true } : encode);
+    const vectors = await this.encodeDocuments(texts, rest as CheckedOptions);
     const { data } = await this.similarity(queryVectors, vectors, rest.signal ? { signal: rest.signal } : {});
     return largest(data, topN).map((index) => ({ index, score: data[index]!, document: texts[index]! }));
   }
@@ -253,19 +267,20 @@ export class LateInteraction extends Task {
     this.#stream.dispose();
   }
 
-  async #encode(texts: readonly string[], side: Side, options: LateEncodeOptions): Promise<MultiVectors> {
+  async #encode(texts: readonly string[], side: Side, options: CheckedOptions): Promise<MultiVectors> {
+    const long = beyondTheLimit(options, this.#truncate);
+    const stride = options.chunks ? options.chunks.stride : 0;
     return this.whileOpen(options.signal, async (call) => {
       const collected = new VectorCollector(this.dimensions);
       const { prefix, maxLength, alwaysCut } = side;
-      const truncate = alwaysCut || (options.truncate ?? this.#truncate);
       const adds = side.marker !== undefined || side.fill !== undefined;
       await this.forward(
         texts,
-        { prefix, maxLength, truncate, details: adds },
+        { prefix, maxLength, ...(alwaysCut ? { truncate: true } : long), details: adds },
         {
           batchTokens: options.batchTokens,
           ...(adds && { sequences: (chunks) => addTokens(chunks, side) }),
-          start: (batch) => this.#run(batch, side.skipped, call),
+          start: (batch) => this.#run(batch, side.skipped, stride, call),
           finish: async (block) => collected.append(block),
         },
         call,
@@ -274,19 +289,20 @@ export class LateInteraction extends Task {
     });
   }
 
-  async #run(batch: TokenBatch, skipped: ReadonlySet<number>, { signal }: Call): Promise<VectorBlock> {
-    const { ids, cuSeqlens, keyCounts } = batch;
-    const kept = Int32Array.from(ids.keys()).filter((t) => !skipped.has(ids[t]!));
+  async #run(
+    batch: TokenBatch,
+    skipped: ReadonlySet<number>,
+    stride: number,
+    { signal }: Call,
+  ): Promise<VectorBlock> {
+    const { ids, keyCounts, texts } = batch;
+    const { rows, counts } = keepTokens(batch, stride, (t) => !skipped.has(ids[t]!));
     const { projections } = await this.encoder.run(packed(batch), {
       outputs: ['projections'],
       ...(keyCounts && { keyCounts }),
-      ...(kept.length < ids.length && { projectionRows: kept }),
+      ...(rows.length < ids.length && { projectionRows: rows }),
       signal,
     });
-    const counts = Array.from({ length: cuSeqlens.length - 1 }, () => 0);
-    for (let b = 0, i = 0; b < counts.length; b++) {
-      for (; i < kept.length && kept[i]! < cuSeqlens[b + 1]!; i++) counts[b]!++;
-    }
-    return { data: projections![0]!, counts };
+    return { data: projections![0]!, counts, texts };
   }
 }

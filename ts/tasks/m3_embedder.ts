@@ -4,11 +4,19 @@ import { throwIfAborted } from '../errors';
 import { M3_PROJECTIONS, describeM3 } from '../models/bge_m3';
 import { abortSignal, boolean, checkOptions, integer } from '../options';
 import type { SparseRows } from '../run';
+import {
+  beyondTheLimit,
+  chunkRows,
+  chunksOption,
+  collectRows,
+  type ChunkOptions,
+  type ChunkRows,
+} from './chunk_pooling';
 import type { Embeddings } from './embeddings';
 import { checkTexts } from './inputs';
-import { VectorCollector, type MultiVectors, type VectorBlock } from './multi_vectors';
-import { RowCollector, type RowBlock } from './row_collector';
-import { SparseCollector, type SparseVectors } from './sparse_vectors';
+import { VectorCollector, keepTokens, type MultiVectors, type VectorBlock } from './multi_vectors';
+import { collectSparse } from './sparse_chunks';
+import type { SparseVectors } from './sparse_vectors';
 import { Task, loadModel, type Call } from './task';
 import { termWeights } from './term_weights';
 
@@ -20,11 +28,23 @@ export interface M3EmbedOptions {
   batchTokens?: number;
   /** Cut texts to the model's limit (the default); otherwise a longer one is E_TOO_LONG. */
   truncate?: boolean;
+  /**
+   * Neither: read a text beyond the limit in chunks, each with special tokens of its own. Their dense vectors are
+   * pooled as {@link ChunkOptions} says and get length 1 again; of each term the largest weight counts; the vectors of
+   * all tokens stay, of a token in two chunks that of the earlier.
+   */
+  chunks?: boolean | ChunkOptions;
   /** Rejects the call with E_ABORTED and stops the work. */
   signal?: AbortSignal;
 }
 
-const embedOptions = { topK: integer(1), batchTokens: integer(1), truncate: boolean, signal: abortSignal };
+const embedOptions = {
+  topK: integer(1),
+  batchTokens: integer(1),
+  truncate: boolean,
+  chunks: chunksOption('mean'),
+  signal: abortSignal,
+};
 
 /** The three results of BGE-M3, a row of each for every text. */
 export interface M3Embeddings {
@@ -32,21 +52,15 @@ export interface M3Embeddings {
   dense: Embeddings;
   /** The weight of each token of the text; special and unknown tokens have none. */
   sparse: SparseVectors;
-  /** A vector of length 1 for every token but the first. */
+  /** A vector of length 1 for every token but the first of each sequence. */
   vectors: MultiVectors;
 }
 
 interface M3Block {
-  dense: RowBlock;
+  texts: Int32Array | undefined;
+  dense: ChunkRows;
   sparse: SparseRows;
   vectors: VectorBlock;
-}
-
-/** Every token of the batch but the first of each sequence. */
-function behindFirst({ cuSeqlens, ids }: TokenBatch): { rows: Int32Array; counts: number[] } {
-  const firsts = new Set(cuSeqlens);
-  const counts = Array.from(cuSeqlens.subarray(1), (end, b) => Math.max(end - cuSeqlens[b]! - 1, 0));
-  return { rows: Int32Array.from(ids.keys()).filter((t) => !firsts.has(t)), counts };
 }
 
 /**
@@ -78,20 +92,24 @@ export class M3Embedder extends Task {
    */
   async embed(input: string | readonly string[], options: M3EmbedOptions = {}): Promise<M3Embeddings> {
     const { topK = 0, ...checked } = checkOptions('embed', options, embedOptions);
+    const long = beyondTheLimit(checked, true);
+    const { chunks } = checked;
+    const stride = chunks ? chunks.stride : 0;
     const texts = checkTexts(input);
     return this.whileOpen(checked.signal, async (call) => {
-      const dense = new RowCollector(texts.length);
-      const sparse = new SparseCollector();
+      const dense = collectRows(texts.length, chunks, true);
+      const sparse = collectSparse(chunks, topK);
       const vectors = new VectorCollector(this.encoder.spec.hiddenSize);
       await this.forward(
         texts,
-        { truncate: checked.truncate ?? true, details: true },
+        { ...long, details: true },
         {
           batchTokens: checked.batchTokens,
-          start: (batch) => this.#run(batch, topK, call),
+          // The largest weights of a text are known when all of its chunks are.
+          start: (batch) => this.#run(batch, chunks ? 0 : topK, stride, call),
           finish: async (block) => {
             await dense.append(block.dense);
-            sparse.append(block.sparse);
+            sparse.append(block.sparse, block.texts);
             vectors.append(block.vectors);
           },
         },
@@ -105,12 +123,12 @@ export class M3Embedder extends Task {
     });
   }
 
-  async #run(batch: TokenBatch, topK: number, { signal }: Call): Promise<M3Block> {
+  async #run(batch: TokenBatch, topK: number, stride: number, { signal }: Call): Promise<M3Block> {
     const { sentenceEmbedding, projections } = await this.encoder.run(packed(batch), {
       outputs: ['sentenceEmbedding', 'projections'],
       signal,
     });
-    const { rows, counts } = behindFirst(batch);
+    const { rows, counts } = keepTokens(batch, stride, (t, first) => t !== first);
     const width = this.encoder.spec.hiddenSize;
     const all = projections![M3_PROJECTIONS.vectors]!;
     const data = new Float32Array(rows.length * width);
@@ -119,10 +137,12 @@ export class M3Embedder extends Task {
     const ignored = new Set(
       batch.ids.filter((id, t) => batch.details!.segments[t]! < 0 || unused.includes(id)),
     );
+    const { texts } = batch;
     return {
-      dense: { data: sentenceEmbedding!, count: batch.cuSeqlens.length - 1 },
+      texts,
+      dense: chunkRows(batch, sentenceEmbedding!),
       sparse: termWeights(batch, projections![M3_PROJECTIONS.weights]!, ignored, topK),
-      vectors: { data, counts },
+      vectors: { data, counts, texts },
     };
   }
 }

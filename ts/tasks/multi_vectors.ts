@@ -1,3 +1,4 @@
+import type { TokenBatch } from '../batching/batches';
 import { copySliced } from '../batching/slices';
 import { PadlessError } from '../errors';
 import { Embeddings } from './embeddings';
@@ -42,25 +43,63 @@ export class MultiVectors implements PackedVectors, Iterable<Embeddings> {
   }
 }
 
-/** Vectors of one batch, and how many each of its texts has. */
-export interface VectorBlock {
-  data: Float32Array;
+/** The tokens of a batch whose vectors are kept, and how many each of its sequences has. */
+export interface KeptTokens {
+  rows: Int32Array;
   counts: readonly number[];
 }
 
-/** Gathers the vectors of consecutive batches. */
+/**
+ * The tokens that `wanted` says, less those that a chunk repeats of the one before, `stride` of them: their vectors
+ * are those of the earlier chunk.
+ */
+export function keepTokens(
+  { cuSeqlens, repeatsAt }: TokenBatch,
+  stride: number,
+  wanted: (token: number, begin: number) => boolean,
+): KeptTokens {
+  const rows: number[] = [];
+  const counts = Array.from(cuSeqlens.subarray(1), (end, b) => {
+    const begin = cuSeqlens[b]!;
+    const repeats = repeatsAt?.[b] ?? -1;
+    const from = repeats < 0 ? end : begin + repeats;
+    const before = rows.length;
+    for (let t = begin; t < end; t++) {
+      if ((t < from || t >= from + stride) && wanted(t, begin)) rows.push(t);
+    }
+    return rows.length - before;
+  });
+  return { rows: Int32Array.from(rows), counts };
+}
+
+/** Vectors of one batch, and how many each of its sequences has. */
+export interface VectorBlock {
+  data: Float32Array;
+  counts: readonly number[];
+  /** Where sequences are chunks: index of the text that each is of; never falling, also from batch to batch. */
+  texts: Int32Array | undefined;
+}
+
+/** Gathers the vectors of consecutive batches, those of a text's chunks after one another. */
 export class VectorCollector {
   readonly #dimensions: number;
   readonly #blocks: Float32Array[] = [];
   readonly #offsets = [0];
+  #text = -1;
 
   constructor(dimensions: number) {
     this.#dimensions = dimensions;
   }
 
-  append({ data, counts }: VectorBlock): void {
+  append({ data, counts, texts }: VectorBlock): void {
     this.#blocks.push(data);
-    for (const count of counts) this.#offsets.push(this.#offsets.at(-1)! + count);
+    counts.forEach((count, i) => {
+      const end = this.#offsets.at(-1)! + count;
+      const text = texts ? texts[i]! : this.#text + 1;
+      if (text === this.#text) this.#offsets[this.#offsets.length - 1] = end;
+      else this.#offsets.push(end);
+      this.#text = text;
+    });
   }
 
   async vectors(): Promise<MultiVectors> {

@@ -16,6 +16,14 @@ function merged(a: SparseVector, b: SparseVector): SparseVector {
   return { indices: indices.subarray(0, size), values: values.subarray(0, size) };
 }
 
+/** Gathers one vector a text: those of its chunks put together, where there are chunks. */
+export function collectSparse(
+  chunks: object | false | undefined,
+  topK: number,
+): SparseChunks | SparseCollector {
+  return chunks ? new SparseChunks(topK) : new SparseCollector();
+}
+
 /** Puts the vectors of consecutive chunks together, one a text, and keeps the `topK` largest weights (all for 0). */
 export class SparseChunks {
   readonly #collector = new SparseCollector();
@@ -25,8 +33,8 @@ export class SparseChunks {
   constructor(private readonly topK: number) {}
 
   /** `texts` [rows]: index of the text that each row is of; never falling, also from batch to batch. */
-  append({ offsets, indices, values }: SparseRows, texts: Int32Array): void {
-    for (const [i, text] of texts.entries()) {
+  append({ offsets, indices, values }: SparseRows, texts: Int32Array | undefined): void {
+    for (const [i, text] of texts!.entries()) {
       const [begin, end] = [offsets[i]!, offsets[i + 1]!];
       const row = { indices: indices.subarray(begin, end), values: values.subarray(begin, end) };
       if (text !== this.#text) this.#flush();

@@ -1,13 +1,13 @@
 import { packed, type TokenBatch } from '../batching/batches';
 import { loadOptions, type LoadOptions } from '../encoder';
-import { PadlessError, throwIfAborted } from '../errors';
+import { throwIfAborted } from '../errors';
 import { describeSparse, type SparseWeights } from '../models/sparse';
 import { abortSignal, boolean, checkOptions, integer, string } from '../options';
 import type { SparseRows } from '../run';
-import { beyondTheLimit, chunksOption, type ChunkOptions } from './chunk_pooling';
+import { beyondTheLimit, strideOption, type ChunkOptions } from './chunk_pooling';
 import { checkTexts, promptFor } from './inputs';
-import { SparseChunks } from './sparse_chunks';
-import { SparseCollector, type SparseVectors } from './sparse_vectors';
+import { collectSparse } from './sparse_chunks';
+import type { SparseVectors } from './sparse_vectors';
 import { Task, loadModel, type Call, type Model } from './task';
 import { termWeights } from './term_weights';
 
@@ -44,7 +44,7 @@ const encodeOptions = {
   prompt: string,
   batchTokens: integer(1),
   truncate: boolean,
-  chunks: chunksOption('max'),
+  chunks: strideOption,
   signal: abortSignal,
 };
 
@@ -111,16 +111,11 @@ export class SparseEncoder extends Task {
   async encode(input: string | readonly string[], options: SparseEncodeOptions = {}): Promise<SparseVectors> {
     const checked = checkOptions('encode', options, encodeOptions);
     const { chunks, topK = 0 } = checked;
-    if (chunks && chunks.pooling !== 'max') {
-      throw new PadlessError('E_INVALID_ARGUMENT', 'Sparse vectors of chunks are pooled by "max".', {
-        field: 'pooling',
-      });
-    }
     const long = beyondTheLimit(checked, this.#truncate);
     const texts = checkTexts(input);
     const prefix = promptFor(checked, this.encoder.pipeline);
     return this.whileOpen(checked.signal, async (call) => {
-      const collected = chunks ? new SparseChunks(topK) : new SparseCollector();
+      const collected = collectSparse(chunks, topK);
       await this.forward(
         texts,
         { prefix, ...long, details: this.#weights.kind === 'terms' },
@@ -128,7 +123,7 @@ export class SparseEncoder extends Task {
           batchTokens: checked.batchTokens,
           // The largest weights of a text are known when all of its chunks are.
           start: async (batch) => ({ batch, rows: await this.#run(batch, chunks ? 0 : topK, call) }),
-          finish: async ({ batch, rows }) => collected.append(rows, batch.texts ?? new Int32Array(0)),
+          finish: async ({ batch, rows }) => collected.append(rows, batch.texts),
         },
         call,
       );

@@ -103,6 +103,8 @@ export interface TokenizedChunk {
   details?: TokenDetails | undefined;
   /** [B], where a stride was given: index of the text that each window is of. */
   texts?: Int32Array | undefined;
+  /** [B], likewise: where in each window the tokens begin that it repeats, `stride` of them; -1 where none are. */
+  repeatsAt?: Int32Array | undefined;
   /** [B], where not all are: tokens at the head of each sequence that attention sees as keys. */
   keyCounts?: Int32Array | undefined;
 }

@@ -9,6 +9,8 @@ export interface Sequence {
   ranges: readonly TokenRange[];
   /** Index of the text within the request. */
   text: number;
+  /** First token that the window before has too; -1 for the first window of a text. */
+  repeatsAt: number;
 }
 
 /** What the offsets of an encoding count characters of. */
@@ -21,7 +23,7 @@ export interface Source {
 
 /** All of `encoding`, which is of text number `text`. */
 export function wholeSequence(encoding: Encoding, text: number): Sequence {
-  return { encoding, ranges: [[0, encoding.getLength()]], text };
+  return { encoding, ranges: [[0, encoding.getLength()]], text, repeatsAt: -1 };
 }
 
 /** Copies the ids of `sequences` into one array. */

@@ -140,8 +140,8 @@ export class Tokenizer {
     });
     const firstIndex = options.firstIndex ?? 0;
     try {
-      const { ids, tokenTypes, lengths, details, texts: indices } = await abortable(request, options.signal);
-      return { ids, tokenTypes, lengths, details, texts: indices?.map((index) => index + firstIndex) };
+      const { kind: _kind, id: _id, ...chunk } = await abortable(request, options.signal);
+      return { ...chunk, texts: chunk.texts?.map((index) => index + firstIndex) };
     } catch (error) {
       if (error instanceof TooLongFailure) throw tooLong(error, firstIndex);
       throw error;

@@ -65,7 +65,10 @@ async function encode(tokenizer: Tokenizer, request: EncodeRequest): Promise<Enc
     id: request.id,
     ...chunk,
     details: request.details ? tokenDetails(sequences, chunk.ids.length, source) : undefined,
-    texts: stride === undefined ? undefined : Int32Array.from(sequences, ({ text }) => text),
+    ...(stride !== undefined && {
+      texts: Int32Array.from(sequences, ({ text }) => text),
+      repeatsAt: Int32Array.from(sequences, ({ repeatsAt }) => repeatsAt),
+    }),
   };
 }
 
@@ -80,7 +83,8 @@ function withinLimit(encoding: Encoding, index: number, request: EncodeRequest):
   const kept = cut(overlong, setup.truncationSide);
   const results = stride === undefined ? kept && [kept] : windows(overlong, stride);
   if (!results) throw new TooLongError({ ...where, noRoom: true });
-  return results.map((ranges) => ({ encoding, ranges, text: index }));
+  const [head] = overlong.body;
+  return results.map((ranges, i) => ({ encoding, ranges, text: index, repeatsAt: i === 0 ? -1 : head }));
 }
 
 /** As sentence-transformers counts it: the prompt's own sequence less a last special token. */
@@ -123,8 +127,8 @@ async function reply(tokenizer: Tokenizer, request: TokenizerRequest): Promise<T
   }
 }
 
-function buffersOf({ ids, lengths, tokenTypes, texts, details }: EncodedReply): ArrayBuffer[] {
-  return [ids, lengths, tokenTypes, texts, ...Object.values(details ?? {})].flatMap((array) =>
+function buffersOf({ ids, lengths, tokenTypes, texts, repeatsAt, details }: EncodedReply): ArrayBuffer[] {
+  return [ids, lengths, tokenTypes, texts, repeatsAt, ...Object.values(details ?? {})].flatMap((array) =>
     array ? [array.buffer as ArrayBuffer] : [],
   );
 }
