@@ -1,23 +1,17 @@
 // The command line as a person or a script uses it: contracts, exit codes, Ctrl-C.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { multiplyProbe, pickRows, readGolden, relativeError } from '../support/goldens';
+import { MAIN as main, padless as runPadless } from '../support/command_line';
 import { makeChain } from '../support/chains';
 import { temporaryFolder } from '../support/folders';
 
 const root = join(__dirname, '../..');
-const main = join(root, 'dist/cli/main.js');
 const { checkpoint } = readGolden('bert');
 
-function padless(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { status, stdout, stderr };
-}
+const padless = (...args: string[]) => runPadless(args);
 
 /** Tensors of a safetensors file, read by the format's definition. */
 function readTensors(path: string): Record<string, { dtype: string; shape: number[]; bytes: ArrayBuffer }> {

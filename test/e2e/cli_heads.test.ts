@@ -1,23 +1,13 @@
 // The command line's tables and JSON for task heads.
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors } from '../../ts/io/safetensors';
+import { padless } from '../support/command_line';
 import { readGolden } from '../support/goldens';
 import { scratchDirectory } from '../support/scratch';
 import { makeTask } from '../support/tasks';
 
-const main = join(__dirname, '../../dist/cli/main.js');
 const scratch = scratchDirectory();
-
-function padless(args: string[], input = ''): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-    input,
-  });
-  return { status, stdout, stderr };
-}
 
 /** The model directory of a fixture and its cases. */
 function fixture<Case>(name: string): { model: string; cases: Case[] } {
@@ -115,6 +105,9 @@ test('answer, with the context in a file', () => {
     best.score.toFixed(4),
     `${best.start}-${best.end}`,
   ]);
+  expect(
+    outputs(['answer', '-m', model, '--top-k', '2', '--stride', '0', 'who?', '-f', file]).json,
+  ).toHaveLength(2);
 });
 
 test.each([

@@ -8,6 +8,7 @@ interface AnswerFlags extends HeadFlags {
   topK: number;
   nullAnswer?: boolean;
   maxAnswerTokens?: number;
+  stride?: number;
 }
 
 /** `padless answer`: the answer to a question in a text. */
@@ -17,7 +18,7 @@ export async function answer(
   flags: AnswerFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const { topK, nullAnswer = false, maxAnswerTokens } = flags;
+  const { topK, nullAnswer = false, maxAnswerTokens, stride } = flags;
   const parts = flags.file === undefined ? words : [...words, await readWhole(flags.file)];
   if (parts.length === 0) {
     throw new PadlessError('E_INVALID_ARGUMENT', 'There is no context: give a text, or --file.', {
@@ -33,6 +34,7 @@ export async function answer(
       topK,
       nullAnswer,
       ...(maxAnswerTokens !== undefined && { maxAnswerTokens }),
+      ...(stride !== undefined && { stride }),
     },
   );
   if (flags.json) {

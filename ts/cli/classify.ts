@@ -1,10 +1,11 @@
 import { Classifier } from '../tasks/classifier';
 import type { ScoreActivation } from '../tasks/scores';
+import { chunkOptions, type ChunkFlags } from './chunk_flags';
 import { callOptions, headLoadOptions, printJson, type HeadFlags } from './head_flags';
 import { clip, table } from './table';
 import { readTexts } from './texts';
 
-interface ClassifyFlags extends HeadFlags {
+interface ClassifyFlags extends HeadFlags, ChunkFlags {
   pair?: string;
   topK: number;
   activation?: ScoreActivation;
@@ -18,6 +19,7 @@ export async function classify(words: string[], flags: ClassifyFlags, signal: Ab
   const input = pair === undefined ? texts : texts.map((text) => ({ text, pair }));
   const results = await classifier.classify(input, {
     ...callOptions(flags, signal),
+    ...chunkOptions(flags),
     topK,
     ...(activation && { activation }),
   });

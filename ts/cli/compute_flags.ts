@@ -6,8 +6,14 @@ export interface ComputeFlags {
   device: string;
   dtype: Compute;
   threads?: number;
+  cacheDir?: string;
 }
 
-export function computeOptions({ device, dtype, threads }: ComputeFlags): LoadOptions {
-  return { device, dtype, ...(threads !== undefined && { threads }) };
+export function computeOptions({ device, dtype, threads, cacheDir }: ComputeFlags): LoadOptions {
+  return {
+    device,
+    dtype,
+    ...(threads !== undefined && { threads }),
+    ...(cacheDir !== undefined && { cacheDir }),
+  };
 }

@@ -3,11 +3,12 @@ import type { PoolingMode } from '../models/pipeline';
 import { Embedder } from '../tasks/embedder';
 import type { Embeddings } from '../tasks/embeddings';
 import type { SimilarityMatrix } from '../tasks/similarity';
+import { chunkOptions, type ChunkFlags } from './chunk_flags';
 import { computeOptions, type ComputeFlags } from './compute_flags';
 import { clip, table } from './table';
 import { readTexts } from './texts';
 
-interface EmbedFlags extends ComputeFlags {
+interface EmbedFlags extends ComputeFlags, ChunkFlags {
   model: string;
   file?: string;
   prompt?: string;
@@ -43,7 +44,7 @@ export async function embed(words: string[], flags: EmbedFlags, signal: AbortSig
     ...(layers !== undefined && { layers }),
     ...(normalize !== undefined && { normalize }),
     ...(batchTokens !== undefined && { batchTokens }),
-    truncate,
+    ...(flags.chunk ? chunkOptions(flags) : { truncate }),
     signal,
   });
   const scores = flags.similarity ? await embedder.similarity(vectors, vectors) : undefined;

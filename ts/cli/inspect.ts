@@ -8,6 +8,7 @@ import { table } from './table';
 
 interface InspectFlags {
   quantization?: string[];
+  cacheDir?: string;
   json?: boolean;
 }
 
@@ -25,11 +26,16 @@ export async function inspect(
       field: 'quantization',
     });
   }
+  if (flags.cacheDir !== undefined && !flags.quantization) {
+    throw new PadlessError('E_INVALID_ARGUMENT', '--cache-dir is for --quantization, which loads weights.', {
+      field: 'cacheDir',
+    });
+  }
   const machine = devices();
   const model = path === undefined ? undefined : facts(await describeModel(path));
   const quantization =
     flags.quantization && path !== undefined
-      ? await precisionCosts(path, flags.quantization, signal)
+      ? await precisionCosts(path, flags.quantization, flags.cacheDir, signal)
       : undefined;
   if (flags.json) {
     const answer = { devices: machine, ...(model && { model }), ...(quantization && { quantization }) };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodeOf, report } from './failure';
 import { interruptSignal } from './interrupt';
+import { CHUNK_POOLING } from '../tasks/chunk_pooling';
 import { AGGREGATIONS } from '../tasks/entities';
 import { SCORE_ACTIVATIONS } from '../tasks/scores';
 
@@ -47,6 +48,10 @@ const options = {
   json: new Option('--json', 'print JSON'),
   file: new Option('-f, --file <path>', 'one text a line; - is standard input'),
   noTruncate: new Option('--no-truncate', "fail on a text beyond the model's limit"),
+  cacheDir: new Option(
+    '--cache-dir <dir>',
+    'keep packed weights here, so that the next load on the cpu maps them',
+  ),
 };
 
 function packageVersion(): string {
@@ -54,7 +59,25 @@ function packageVersion(): string {
 }
 
 function computing(command: Command): Command {
-  return command.addOption(options.device).addOption(options.dtype).addOption(options.threads);
+  return command
+    .addOption(options.device)
+    .addOption(options.dtype)
+    .addOption(options.threads)
+    .addOption(options.cacheDir);
+}
+
+/** What becomes of texts beyond the limit: cut, refused, or read in chunks. */
+function withChunks(command: Command, pooled: string): Command {
+  const pooling = new Option('--chunk-pooling <how>', `how ${pooled} of chunks are pooled`);
+  return command
+    .addOption(options.noTruncate)
+    .addOption(new Option('--chunk', "read a text beyond the model's limit in chunks").conflicts('truncate'))
+    .addOption(
+      new Option('--stride <n>', 'tokens that a chunk repeats of the one before; implies --chunk')
+        .argParser(atLeast(0))
+        .implies({ chunk: true }),
+    )
+    .addOption(pooling.choices(CHUNK_POOLING).implies({ chunk: true }));
 }
 
 type Add = (name: keyof typeof commands, usage: string, description: string) => Command;
@@ -65,20 +88,23 @@ function onHead(command: Command): Command {
 }
 
 function addHeadCommands(add: Add): void {
-  onHead(add('classify', '[texts...]', 'labels of texts'))
+  withChunks(onHead(add('classify', '[texts...]', 'labels of texts')), 'logits')
     .addOption(options.file)
     .option('--pair <text>', 'second text of each pair, such as a hypothesis')
     .option('--top-k <n>', 'labels of each text', atLeast(1), 5)
-    .addOption(new Option('--activation <name>', 'instead of what the model says').choices(SCORE_ACTIVATIONS))
-    .addOption(options.noTruncate);
-  onHead(add('rerank', '<query> [documents...]', 'documents by how well they answer a query'))
+    .addOption(
+      new Option('--activation <name>', 'instead of what the model says').choices(SCORE_ACTIVATIONS),
+    );
+  withChunks(
+    onHead(add('rerank', '<query> [documents...]', 'documents by how well they answer a query')),
+    'scores',
+  )
     .addOption(options.file)
     .option('--top-n <n>', 'best documents to print', atLeast(1))
     .option('--instruction <text>', 'what is looked for, in words: for Qwen3-Reranker')
     .addOption(
       new Option('--activation <name>', 'instead of what the model says').choices(['sigmoid', 'none']),
-    )
-    .addOption(options.noTruncate);
+    );
   onHead(add('ner', '[texts...]', 'entities of texts: names, places, ...'))
     .addOption(options.file)
     .addOption(
@@ -100,6 +126,7 @@ function addHeadCommands(add: Add): void {
     .option('-f, --file <path>', 'the text; - is standard input')
     .option('--top-k <n>', 'best answers to print', atLeast(1), 1)
     .option('--max-answer-tokens <n>', 'most tokens of an answer', atLeast(1))
+    .option('--stride <n>', 'read longer texts in windows that overlap by so many tokens', atLeast(0))
     .option('--null-answer', '"no answer" counts as an answer');
 }
 
@@ -121,7 +148,7 @@ function build(signal: AbortSignal): Command {
         await command(...positional, flags, signal);
       });
 
-  computing(add('embed', '[texts...]', 'vectors of texts, or how alike they are'))
+  withChunks(computing(add('embed', '[texts...]', 'vectors of texts, or how alike they are')), 'vectors')
     .addOption(options.model)
     .addOption(options.file)
     .option('--prompt <text>', 'put before each text')
@@ -131,7 +158,6 @@ function build(signal: AbortSignal): Command {
     .option('--dimensions <n>', 'keep the first so many numbers', atLeast(1))
     .option('--layers <n>', 'run the first so many layers only', atLeast(1))
     .option('--normalize', 'scale vectors to length 1')
-    .addOption(options.noTruncate)
     .option('--similarity', 'print how alike the texts are')
     .addOption(options.batchTokens)
     .addOption(options.json);
@@ -143,6 +169,7 @@ function build(signal: AbortSignal): Command {
     .addOption(options.batchTokens);
   add('inspect', '[dir]', 'devices of this machine; what a model directory holds')
     .option('--quantization <texts...>', 'what bf16 and int8 cost on these texts, against f32')
+    .addOption(options.cacheDir)
     .addOption(options.json);
   computing(add('bench', '', 'padded against packed, on this machine'))
     .addOption(options.optionalModel)

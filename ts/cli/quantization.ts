@@ -98,9 +98,11 @@ function compare(
 export async function precisionCosts(
   path: string,
   texts: string[],
+  cacheDir: string | undefined,
   signal: AbortSignal,
 ): Promise<PrecisionCost[]> {
-  const { encoder, tokenizer } = await loadModel(await describeModel(path), { signal, logits: false });
+  const load = { ...(cacheDir !== undefined && { cacheDir }), signal, logits: false };
+  const { encoder, tokenizer } = await loadModel(await describeModel(path), load);
   let batch: PackedBatch | undefined;
   let exact: Outputs | undefined;
   try {
@@ -115,7 +117,7 @@ export async function precisionCosts(
   }
   const costs: PrecisionCost[] = [];
   for (const dtype of ['bf16', 'int8'] as const) {
-    using lower = await Encoder.load(path, { dtype, signal, logits: false });
+    using lower = await Encoder.load(path, { ...load, dtype });
     costs.push(compare(dtype, await outputsOf(lower, batch!, signal), exact, batch!));
   }
   return costs;

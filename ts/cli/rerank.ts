@@ -1,9 +1,10 @@
 import { Reranker } from '../tasks/reranker';
+import { chunkOptions, type ChunkFlags } from './chunk_flags';
 import { callOptions, headLoadOptions, printJson, type HeadFlags } from './head_flags';
 import { clip, table } from './table';
 import { readTexts } from './texts';
 
-interface RerankFlags extends HeadFlags {
+interface RerankFlags extends HeadFlags, ChunkFlags {
   topN?: number;
   instruction?: string;
   activation?: 'sigmoid' | 'none';
@@ -21,6 +22,7 @@ export async function rerank(
   await using reranker = await Reranker.load(flags.model, headLoadOptions(flags, signal));
   const ranked = await reranker.rank(query, documents, {
     ...callOptions(flags, signal),
+    ...chunkOptions(flags),
     ...(topN !== undefined && { topN }),
     ...(instruction !== undefined && { instruction }),
     ...(activation && { activation }),

@@ -19,7 +19,10 @@ export interface ChunkOptions {
 /** {@link ChunkOptions} with every field. */
 export type Chunking = Required<ChunkOptions>;
 
-const fields = { stride: integer(0), pooling: oneOf(['mean', 'max']) };
+/** The words of the option `pooling`. */
+export const CHUNK_POOLING = ['mean', 'max'] as const;
+
+const fields = { stride: integer(0), pooling: oneOf(CHUNK_POOLING) };
 
 function given(value: unknown, fail: (expected: string) => never, keys: string): unknown {
   if (typeof value !== 'boolean' && (typeof value !== 'object' || value === null)) {

@@ -140,8 +140,12 @@ export class Tokenizer {
     });
     const firstIndex = options.firstIndex ?? 0;
     try {
-      const { kind: _kind, id: _id, ...chunk } = await abortable(request, options.signal);
-      return { ...chunk, texts: chunk.texts?.map((index) => index + firstIndex) };
+      const { ids, tokenTypes, lengths, details, texts, repeatsAt } = await abortable(
+        request,
+        options.signal,
+      );
+      const indices = texts?.map((index) => index + firstIndex);
+      return { ids, tokenTypes, lengths, details, texts: indices, repeatsAt };
     } catch (error) {
       if (error instanceof TooLongFailure) throw tooLong(error, firstIndex);
       throw error;

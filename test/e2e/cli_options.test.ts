@@ -1,0 +1,132 @@
+// Flags that several commands share: long texts in chunks, and the directory of packed weights.
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Classifier } from '../../ts/tasks/classifier';
+import { Embedder } from '../../ts/tasks/embedder';
+import { Reranker } from '../../ts/tasks/reranker';
+import { makeChain } from '../support/chains';
+import { padless } from '../support/command_line';
+import { scratchDirectory } from '../support/scratch';
+import { makeTask } from '../support/tasks';
+
+const scratch = scratchDirectory();
+const folder = (name: string) => join(scratch, name);
+const long = 'the river wanders and the old clock waits by the harbour '.repeat(30);
+
+beforeAll(() => {
+  makeChain('max-length', folder('embedder'));
+  makeTask('classify-one-of', folder('classifier'));
+  makeTask('rerank-identity', folder('reranker'));
+  makeTask('entities-bert', folder('entities'));
+  makeTask('masks-bert', folder('masks'));
+  makeTask('questions-bert', folder('questions'));
+  writeFileSync(folder('ids.json'), '{"sequences": [[1, 2, 3]]}');
+});
+
+function json(...args: string[]): unknown {
+  const { status, stdout, stderr } = padless([...args, '--json']);
+  expect([status, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout);
+}
+
+test('embed --chunk, with and without stride and pooling', async () => {
+  await using embedder = await Embedder.load(folder('embedder'));
+  for (const [flags, chunks] of [
+    [['--chunk'], true],
+    [['--stride', '3'], { stride: 3 }],
+    [['--chunk', '--stride', '2', '--chunk-pooling', 'max'], { stride: 2, pooling: 'max' }],
+    [['--chunk-pooling', 'max'], { pooling: 'max' }],
+    [[], false],
+  ] as const) {
+    const { embeddings } = json('embed', '-m', folder('embedder'), long, 'short', ...flags) as {
+      embeddings: number[][];
+    };
+    const expected = await embedder.embed([long, 'short'], { chunks });
+    expect(embeddings.map((row) => Float32Array.from(row))).toEqual([...expected]);
+  }
+});
+
+test('classify --chunk', async () => {
+  await using classifier = await Classifier.load(folder('classifier'));
+  const args = ['classify', '-m', folder('classifier'), '--top-k', '9', long];
+  const read = (...flags: string[]) => json(...args, ...flags) as { labels: object[] }[];
+  expect(read('--stride', '5', '--chunk-pooling', 'max')[0]!.labels).toEqual(
+    (await classifier.classify(long, { chunks: { stride: 5, pooling: 'max' } }))[0],
+  );
+  expect(read('--chunk')[0]!.labels).toEqual((await classifier.classify(long, { chunks: true }))[0]);
+  expect(read('--chunk')).not.toEqual(read());
+});
+
+test('rerank --chunk', async () => {
+  await using reranker = await Reranker.load(folder('reranker'));
+  const args = ['rerank', '-m', folder('reranker'), 'when?', long, 'short'];
+  expect(json(...args, '--chunk')).toEqual(await reranker.rank('when?', [long, 'short'], { chunks: true }));
+  expect(json(...args, '--stride', '4', '--chunk-pooling', 'mean')).toEqual(
+    await reranker.rank('when?', [long, 'short'], { chunks: { stride: 4, pooling: 'mean' } }),
+  );
+});
+
+describe.each(['embed', 'classify', 'rerank'])('%s', (command) => {
+  test.each([
+    ['both chunks and a refusal', ['--chunk', '--no-truncate']],
+    ['a stride and a refusal', ['--stride', '3', '--no-truncate']],
+    ['a stride that is no number', ['--stride', 'many']],
+    ['a negative stride', ['--stride', '-1']],
+    ['an unknown pooling', ['--chunk-pooling', 'sum']],
+  ])('%s is wrong usage', (_name, flags) => {
+    const { status, stdout, stderr } = padless([command, '-m', folder('embedder'), 'a', 'b', ...flags]);
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(flags.at(-1) === '--no-truncate' ? '--no-truncate' : flags[0]);
+  });
+
+  test('a stride beyond the limit is an error with a code', () => {
+    const model = folder(
+      command === 'embed' ? 'embedder' : command === 'classify' ? 'classifier' : 'reranker',
+    );
+    const { status, stderr } = padless([command, '-m', model, '--stride', '4000', 'a', 'b']);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error E_INVALID_ARGUMENT: .*stride of 4000/),
+    ]);
+  });
+});
+
+describe('--cache-dir', () => {
+  test.each<[string, string[]]>([
+    ['embed', ['-m', 'embedder', 'a']],
+    ['classify', ['-m', 'classifier', 'a']],
+    ['rerank', ['-m', 'reranker', 'a', 'b']],
+    ['ner', ['-m', 'entities', 'a']],
+    ['fill-mask', ['-m', 'masks', 'a [MASK]']],
+    ['answer', ['-m', 'questions', 'who?', 'a river']],
+    ['run', ['-m', 'embedder', '-i', 'ids.json', '-o', 'out.safetensors']],
+    ['bench', ['-m', 'embedder', '--sequences', '2', '--rounds', '1']],
+    ['demo', ['-m', 'embedder']],
+    ['inspect', ['embedder', '--quantization', 'a text']],
+  ])('%s keeps packed weights there and reads them', (command, args) => {
+    const cache = join(scratch, `cache-${command}`);
+    const words = args.map((arg) =>
+      existsSync(folder(arg)) || arg === 'out.safetensors' ? folder(arg) : arg,
+    );
+    const run = () => padless([command, ...words, '--cache-dir', cache]);
+    const first = run();
+    expect([first.status, first.stderr]).toEqual([0, '']);
+    const files = readdirSync(cache);
+    expect(files.length).toBe(command === 'inspect' ? 3 : 1);
+    const again = run();
+    expect(again.status).toBe(0);
+    if (!['run', 'bench', 'demo'].includes(command)) expect(again.stdout).toBe(first.stdout);
+    expect(readdirSync(cache)).toEqual(files);
+    rmSync(cache, { recursive: true });
+  });
+
+  test('an empty path, and weights that nothing loads', () => {
+    for (const args of [
+      ['embed', '-m', folder('embedder'), 'a', '--cache-dir', ''],
+      ['inspect', folder('embedder'), '--cache-dir', folder('cache')],
+    ]) {
+      const { status, stderr } = padless(args);
+      expect([status, stderr]).toEqual([1, expect.stringMatching(/^error E_INVALID_ARGUMENT: .*cache/i)]);
+    }
+  });
+});
