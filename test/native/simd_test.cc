@@ -82,6 +82,9 @@ void test_functions(const std::string& isa, const SimdSamples& samples) {
       "gelu_erf", isa, samples.gelu_erf, [](double x) { return activate_reference(Activation::kGeluErf, x); },
       30.f, 6e-7, 3e-7);
   expect_close(
+      "gelu_erf_short", isa, samples.gelu_erf_short,
+      [](double x) { return activate_reference(Activation::kGeluErf, x); }, 30.f, 1.7e-4, 8e-5);
+  expect_close(
       "gelu_tanh", isa, samples.gelu_tanh,
       [](double x) { return activate_reference(Activation::kGeluTanh, x); }, 5.f, 2e-6, 1e-8);
 }
@@ -100,6 +103,9 @@ void test_extremes(const std::string& isa, const SimdSamples& samples) {
   check(y[0] == 0 && y[2] == -1 && y[3] == 1 && std::isnan(y[6]), isa + " erf at its ends");
   samples.gelu_erf(x, y, 8);
   check(y[0] == 0 && y[3] == inf && y[4] == 0 && y[5] == 1000 && std::isnan(y[6]), isa + " gelu at its ends");
+  samples.gelu_erf_short(x, y, 8);
+  check(y[0] == 0 && y[2] == 0 && y[3] == inf && y[4] == 0 && y[5] == 1000 && std::isnan(y[6]),
+        isa + " short gelu at its ends");
 }
 
 void test_lanes(const std::string& isa, const SimdSamples& samples) {

@@ -9,6 +9,7 @@ namespace {
 struct BF16Dot {
   using Scalar = float;
   using Scales = NoScales;
+  static constexpr bool kRoundsOperands = true;
 #if defined(PADLESS_ISA_AVX512)
   using Sums = __m512;
   using Weights = __m512bh;

@@ -154,24 +154,24 @@ void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t r
   }
 }
 
-/** Where the scales of a task's codes are. */
+/** What dequantises one vector of columns. */
 struct CodeScales {
-  explicit CodeScales(const PanelTask& task)
+  CodeScales(const PanelTask& task, int vector)
       : a_scale(task.a_scale),
         a_zero_point(task.a_zero_point),
-        scale(task.scale),
-        column_sum(task.column_sum) {}
+        scale(simd::load(task.scale + vector * simd::Vec::kLanes)),
+        column_sum(task.column_sum + vector * simd::Vec::kLanes) {}
   const float* a_scale;
   const int32_t* a_zero_point;
-  const float* scale;
+  simd::Vec scale;
   const int32_t* column_sum;
 };
 
 /** The product that integer sums of codes stand for. */
 inline simd::Vec dequantise(const CodeScales& scales, int64_t row, const int32_t* row_sums, int vector) {
-  const int lane = vector * simd::Vec::kLanes;
-  const simd::Vec scale = simd::broadcast(scales.a_scale[row]) * simd::load(scales.scale + lane);
-  return corrected_sums(row_sums + lane, scales.a_zero_point[row], scales.column_sum + lane) * scale;
+  const simd::Vec scale = simd::broadcast(scales.a_scale[row]) * scales.scale;
+  return corrected_sums(row_sums + vector * simd::Vec::kLanes, scales.a_zero_point[row], scales.column_sum) *
+         scale;
 }
 
 }  // namespace

@@ -7,13 +7,17 @@
 namespace padless {
 namespace {
 
-template <Activation kActivation>
+/** Dots that round what they multiply to bf16 or codes say so: then activations may be as coarse. */
+template <class Dot>
+concept RoundsOperands = Dot::kRoundsOperands;
+
+template <class Dot, Activation kActivation>
 inline simd::Vec activate(simd::Vec x) {
   switch (kActivation) {
     case Activation::kNone:
       return x;
     case Activation::kGeluErf:
-      return simd::gelu_erf(x);
+      return RoundsOperands<Dot> ? simd::gelu_erf_short(x) : simd::gelu_erf(x);
     case Activation::kGeluTanh:
       return simd::gelu_tanh(x);
     case Activation::kRelu:
@@ -34,61 +38,60 @@ concept StoresBF16 = requires(char* p, simd::Vec value) { Dot::store_bf16(p, val
 
 /** For dots whose sums are the product already. */
 struct NoScales {
-  explicit NoScales(const PanelTask&) {}
+  NoScales(const PanelTask&, int) {}
 };
 
 /**
  * `Dot::value` turns the sums of one vector of one row into the product's values; the bias is added here.
- * What the loops need of the task is copied first: the compiler must think that a store to `out` can change
- * it.
+ * Vector by vector, so that what belongs to a column is read once: the compiler must think that a store to
+ * `out` can change all of the task.
  */
 template <class Dot, Activation kActivation, bool kGlu>
 void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typename Dot::Scalar* sums) {
   using simd::Vec;
-  const typename Dot::Scales scales(task);
-  const float* const bias = task.bias;
-  const float* const residuals = task.residual;
-  const int64_t residual_stride = task.residual_stride;
-  const bool residual_first = task.residual_first;
-  float* const outs = task.out;
-  char* const bf16_outs = task.bf16_out;
-  const int64_t out_stride = task.out_stride;
-  const int columns = task.columns;
   const int width = task.vectors * Vec::kLanes;
   const int out_vectors = kGlu ? task.vectors / 2 : task.vectors;
-  for (int r = 0; r < rows; ++r) {
-    const int64_t row = first_row + r;
-    const typename Dot::Scalar* row_sums = sums + r * width;
-    const auto product = [&](int vector) {
-      const Vec value = Dot::value(scales, row, row_sums, vector);
-      return bias ? value + simd::load(bias + vector * Vec::kLanes) : value;
+  const auto bias_of = [&](int vector) {
+    return task.bias ? simd::load(task.bias + vector * Vec::kLanes) : simd::zero();
+  };
+  const bool residual_first = task.residual_first;
+  const int64_t residual_stride = task.residual_stride;
+  const int64_t out_stride = task.out_stride;
+  for (int v = 0; v < out_vectors; ++v) {
+    const int column = v * Vec::kLanes;
+    const int left = task.columns - column;
+    const typename Dot::Scales scales(task, v);
+    const typename Dot::Scales up_scales(task, kGlu ? v + out_vectors : v);
+    const Vec bias = bias_of(v);
+    const Vec up_bias = bias_of(kGlu ? v + out_vectors : v);
+    const int64_t first = first_row * out_stride + column;
+    float* out = task.out + first;
+    char* bf16_out = task.bf16_out ? task.bf16_out + first * 2 : nullptr;
+    const float* residual = task.residual ? task.residual + first_row * residual_stride + column : nullptr;
+    const auto plus_residual = [&](Vec value) {
+      return value + (left >= Vec::kLanes ? simd::load(residual) : simd::load(residual, left));
     };
-    float* out = outs + row * out_stride;
-    const float* residual = residuals ? residuals + row * residual_stride : nullptr;
-    for (int v = 0; v < out_vectors; ++v) {
-      const int column = v * Vec::kLanes;
-      const int left = columns - column;
-      const auto plus_residual = [&](Vec value) {
-        return value +
-               (left >= Vec::kLanes ? simd::load(residual + column) : simd::load(residual + column, left));
-      };
-      Vec result = product(v);
+    const typename Dot::Scalar* row_sums = sums;
+    for (int64_t row = first_row; row < first_row + rows; ++row, row_sums += width) {
+      Vec result = Dot::value(scales, row, row_sums, v) + bias;
       if (!kGlu && residual_first) result = plus_residual(result);
-      result = activate<kActivation>(result);
-      if (kGlu) result = result * product(v + out_vectors);
+      result = activate<Dot, kActivation>(result);
+      if (kGlu) result = result * (Dot::value(up_scales, row, row_sums, v + out_vectors) + up_bias);
       if (residual && !residual_first) result = plus_residual(result);
+      if (residual) residual += residual_stride;
       if constexpr (StoresBF16<Dot>) {
-        if (bf16_outs) {
-          Dot::store_bf16(bf16_outs + (row * out_stride + column) * 2, result,
-                          left < Vec::kLanes ? left : Vec::kLanes);
+        if (bf16_out) {
+          Dot::store_bf16(bf16_out, result, left < Vec::kLanes ? left : Vec::kLanes);
+          bf16_out += out_stride * 2;
           continue;
         }
       }
       if (left >= Vec::kLanes) {
-        simd::store(out + column, result);
+        simd::store(out, result);
       } else {
-        simd::store(out + column, result, left);
+        simd::store(out, result, left);
       }
+      out += out_stride;
     }
   }
 }

@@ -50,6 +50,7 @@ constexpr int kVectors = 2;
 struct ByteDot {
   using Scalar = int32_t;
   using Scales = CodeScales;
+  static constexpr bool kRoundsOperands = true;
   using Sums = IntVector;
   using Weights = IntVector;
   using Input = IntVector;

@@ -98,6 +98,7 @@ constexpr int kVectors = 2;
 struct WidenDot {
   using Scalar = int32_t;
   using Scales = CodeScales;
+  static constexpr bool kRoundsOperands = true;
   using Sums = padless::PADLESS_ISA::Sums;
   using Weights = padless::PADLESS_ISA::Weights;
   using Input = padless::PADLESS_ISA::Input;

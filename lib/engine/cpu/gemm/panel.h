@@ -3,7 +3,7 @@
 //
 //   struct Dot {
 //     using Scalar;                     // float or int32_t
-//     using Scales;                     // made of a PanelTask: what value() needs of it
+//     using Scales;                     // made of a PanelTask and a vector: what value() needs of them
 //     using Sums, Weights, Input;       // registers
 //     static constexpr int kVectorBytes;  // of weights that a step takes from memory
 //     static Sums zero();  static Sums load(const Scalar*);  static void store(Scalar*, Sums);

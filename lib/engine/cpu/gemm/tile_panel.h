@@ -31,6 +31,7 @@ constexpr int kBTile = 6;
 struct BF16Tiles {
   using Scalar = float;
   using Scales = NoScales;
+  static constexpr bool kRoundsOperands = true;
   using Product = PairProduct;
   static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
   static simd::Vec value(Scales, int64_t, const float* row_sums, int vector) {
@@ -41,6 +42,7 @@ struct BF16Tiles {
 struct I8Tiles {
   using Scalar = int32_t;
   using Scales = CodeScales;
+  static constexpr bool kRoundsOperands = true;
   using Product = ByteQuadProduct;
   static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
     return dequantise(scales, row, row_sums, vector);
