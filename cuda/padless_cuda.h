@@ -182,20 +182,37 @@ struct PoolRowsArgs {
 };
 Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream);
 
+/** out = in / scale by rows, rounded to e4m3, where the largest magnitude of a row becomes 448, the largest
+ * of e4m3. Rows of zeros become zeros; NaN and infinity make NaN, in the products of their own row alone. in:
+ * bf16, f16 or f32. Compute capability 9.0. */
+struct QuantizeRowsArgs {
+  Matrix in;                // [M, K], K at most kMaxNormColumns
+  Matrix out;               // e4m3 [M, K]
+  float* scales = nullptr;  // out [M]
+  const int32_t* rows_on_device = nullptr;
+};
+Status quantize_rows(const QuantizeRowsArgs& args, const DeviceProperties& device, cudaStream_t stream);
+
 // ---- linear layers
 
 /** out = activation(in weight^T + bias) + residual; with `glu`, activation(gate) * up of an interleaved
- * weight; with `residual_first`, activation(in weight^T + bias + residual). */
+ * weight; with `residual_first`, activation(in weight^T + bias + residual).
+ *
+ * e4m3 operands, as quantize_rows() makes them of both, come with their scales, and the product is multiplied
+ * by in_scales[row] * weight_scales[column]. Their kernels are those of compute capability 9.0 and take
+ * 16-byte aligned rows; the plan of any other call is E_UNSUPPORTED. */
 struct LinearArgs {
-  Matrix in;                    // [M, K]
+  Matrix in;                    // [M, K]; also e4m3
   Matrix weight;                // [N, K], in's dtype; with glu: [2 * round_up(N, 8), K], see glu_source_row
   const float* bias = nullptr;  // [weight.rows], interleaved as the weight; or null
   Activation activation = Activation::kNone;
   bool glu = false;
-  Matrix residual;  // [M, N], in's dtype; data == nullptr: none; may be `out`
-  Matrix out;       // [M, N], in's dtype or f32
+  Matrix residual;  // [M, N], in's dtype, for e4m3 bf16 or f16; data == nullptr: none; may be `out`
+  Matrix out;       // [M, N], residual's dtype or f32
   const int32_t* rows_on_device = nullptr;
-  bool residual_first = false;  // needs a residual, and no glu
+  bool residual_first = false;           // needs a residual, and no glu
+  const float* in_scales = nullptr;      // e4m3: [M]
+  const float* weight_scales = nullptr;  // e4m3: [weight.rows]
 };
 
 /** Row of the stacked [gate; up] weight (each [n, K]) that row `row` of the interleaved one holds; -1: zeros.

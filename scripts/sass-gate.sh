@@ -10,9 +10,10 @@ if [ ! -x "$cuobjdump" ]; then
   exit 0
 fi
 
-# Kernel: instructions each of its instantiations must contain. Kernels that count or scan have no rows to move. A
-# kernel of an sm90 folder that is not here must contain HGMMA or QGMMA.
-load='LDG\.E[.A-Z0-9]*\.128' store='STG\.E[.A-Z0-9]*\.128' copy='LDGSTS[.A-Z0-9]*\.128'
+# Kernel: instructions each of its instantiations must contain. Kernels that count or scan have no rows to move. In
+# sm90 folders every kernel but quantize_rows_kernel multiplies as well: by QGMMA if it has e4m3 in its name, by HGMMA
+# otherwise.
+load='LDG\.E[.A-Z0-9]*\.128' store='STG\.E[.A-Z0-9]*\.128' copy='LDGSTS[.A-Z0-9]*\.128' codes='STG\.E[.A-Z0-9]*\.64'
 rules="
 residual_norm_kernel  $load $store
 embed_norm_kernel     $load $store
@@ -20,12 +21,13 @@ l2_normalize_kernel   $load $store
 head_norm_kernel      $load $store
 rope_kernel           $load $store
 gather_rows_kernel    $load $store
+quantize_rows_kernel  $load $codes
 pool_rows_kernel      $load
 tensor_gemm_kernel    $copy $store
 attention_kernel      $copy $store
 disentangled_kernel   $copy $store
-persistent_gemm_kernel HGMMA $load $store
-swapped_gemm_kernel   HGMMA $load $store
+persistent_gemm_kernel $load $store
+swapped_gemm_kernel   $load $store
 "
 
 # Reads what cuobjdump says of one file: threads and registers of each function, then its code.
@@ -48,9 +50,9 @@ function budget(   each, groups) {
 }
 function finish(   i, j, n, need, wanted, wrong) {
   if (name == "") return
-  wanted = hopper ? "[HQ]GMMA" : ""
   # In mangled names a length precedes an identifier; template arguments or the end of the scope follow it.
   for (i = 1; i <= kernels; i++) if (name ~ "[0-9]" kernel[i] "[IE]") wanted = needs[i]
+  if (hopper && name !~ /quantize_rows_kernel/) wanted = wanted (name ~ /fp8_e4m3/ ? " QGMMA" : " HGMMA")
   n = split(wanted, need, " ")
   for (j = 1; j <= n; j++) if (code !~ need[j]) wrong = wrong " no " need[j]
   if (code ~ /(LDL|STL)/) wrong = wrong " local memory"

@@ -1,6 +1,7 @@
 // What follows a matrix product, eight columns at a time:  out = activation(product + bias) + residual, with
 // a GLU weight activation(gate) * up + residual, or activation(product + bias + residual). Shared by all GEMM
-// kernels, so that their results agree.
+// kernels, so that their results agree. A product of e4m3 is multiplied by the scales of its row and column
+// first.
 #pragma once
 
 #include "cuda/gemm/activation.cuh"
@@ -11,6 +12,8 @@ namespace padless::cuda {
 
 template <class T>
 struct Epilogue {
+  using Element = T;
+  static constexpr bool kScaled = false;
   const float* bias;  // [product columns], or null
   const T* residual;  // [rows, out_cols], or null
   void* out;          // [rows, out_cols], T or f32
@@ -24,11 +27,32 @@ struct Epilogue {
 };
 
 template <class T>
-DEVICE void add_bias(float (&values)[kVectorElements], const Epilogue<T>& e, int column, int columns) {
+struct ScaledEpilogue : Epilogue<T> {
+  static constexpr bool kScaled = true;
+  const float* row_scales;     // [rows]
+  const float* column_scales;  // [product columns]
+};
+
+template <class T>
+DEVICE void add_bias(float (&values)[kVectorElements], const Epilogue<T>& e, int64_t, int column,
+                     int columns) {
   if (e.bias == nullptr) return;
   UNROLL
   for (int i = 0; i < kVectorElements; i++) {
     if (column + i < columns) values[i] += e.bias[column + i];
+  }
+}
+
+// The order of the operations is that of finish_fragments().
+template <class T>
+DEVICE void add_bias(float (&values)[kVectorElements], const ScaledEpilogue<T>& e, int64_t row, int column,
+                     int columns) {
+  const float row_scale = e.row_scales[row];
+  UNROLL
+  for (int i = 0; i < kVectorElements; i++) {
+    if (column + i >= columns) continue;
+    const float bias = e.bias == nullptr ? 0.0f : e.bias[column + i];
+    values[i] = fmaf(values[i] * e.column_scales[column + i], row_scale, bias);
   }
 }
 
@@ -43,17 +67,18 @@ DEVICE void add_residual(float (&values)[kVectorElements], const Epilogue<T>& e,
 
 // `product` and, with a GLU, `up` are the columns from `column` (and column + 8) of row `row` of the product,
 // which has `columns` columns. Without a GLU `up` is not used.
-template <class T>
-DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElements], const Epilogue<T>& e,
-                   int64_t row, int column, int columns) {
-  add_bias(product, e, column, columns);
+template <class E>
+DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElements], const E& e, int64_t row,
+                   int column, int columns) {
+  using T = typename E::Element;
+  add_bias(product, e, row, column, columns);
   if (e.residual_first) add_residual(product, e, row, column);
   UNROLL
   for (int i = 0; i < kVectorElements; i++) product[i] = activate<T>(e.activation, product[i]);
   int out_column = column;
   if (e.glu) {
     out_column = column / 2;
-    add_bias(up, e, column + kVectorElements, columns);
+    add_bias(up, e, row, column + kVectorElements, columns);
     UNROLL
     for (int i = 0; i < kVectorElements; i++) product[i] *= up[i];
   }
@@ -77,8 +102,8 @@ DEVICE void finish(float (&product)[kVectorElements], float (&up)[kVectorElement
 }
 
 // The same with the product, f32, in shared memory: 16-byte aligned, eight columns or with a GLU sixteen.
-template <class T>
-DEVICE void finish(const float* source, const Epilogue<T>& e, int64_t row, int column, int columns) {
+template <class E>
+DEVICE void finish(const float* source, const E& e, int64_t row, int column, int columns) {
   float product[kVectorElements], up[kVectorElements];
   unpack(product, load_aligned(source));
   if (e.glu) unpack(up, load_aligned(source + kVectorElements));

@@ -13,20 +13,20 @@
 namespace padless::cuda {
 namespace {
 
-template <class T>
+template <class E>
 struct ReduceParams {
   const float* partial;  // [splits, rows.capacity, n]
   int splits;
   RowCount rows;
   int n;
-  Epilogue<T> epilogue;
+  E epilogue;
 };
 
 constexpr int kReduceThreads = 256;
 
 // Adds the partial products in the order of the splits, a vector of the output a thread, and finishes them.
-template <class T>
-__global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const ReduceParams<T> p) {
+template <class E>
+__global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const ReduceParams<E> p) {
   const int width = p.epilogue.glu ? 2 * kVectorElements : kVectorElements;
   const int per_row = (p.n + width - 1) / width;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kReduceThreads + threadIdx.x,
@@ -65,7 +65,7 @@ Status enqueue_tile(const LinearArgs& args, int splits, float* partial, cudaStre
                              static_cast<int>(k),
                              static_cast<int>(k_per_split),
                              partial,
-                             epilogue_of<T>(args)};
+                             epilogue_of<Epilogue<T>>(args)};
   const int64_t tiles = divide_up(args.in.rows, shape.block_m) * divide_up(n, shape.block_n);
   return launch(tensor_gemm_kernel<T, Tile>,
                 {.grid = {grid_of(tiles), static_cast<unsigned>(splits)},
@@ -83,16 +83,24 @@ Status enqueue_tensor(const LinearArgs& args, const GemmPlan& plan, float* parti
   return kTable[plan.tile](args, plan.splits, partial, stream);
 }
 
-template <class T>
+template <class E>
 Status enqueue_reduction(const LinearArgs& args, int splits, const float* partial, cudaStream_t stream) {
+  if (splits == 1) return Status::ok();
   const int64_t width = args.glu ? 2 * kVectorElements : kVectorElements;
-  const ReduceParams<T> params{partial, splits, rows_of(args), static_cast<int>(args.weight.rows),
-                               epilogue_of<T>(args)};
+  const ReduceParams<E> params{partial, splits, rows_of(args), static_cast<int>(args.weight.rows),
+                               epilogue_of<E>(args)};
   const int64_t vectors = args.in.rows * divide_up(args.weight.rows, width);
   return launch(
-      reduce_splits_kernel<T>,
+      reduce_splits_kernel<E>,
       {.grid = grid_of(divide_up(vectors, kReduceThreads)), .block = kReduceThreads, .stream = stream},
       params);
+}
+
+template <class In, class T>
+Status enqueue_sm90(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream) {
+  if (plan.kernel == GemmKernel::kPersistent) return enqueue_persistent<In, T>(args, plan, stream);
+  PADLESS_RETURN_IF_ERROR((enqueue_swapped<In, T>(args, plan, partial, stream)));
+  return enqueue_reduction<EpilogueOf<In, T>>(args, plan.splits, partial, stream);
 }
 
 template <class T>
@@ -104,7 +112,7 @@ Status enqueue_simt(const LinearArgs& args, cudaStream_t stream) {
                                  rows_of(args),
                                  static_cast<int>(args.weight.rows),
                                  static_cast<int>(args.in.cols),
-                                 epilogue_of<T>(args)};
+                                 epilogue_of<Epilogue<T>>(args)};
   return launch(simt_gemm_kernel<T>,
                 {.grid = {grid_of(divide_up(args.in.rows, kSimtBlock)),
                           grid_of(divide_up(args.weight.rows, kSimtBlock))},
@@ -126,28 +134,43 @@ int tile_count(GemmKernel kernel) {
   return kTileShapeCount;
 }
 
+Status check_dtypes(const LinearArgs& args) {
+  const bool scaled = args.in.dtype == DType::kE4M3;
+  PADLESS_CHECK(is_storage(args.in.dtype) || scaled, Code::kUnsupported, "in", "a linear layer in ",
+                dtype_name(args.in.dtype), "; supported: bf16, f16, f32, e4m3");
+  PADLESS_RETURN_IF_ERROR(check_dtype(args.weight, args.in.dtype, "weight"));
+  const DType result = result_dtype(args);
+  PADLESS_CHECK(!scaled || result == DType::kBF16 || result == DType::kF16, Code::kUnsupported,
+                args.residual.data != nullptr ? "residual" : "out", "a product of e4m3 beside ",
+                dtype_name(result), "; supported: bf16 and f16, or a result in f32");
+  if (args.out.dtype != DType::kF32) PADLESS_RETURN_IF_ERROR(check_dtype(args.out, result, "out"));
+  if (args.residual.data != nullptr) PADLESS_RETURN_IF_ERROR(check_dtype(args.residual, result, "residual"));
+  PADLESS_CHECK((args.in_scales != nullptr) == scaled && (args.weight_scales != nullptr) == scaled,
+                Code::kInvalidArgument, "scales", "operands of e4m3 have scales, and no others have");
+  return Status::ok();
+}
+
 Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace) {
   const int64_t m = args.in.rows, k = args.in.cols, n = args.weight.rows, out_cols = args.out.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, m, k, "in"));
   PADLESS_RETURN_IF_ERROR(
       check_matrix(args.weight, args.glu ? divide_up(out_cols, 8) * 16 : out_cols, k, "weight"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, m, out_cols, "out"));
-  PADLESS_RETURN_IF_ERROR(check_dtype(args.weight, args.in.dtype, "weight"));
-  if (args.out.dtype != DType::kF32) PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
+  PADLESS_RETURN_IF_ERROR(check_dtypes(args));
   PADLESS_CHECK(!args.residual_first || (args.residual.data != nullptr && !args.glu), Code::kInvalidArgument,
                 "residual", "a residual before the activation needs a residual, and a weight that is no GLU");
-  if (args.residual.data != nullptr) {
+  if (args.residual.data != nullptr)
     PADLESS_RETURN_IF_ERROR(check_matrix(args.residual, m, out_cols, "residual"));
-    PADLESS_RETURN_IF_ERROR(check_dtype(args.residual, args.in.dtype, "residual"));
-  }
-  PADLESS_CHECK(is_storage(args.in.dtype), Code::kUnsupported, "in", "a linear layer in ",
-                dtype_name(args.in.dtype), "; supported: bf16, f16, f32");
   const int tiles = tile_count(plan.kernel);
   PADLESS_CHECK(
       (plan.tile < tiles && plan.tile >= 0) || (plan.kernel == GemmKernel::kPortable && plan.tile == -1),
       Code::kInvalidArgument, "plan", "tile ", plan.tile, " is not one of the kernel's ", tiles);
   PADLESS_CHECK(plan.splits >= 1 && plan.splits <= 65535 && plan.blocks >= 0, Code::kInvalidArgument, "plan",
                 plan.splits, " splits on ", plan.blocks, " blocks are no plan");
+  PADLESS_CHECK(args.in.dtype != DType::kE4M3 || plan.kernel != GemmKernel::kPortable, Code::kUnsupported,
+                "in",
+                "products of e4m3 need compute capability 9.0, K above 0, and 16-byte aligned rows of both "
+                "operands");
   if (plan.tile < 0) {
     PADLESS_CHECK(plan.splits == 1 && n <= int64_t{65535} * kSimtBlock, Code::kInvalidArgument, "plan",
                   "the general kernel does not split K, and takes at most ", 65535 * kSimtBlock, " outputs");
@@ -155,7 +178,7 @@ Status check(const LinearArgs& args, const GemmPlan& plan, const void* workspace
   }
   PADLESS_CHECK(args.in.dtype != DType::kF32 && has_aligned_rows(args.in) && has_aligned_rows(args.weight),
                 Code::kInvalidArgument, "plan", "tile ", plan.tile,
-                " needs 16-bit operands with 16-byte aligned rows");
+                " needs operands of 16 or 8 bits with 16-byte aligned rows");
   if (plan.kernel == GemmKernel::kPersistent) {
     PADLESS_CHECK(
         plan.splits == 1 && has_fragment_activation(args.activation) && !args.residual_first && k > 0,
@@ -179,16 +202,17 @@ size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan) {
 Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream) {
   PADLESS_RETURN_IF_ERROR(check(args, plan, workspace));
   if (args.in.rows == 0 || args.weight.rows == 0) return Status::ok();
-  return with_storage(args.in.dtype, [&]<class T>() -> Status {
+  auto* partial = plan.splits > 1 ? static_cast<float*>(workspace) : nullptr;
+  return with_storage(result_dtype(args), [&]<class T>() -> Status {
+    if constexpr (sizeof(T) == 2) {
+      if (args.in.dtype == DType::kE4M3) return enqueue_sm90<e4m3, T>(args, plan, partial, stream);
+      if (plan.kernel != GemmKernel::kPortable) return enqueue_sm90<T, T>(args, plan, partial, stream);
+    }
     if (plan.tile < 0) return enqueue_simt<T>(args, stream);
     if constexpr (sizeof(T) == 2) {
-      if (plan.kernel == GemmKernel::kPersistent) return enqueue_persistent<T>(args, plan, stream);
-      auto* partial = plan.splits > 1 ? static_cast<float*>(workspace) : nullptr;
-      PADLESS_RETURN_IF_ERROR(plan.kernel == GemmKernel::kSwapped
-                                  ? enqueue_swapped<T>(args, plan, partial, stream)
-                                  : enqueue_tensor<T>(args, plan, partial, stream,
-                                                      std::make_integer_sequence<int, kTileShapeCount>{}));
-      return plan.splits == 1 ? Status::ok() : enqueue_reduction<T>(args, plan.splits, partial, stream);
+      PADLESS_RETURN_IF_ERROR(
+          enqueue_tensor<T>(args, plan, partial, stream, std::make_integer_sequence<int, kTileShapeCount>{}));
+      return enqueue_reduction<Epilogue<T>>(args, plan.splits, partial, stream);
     } else {
       return {Code::kInternal, "a tensor core plan for f32"};
     }

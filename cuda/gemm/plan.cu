@@ -11,20 +11,26 @@ namespace padless::cuda {
 namespace {
 
 // Estimates in clock cycles of an SM; their ratios matter, not their values. To be measured.
-constexpr double kMultipliesPerCycle = 1024;       // tensor core throughput of an SM by mma.sync
-constexpr double kWgmmaMultipliesPerCycle = 2048;  // and by wgmma
-constexpr double kSharedBytesPerCycle = 128;       // ldmatrix reads
-constexpr double kGlobalBytesPerCycle = 24;        // one SM's part of the L2 and DRAM bandwidth
-constexpr double kTileOverhead = 2000;             // launch, first loads, epilogue
-constexpr double kPersistentOverhead = 1500;       // once a block: launch, first loads
-constexpr double kEpilogueElementsPerCycle = 10;   // of a block: 128 lanes, a dozen instructions an element
-constexpr double kHiddenByLag = 0.6;               // of the epilogue where both warpgroups share a tile
-constexpr double kReduceLaunch = 4000;             // the second kernel of split-K
-constexpr int64_t kStageK = 64;                    // of the sm_90a kernels
+constexpr double kMultipliesPerCycle = 1024;         // tensor core throughput of an SM by mma.sync
+constexpr double kWgmmaOperandBytesPerCycle = 4096;  // and by wgmma, times the bytes of an element
+constexpr double kSharedBytesPerCycle = 128;         // ldmatrix reads
+constexpr double kGlobalBytesPerCycle = 24;          // one SM's part of the L2 and DRAM bandwidth
+constexpr double kTileOverhead = 2000;               // launch, first loads, epilogue
+constexpr double kPersistentOverhead = 1500;         // once a block: launch, first loads
+constexpr double kEpilogueElementsPerCycle = 10;     // of a block: 128 lanes, a dozen instructions an element
+constexpr double kHiddenByLag = 0.6;                 // of the epilogue where both warpgroups share a tile
+constexpr double kReduceLaunch = 4000;               // the second kernel of split-K
+constexpr int64_t kStageBytes = 128;                 // of K, of the sm_90a kernels
 
 struct Problem {
   int64_t m, n, k;
   double sms;
+  int64_t element_bytes;  // of an operand
+
+  int64_t stage_k() const { return kStageBytes / element_bytes; }
+  double wgmma_multiplies_per_cycle() const {
+    return kWgmmaOperandBytesPerCycle / static_cast<double>(element_bytes);
+  }
 };
 
 double reduction(const Problem& p, int splits) {
@@ -51,10 +57,10 @@ double estimate(const TileShape& tile, const Problem& p, int splits, const Devic
 }
 
 double estimate(const PersistentTile& tile, const Problem& p) {
-  const double k = static_cast<double>(divide_up(p.k, kStageK) * kStageK);
-  const double multiply = static_cast<double>(tile.rows) * tile.cols * k / kWgmmaMultipliesPerCycle;
-  const double load =
-      2.0 * (tile.rows + static_cast<double>(tile.cols) / tile.cluster) * k / kGlobalBytesPerCycle;
+  const double k = static_cast<double>(divide_up(p.k, p.stage_k()) * p.stage_k());
+  const double multiply = static_cast<double>(tile.rows) * tile.cols * k / p.wgmma_multiplies_per_cycle();
+  const double load = static_cast<double>(p.element_bytes) *
+                      (tile.rows + static_cast<double>(tile.cols) / tile.cluster) * k / kGlobalBytesPerCycle;
   const double main = std::max(multiply, load);
   const double epilogue = static_cast<double>(tile.rows) * tile.cols / kEpilogueElementsPerCycle;
   const double clusters = std::max(1.0, std::floor(p.sms / tile.cluster));
@@ -66,13 +72,13 @@ double estimate(const PersistentTile& tile, const Problem& p) {
 }
 
 double estimate_swapped(int tokens, const Problem& p, int splits, const DeviceProperties& device) {
-  const int64_t stage_bytes = 2 * kStageK * (kSwappedOutputs + tokens);
+  const int64_t stage_bytes = kStageBytes * (kSwappedOutputs + tokens);
   const double resident = std::max(1.0, static_cast<double>(static_cast<int64_t>(device.shared_bytes_per_sm) /
                                                             (kSwappedStages * stage_bytes + 1024)));
-  const double steps = static_cast<double>(divide_up(divide_up(p.k, splits), kStageK));
-  const double tile_cycles =
-      std::max(steps * static_cast<double>(stage_bytes) / kGlobalBytesPerCycle,
-               steps * static_cast<double>(kStageK) * kSwappedOutputs * tokens / kWgmmaMultipliesPerCycle);
+  const double steps = static_cast<double>(divide_up(divide_up(p.k, splits), p.stage_k()));
+  const double tile_cycles = std::max(
+      steps * static_cast<double>(stage_bytes) / kGlobalBytesPerCycle,
+      steps * static_cast<double>(p.stage_k()) * kSwappedOutputs * tokens / p.wgmma_multiplies_per_cycle());
   const auto tiles = static_cast<double>(divide_up(p.m, tokens) * divide_up(p.n, kSwappedOutputs) * splits);
   const double waves = std::ceil(tiles / (p.sms * resident)),
                per_wave = std::min(resident, std::ceil(tiles / p.sms));
@@ -102,14 +108,17 @@ class Choice {
 };
 
 // All of them sum over k in the same order: without split-K a row's bits do not depend on which is taken.
-GemmPlan plan_sm90(const Problem& p, const DeviceProperties& device, const GemmPlanOptions& options) {
+GemmPlan plan_sm90(const Problem& p, bool fits_persistent, const DeviceProperties& device,
+                   const GemmPlanOptions& options) {
   constexpr int64_t kMostSwappedRows = 256;  // beyond, a row of the persistent kernel's tiles costs less
   Choice choice;
-  for (int tile = 0; tile < kPersistentTileCount; tile++) {
-    choice.consider({tile, 1, GemmKernel::kPersistent, device.sm_count}, estimate(kPersistentTiles[tile], p));
+  for (int tile = 0; tile < kPersistentTileCount && fits_persistent; tile++) {
+    choice.consider({tile, 1, GemmKernel::kPersistent, device.sm_count},
+                    estimate(persistent_tile(p.element_bytes == 1, tile), p));
   }
-  for (int tile = 0; tile < kSwappedTileCount && p.m <= kMostSwappedRows; tile++) {
-    Choice::for_each_split(p, kStageK, options, [&](int splits) {
+  const bool swaps = p.m <= kMostSwappedRows || !fits_persistent;
+  for (int tile = 0; tile < kSwappedTileCount && swaps; tile++) {
+    Choice::for_each_split(p, p.stage_k(), options, [&](int splits) {
       choice.consider({tile, splits, GemmKernel::kSwapped},
                       estimate_swapped(kSwappedTokens[tile], p, splits, device));
     });
@@ -121,12 +130,16 @@ GemmPlan plan_sm90(const Problem& p, const DeviceProperties& device, const GemmP
 
 GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
   const Problem p{args.in.rows, args.weight.rows, args.in.cols,
-                  static_cast<double>(std::max(1, device.sm_count))};
+                  static_cast<double>(std::max(1, device.sm_count)),
+                  static_cast<int64_t>(dtype_size(args.in.dtype))};
   if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) ||
       p.k == 0)
     return {};
-  if (device.runs_sm90a() && has_fragment_activation(args.activation) && !args.residual_first)
-    return plan_sm90(p, device, options);
+  const bool fits_persistent = has_fragment_activation(args.activation) && !args.residual_first;
+  const bool only_sm90 = args.in.dtype == DType::kE4M3;
+  if (device.runs_sm90a() && (fits_persistent || only_sm90))
+    return plan_sm90(p, fits_persistent, device, options);
+  if (only_sm90) return {};
   Choice choice;
   for (int tile = 0; tile < kTileShapeCount; tile++) {
     const TileShape& shape = kTileShapes[tile];

@@ -13,6 +13,7 @@ namespace padless::cuda::test {
 template <class T>
 constexpr DType dtype_of = std::is_same_v<T, bf16>   ? DType::kBF16
                            : std::is_same_v<T, fp16> ? DType::kF16
+                           : std::is_same_v<T, e4m3> ? DType::kE4M3
                                                      : DType::kF32;
 
 // The value as T stores it.

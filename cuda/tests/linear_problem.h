@@ -28,13 +28,30 @@ struct LinearCase {
   }
 };
 
+// Columns from the end of a row to the next that an operand needs to have aligned rows.
+template <class T>
+int64_t operand_gap(int64_t k, int64_t wanted) {
+  return std::is_same_v<T, e4m3> ? (16 - k % 16) % 16 : wanted;
+}
+
+// Of `count` rows or columns; only those of e4m3 are used.
+template <class T>
+std::vector<float> operand_scales(int64_t count, Random& random) {
+  const auto size = static_cast<size_t>(count);
+  return std::is_same_v<T, e4m3> ? random.vector<float>(size, 0.25f, 1.0f) : std::vector<float>(size, 1.0f);
+}
+
 // Rows of the input past the true count hold NaN.
 template <class T, class Out>
 void run_case(const LinearCase& c) {
+  constexpr bool kScaled = std::is_same_v<T, e4m3>;
+  using Residual = std::conditional_t<kScaled, std::conditional_t<std::is_same_v<Out, float>, bf16, Out>, T>;
   const std::string name = concat("linear ", type_name<T>(), " ", c.name());
   Random random(static_cast<uint64_t>(c.m * 131 + c.n * 7 + c.k));
   const int64_t weight_rows = c.glu ? (c.n + 7) / 8 * 16 : c.n;
-  TestMatrix<T> in(c.m, c.k, c.gap, c.lead), weight(weight_rows, c.k, c.gap), residual(c.m, c.n, c.gap);
+  const int64_t gap = operand_gap<T>(c.k, c.gap);
+  TestMatrix<T> in(c.m, c.k, gap, c.lead), weight(weight_rows, c.k, gap);
+  TestMatrix<Residual> residual(c.m, c.n, c.gap);
   TestMatrix<Out> out(c.m, c.n, c.gap);
   in.fill(random);
   weight.fill(random);
@@ -44,6 +61,9 @@ void run_case(const LinearCase& c) {
     for (int64_t i = 0; i < c.k; i++) in.at(r, i) = TestMatrix<T>::nan();
   }
   in.upload();
+  const auto in_scales = operand_scales<T>(c.m, random),
+             weight_scales = operand_scales<T>(weight_rows, random);
+  DeviceBuffer<float> device_in_scales(in_scales), device_weight_scales(weight_scales);
   const auto bias = random.vector<float>(static_cast<size_t>(weight_rows));
   DeviceBuffer<float> device_bias(bias);
   DeviceBuffer<int32_t> count(std::vector<int32_t>{c.rows});
@@ -57,6 +77,7 @@ void run_case(const LinearCase& c) {
   args.residual_first = c.residual_first;
   args.out = out.view();
   if (c.rows >= 0) args.rows_on_device = count.data();
+  if (kScaled) args.in_scales = device_in_scales.data(), args.weight_scales = device_weight_scales.data();
   const GemmPlan plan{c.tile, c.splits, c.kernel, c.blocks};
   DeviceBuffer<float> workspace(linear_workspace_bytes(args, plan) / sizeof(float));
   check_ok(linear(args, plan, workspace.data(), nullptr), name);
@@ -65,6 +86,7 @@ void run_case(const LinearCase& c) {
   const auto product = [&](int64_t r, int64_t col) {
     double sum = 0;
     for (int64_t i = 0; i < c.k; i++) sum += in.value(r, i) * weight.value(col, i);
+    sum *= double{in_scales[static_cast<size_t>(r)]} * double{weight_scales[static_cast<size_t>(col)]};
     return sum + (c.bias ? bias[static_cast<size_t>(col)] : 0.0);
   };
   ErrorRule<Out> rule;

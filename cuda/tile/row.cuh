@@ -58,26 +58,39 @@ DEVICE void add_row(Row<kWarps, kVectors>& row, const T* source, int cols, bool 
   }
 }
 
-DEVICE float warp_sum(float value) {
+template <class Combine>
+DEVICE float warp_reduce(float value, Combine combine) {
   UNROLL
-  for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(~0u, value, mask);
+  for (int mask = 16; mask > 0; mask /= 2) value = combine(value, __shfl_xor_sync(~0u, value, mask));
   return value;
 }
+DEVICE float warp_sum(float value) {
+  return warp_reduce(value, [](float a, float b) { return a + b; });
+}
 
-// The sum over the row's threads, in the same order always. Several warps: every thread of the block calls
-// it, with a `partial` that no earlier sum of this row has used.
-template <int kWarps>
-DEVICE float row_sum(float value, float (&partial)[kWarps]) {
-  value = warp_sum(value);
+// combine() over the row's threads, in the same order always. Several warps: every thread of the block calls
+// it, with a `partial` that no earlier reduction of this row has used.
+template <int kWarps, class Combine>
+DEVICE float row_reduce(float value, float (&partial)[kWarps], Combine combine) {
+  value = warp_reduce(value, combine);
   if constexpr (kWarps > 1) {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     if (threadIdx.x % 32 == 0) partial[warp] = value;
     __syncthreads();
-    value = 0.0f;
+    value = partial[0];
     UNROLL
-    for (int w = 0; w < kWarps; w++) value += partial[w];
+    for (int w = 1; w < kWarps; w++) value = combine(value, partial[w]);
   }
   return value;
+}
+template <int kWarps>
+DEVICE float row_sum(float value, float (&partial)[kWarps]) {
+  return row_reduce<kWarps>(value, partial, [](float a, float b) { return a + b; });
+}
+// Of numbers: NaN is passed over.
+template <int kWarps>
+DEVICE float row_max(float value, float (&partial)[kWarps]) {
+  return row_reduce<kWarps>(value, partial, [](float a, float b) { return fmaxf(a, b); });
 }
 
 // One row a block where a row takes several warps, kRowsPerBlock otherwise.

@@ -18,6 +18,8 @@ const char* dtype_name(DType dtype) {
       return "u8";
     case DType::kI8:
       return "i8";
+    case DType::kE4M3:
+      return "e4m3";
   }
   return "?";
 }

@@ -7,7 +7,8 @@
 
 namespace padless {
 
-enum class DType : uint8_t { kF32, kF16, kBF16, kI32, kI64, kU8, kI8 };
+/** kE4M3: 8-bit floats without infinity (OCP FP8), operands of products on GPUs. */
+enum class DType : uint8_t { kF32, kF16, kBF16, kI32, kI64, kU8, kI8, kE4M3 };
 
 /** Bytes of one element. */
 constexpr size_t dtype_size(DType dtype) {
@@ -22,12 +23,13 @@ constexpr size_t dtype_size(DType dtype) {
       return 8;
     case DType::kU8:
     case DType::kI8:
+    case DType::kE4M3:
       return 1;
   }
   return 0;
 }
 
-/** "f32", "f16", "bf16", "i32", "i64", "u8", "i8". */
+/** "f32", "f16", "bf16", "i32", "i64", "u8", "i8", "e4m3". */
 const char* dtype_name(DType dtype);
 
 inline float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }

@@ -14,17 +14,21 @@ namespace padless::cuda {
 
 constexpr int kStripRows = 16, kStripVectors = 8;
 
-// Of one warp. The bias lies here before the product is finished, zeros where there is none.
-template <class T, int kColumns>
+// Of one warp. What is given by columns lies here before the product is finished, zeros where there is none.
+template <class E, int kColumns>
 struct EpilogueStrip {
-  SharedTile<T, kStripRows, kStripVectors * kVectorElements> rows;
+  SharedTile<typename E::Element, kStripRows, kStripVectors * kVectorElements> rows;
   alignas(8) float bias[kColumns];
+  alignas(8) float scales[E::kScaled ? kColumns : 2];
 
   // All lanes; `column` is the product's for bias[0].
-  DEVICE void load_bias(const Epilogue<T>& e, int column, int columns) {
+  DEVICE void load_columns(const E& e, int column, int columns) {
     __syncwarp();
-    for (int i = static_cast<int>(threadIdx.x) % 32; i < kColumns; i += 32)
-      bias[i] = e.bias != nullptr && column + i < columns ? e.bias[column + i] : 0.0f;
+    for (int i = static_cast<int>(threadIdx.x) % 32; i < kColumns; i += 32) {
+      const bool inside = column + i < columns;
+      bias[i] = e.bias != nullptr && inside ? e.bias[column + i] : 0.0f;
+      if constexpr (E::kScaled) scales[i] = inside ? e.column_scales[column + i] : 0.0f;
+    }
     __syncwarp();
   }
 };
@@ -141,21 +145,38 @@ DEVICE void store_fragments_f32(const float (&values)[4 * kVectors], const Epilo
 // All lanes of a warp: rows `row` to row + 15 of the product, whose columns from `column` are in `product` as
 // wgmma leaves them. Rows from `rows` on are not touched. 64 columns at a time, copied, because ptxas gives
 // wgmma no registers that other instructions write.
-template <class T, int kColumns, class Strip>
-DEVICE void finish_fragments(const float (&product)[kColumns / 2], Strip& strip, const Epilogue<T>& e,
-                             int row, int rows, int column) {
+template <int kColumns, class Strip, class E>
+DEVICE void finish_fragments(const float (&product)[kColumns / 2], Strip& strip, const E& e, int row,
+                             int rows, int column) {
+  using T = typename E::Element;
   constexpr int kVectors = kStripVectors, kValues = 4 * kVectors;
   if (row >= rows) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  float row_scales[2] = {};
+  if constexpr (E::kScaled) {
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      const int r = row + lane / 4 + half * 8;
+      if (r < rows) row_scales[half] = e.row_scales[r];
+    }
+  }
   UNROLL
   for (int first = 0; first < kColumns; first += 8 * kVectors) {
     float values[kValues];
     UNROLL
     for (int j = 0; j < kVectors; j++) {
-      const float2 bias = *reinterpret_cast<const float2*>(&strip.bias[first + 8 * j + lane % 4 * 2]);
+      const int strip_column = first + 8 * j + lane % 4 * 2;
+      const float2 bias = *reinterpret_cast<const float2*>(&strip.bias[strip_column]);
+      float2 scale{};
+      if constexpr (E::kScaled) scale = *reinterpret_cast<const float2*>(&strip.scales[strip_column]);
       UNROLL
-      for (int i = 0; i < 4; i++)
-        values[4 * j + i] = product[first / 2 + 4 * j + i] + (i % 2 == 0 ? bias.x : bias.y);
+      for (int i = 0; i < 4; i++) {
+        const float sum = product[first / 2 + 4 * j + i], column_bias = i % 2 == 0 ? bias.x : bias.y;
+        if constexpr (E::kScaled)
+          values[4 * j + i] = fmaf(sum * (i % 2 == 0 ? scale.x : scale.y), row_scales[i / 2], column_bias);
+        else
+          values[4 * j + i] = sum + column_bias;
+      }
     }
     with_fragment_activation(e.activation, [&](auto activation) {
       UNROLL

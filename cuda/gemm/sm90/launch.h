@@ -1,4 +1,7 @@
-// Launches of the sm_90a GEMMs, by storage type: bf16 and fp16. linear() has checked the arguments.
+// Launches of the sm_90a GEMMs. linear() has checked the arguments.
+//
+// Operands are `In`, the residual and the result (unless that is f32) T: bf16 and fp16 with themselves, e4m3
+// with either.
 #pragma once
 
 #include "cuda/padless_cuda.h"
@@ -6,11 +9,11 @@
 namespace padless::cuda {
 
 /** `plan.tile` is an index into kPersistentTiles; on as many blocks as the plan says, 0 being one a tile. */
-template <class T>
+template <class In, class T>
 Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, cudaStream_t stream);
 
 /** `plan.tile` is an index into kSwappedTokens. With more than one split the sums of each go to `partial`. */
-template <class T>
+template <class In, class T>
 Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream);
 
 }  // namespace padless::cuda

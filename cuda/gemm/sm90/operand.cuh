@@ -24,4 +24,18 @@ DEVICE uint64_t at_operand(uint64_t descriptor, int rows, int wgmmas) {
   return descriptor + static_cast<uint64_t>((rows * kOperandBytes + wgmmas * kWgmmaBytes) / kUnit);
 }
 
+// d[64][n] (+)= a b, 32 bytes of K.
+template <class T, int kN>
+DEVICE void multiply_operands(float (&d)[kN / 2], uint64_t a, uint64_t b, int scale_d) {
+  if constexpr (std::is_same_v<T, e4m3>)
+    ptx::wgmma_m64k32<kN>(d, a, b, scale_d);
+  else
+    ptx::wgmma_m64k16<T, kN>(d, a, b, scale_d);
+}
+
+// Tensor cores add products of e4m3 with about 14 bits, cutting off the rest (DeepSeek-V3's report, section
+// 3.3.2): what they have summed over a stage is then added to a sum in f32.
+template <class T>
+constexpr bool kSumsByStage = std::is_same_v<T, e4m3>;
+
 }  // namespace padless::cuda

@@ -13,9 +13,10 @@
 // count, whatever they hold, make rows of the product that are not stored. Columns and k past the matrices
 // arrive as zeros.
 //
-// Every element is accumulated over k in ascending order, one wgmma's 32 bytes at a time, in every tile
-// shape: a row's bits depend on the row and the weight alone. That the shape of a wgmma does not change an
-// element's bits is an assumption about the hardware; kernel_gemm_sm90 checks it wherever it runs.
+// Every element is accumulated over k in ascending order, one wgmma's 32 bytes at a time (of e4m3 a stage's
+// 128 bytes, whose sum is added to that of the stages before), in every tile shape: a row's bits depend on
+// the row and the weight alone. That the shape of a wgmma does not change an element's bits is an assumption
+// about the hardware; kernel_gemm_sm90 checks it wherever it runs.
 #pragma once
 
 #include "cuda/gemm/sm90/fragment_epilogue.cuh"
@@ -33,9 +34,10 @@ namespace padless::cuda {
 
 constexpr int kConsumers = 2, kPersistentThreads = (1 + kConsumers) * kWarpgroup;
 
-template <class T, int kShape>
+// Operands in T, the epilogue E.
+template <class T, class E, int kShape>
 struct PersistentConfig {
-  static constexpr PersistentTile kTile = kPersistentTiles[kShape];
+  static constexpr PersistentTile kTile = persistent_tile(std::is_same_v<T, e4m3>, kShape);
   static constexpr int kRows = kTile.rows, kCols = kTile.cols, kStages = kTile.stages,
                        kCluster = kTile.cluster;
   static constexpr bool kAlternate = kTile.alternate;
@@ -44,7 +46,7 @@ struct PersistentConfig {
   static constexpr int kParts = kRowsOfConsumer / kWgmmaRows;  // wgmmas on top of each other
   static constexpr int kStageBytes = (kRows + kCols) * kOperandBytes;
   static constexpr int kEmptyArrivals = kCluster * (kWarpgroup / 32) * (kAlternate ? 1 : kConsumers);
-  static_assert(kRowsOfConsumer % kWgmmaRows == 0 && kParts * kCols / 2 <= 128,
+  static_assert(kRowsOfConsumer % kWgmmaRows == 0 && kParts * kCols / 2 <= (kSumsByStage<T> ? 96 : 128),
                 "registers of the accumulators");
 
   struct alignas(1024) Stage {
@@ -53,22 +55,21 @@ struct PersistentConfig {
   };
   struct Storage {
     Stage stages[kStages];
-    EpilogueStrip<T, kCols> strips[kConsumers * kWarpgroup / 32];
+    EpilogueStrip<E, kCols> strips[kConsumers * kWarpgroup / 32];
     RingBarriers<kStages> ring;
   };
 };
 
-template <class T>
+template <class E>
 struct PersistentParams {
   RowCount rows;
   int n, k;
-  Epilogue<T> epilogue;
+  E epilogue;
 };
 
-template <class T, int kShape, class Tiles>
-DEVICE void produce(typename PersistentConfig<T, kShape>::Storage& shared, const ptx::TensorMap& in,
-                    const ptx::TensorMap& weight, const Tiles& tiles, int steps) {
-  using Config = PersistentConfig<T, kShape>;
+template <class Config, class Tiles>
+DEVICE void produce(typename Config::Storage& shared, const ptx::TensorMap& in, const ptx::TensorMap& weight,
+                    const Tiles& tiles, int steps) {
   constexpr int kShare = Config::kCols / Config::kCluster;  // columns that this block reads for the cluster
   RingPosition<Config::kStages> at;
   for (int i = 0; i < tiles.count(); i++) {
@@ -100,10 +101,19 @@ DEVICE void give_turn(int consumer) {
   ptx::barrier_arrive(2 - static_cast<unsigned>(consumer), kConsumers * kWarpgroup);
 }
 
-template <class T, int kShape, class Tiles>
-DEVICE void consume(typename PersistentConfig<T, kShape>::Storage& shared, const PersistentParams<T>& p,
-                    const Tiles& tiles, int rows, int steps, int consumer) {
-  using Config = PersistentConfig<T, kShape>;
+// sum += product, of the parts of a tile, and of the first step sum = product.
+template <int kParts, int kValues>
+DEVICE void add_stage(float (&sum)[kParts][kValues], const float (&product)[kParts][kValues], bool first) {
+  UNROLL
+  for (int part = 0; part < kParts; part++) {
+    UNROLL
+    for (int i = 0; i < kValues; i++) sum[part][i] = product[part][i] + (first ? 0.0f : sum[part][i]);
+  }
+}
+
+template <class Config, class T, class E, class Tiles>
+DEVICE void consume(typename Config::Storage& shared, const PersistentParams<E>& p, const Tiles& tiles,
+                    int rows, int steps, int consumer) {
   constexpr int kLag = 2;  // steps; the ring holds them besides what is on its way
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32 % 4, 0);
   auto& strip = shared.strips[consumer * 4 + warp];
@@ -114,10 +124,11 @@ DEVICE void consume(typename PersistentConfig<T, kShape>::Storage& shared, const
        i += Config::kAlternate ? kConsumers : 1) {
     const auto origin = tiles.origin(i);
     const int part_row = Config::kAlternate ? 0 : consumer * kWgmmaRows;
-    strip.load_bias(p.epilogue, origin.col, p.n);
+    strip.load_columns(p.epilogue, origin.col, p.n);
     if (Config::kAlternate ? i > 0 : i == 0 && consumer == 1) wait_for_turn(consumer);
 
     REGS(float, product, [Config::kParts][Config::kCols / 2]);
+    REGS(float, sum, [Config::kParts][Config::kCols / 2]);
     int previous = 0;
     for (int step = 0; step < steps; step++) {
       wait_full(shared.ring, at);
@@ -131,37 +142,49 @@ DEVICE void consume(typename PersistentConfig<T, kShape>::Storage& shared, const
       for (int k = 0; k < kWgmmasOfStage; k++) {
         UNROLL
         for (int part = 0; part < Config::kParts; part++) {
-          ptx::wgmma_m64k16<T, Config::kCols>(product[part], at_operand(in, part * kWgmmaRows, k),
-                                              at_operand(weight, 0, k), step > 0 || k > 0 ? 1 : 0);
+          const bool adds = k > 0 || (step > 0 && !kSumsByStage<T>);
+          multiply_operands<T, Config::kCols>(product[part], at_operand(in, part * kWgmmaRows, k),
+                                              at_operand(weight, 0, k), adds ? 1 : 0);
         }
       }
       ptx::wgmma_commit_group();
-      ptx::wgmma_wait_group<1>();
-      if (step > 0) release_stage<Config::kCluster>(shared.ring, previous);
+      if constexpr (kSumsByStage<T>) {
+        ptx::wgmma_wait_group<0>();
+        UNROLL
+        for (int part = 0; part < Config::kParts; part++) ptx::wgmma_fence_operand(product[part]);
+        release_stage<Config::kCluster>(shared.ring, at.stage);
+        add_stage(sum, product, step == 0);
+      } else {
+        ptx::wgmma_wait_group<1>();
+        if (step > 0) release_stage<Config::kCluster>(shared.ring, previous);
+      }
       if (!Config::kAlternate && i == 0 && consumer == 0 && step == min(kLag, steps) - 1) give_turn(consumer);
       previous = at.stage;
       at.advance();
     }
     if (Config::kAlternate && i + 1 < tiles.count()) give_turn(consumer);
-    ptx::wgmma_wait_group<0>();
-    UNROLL
-    for (int part = 0; part < Config::kParts; part++) ptx::wgmma_fence_operand(product[part]);
-    release_stage<Config::kCluster>(shared.ring, previous);
+    if constexpr (!kSumsByStage<T>) {
+      ptx::wgmma_wait_group<0>();
+      UNROLL
+      for (int part = 0; part < Config::kParts; part++) ptx::wgmma_fence_operand(product[part]);
+      release_stage<Config::kCluster>(shared.ring, previous);
+    }
     if constexpr (Config::kAlternate) at.advance(steps);  // the other warpgroup's tile
 
     UNROLL
     for (int part = 0; part < Config::kParts; part++) {
       const int row = origin.row + part_row + part * kWgmmaRows + warp * kStripRows;
-      finish_fragments<T, Config::kCols>(product[part], strip, p.epilogue, row, rows, origin.col);
+      finish_fragments<Config::kCols>(kSumsByStage<T> ? sum[part] : product[part], strip, p.epilogue, row,
+                                      rows, origin.col);
     }
   }
 }
 
-template <class T, int kShape>
+template <class T, class E, int kShape>
 __global__ void __launch_bounds__(kPersistentThreads, 1)
     persistent_gemm_kernel(const __grid_constant__ ptx::TensorMap in,
-                           const __grid_constant__ ptx::TensorMap weight, const PersistentParams<T> p) {
-  using Config = PersistentConfig<T, kShape>;
+                           const __grid_constant__ ptx::TensorMap weight, const PersistentParams<E> p) {
+  using Config = PersistentConfig<T, E, kShape>;
   using Storage = typename Config::Storage;
   constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;  // of 512 that three lanes share
   SHARED_STORAGE(Storage, shared);
@@ -185,11 +208,11 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (warpgroup == 0) {
     ptx::setmaxnreg_dec<kProducerRegisters>();
-    if (threadIdx.x == 0) produce<T, kShape>(shared, in, weight, tiles, steps);
+    if (threadIdx.x == 0) produce<Config>(shared, in, weight, tiles, steps);
     __syncwarp();
   } else {
     ptx::setmaxnreg_inc<kConsumerRegisters>();
-    consume<T, kShape>(shared, p, tiles, rows, steps, warpgroup - 1);
+    consume<Config, T>(shared, p, tiles, rows, steps, warpgroup - 1);
   }
   if constexpr (Config::kCluster > 1) meet();  // no block leaves while another may arrive at its barriers
 }

@@ -36,19 +36,20 @@ struct SwappedStorage {
   uint64_t full[kSwappedStages];
 };
 
-template <class T>
+template <class E>
 struct SwappedParams {
   RowCount rows;
   int n, k;
   int k_per_split;  // a multiple of what a stage holds
   float* partial;   // [splits, rows.capacity, n], or null
-  Epilogue<T> epilogue;
+  E epilogue;
 };
 
-template <class T, int kTokens>
+// Operands in T, the epilogue E.
+template <class T, class E, int kTokens>
 __global__ void __launch_bounds__(kWarpgroup)
     swapped_gemm_kernel(const __grid_constant__ ptx::TensorMap in,
-                        const __grid_constant__ ptx::TensorMap weight, const SwappedParams<T> p) {
+                        const __grid_constant__ ptx::TensorMap weight, const SwappedParams<E> p) {
   using Storage = SwappedStorage<T, kTokens>;
   SHARED_STORAGE(Storage, shared);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
@@ -77,8 +78,9 @@ __global__ void __launch_bounds__(kWarpgroup)
   for (int step = 0; step < kSwappedStages; step++) fetch(step);
 
   REGS(float, product, [kTokens / 2]);
+  REGS(float, sum, [kTokens / 2]);
   UNROLL
-  for (int i = 0; i < kTokens / 2; i++) product[i] = 0.0f;
+  for (int i = 0; i < kTokens / 2; i++) product[i] = sum[i] = 0.0f;
   RingPosition<kSwappedStages> at;
   for (int step = 0; step < steps; step++, at.advance()) {
     __syncwarp();
@@ -88,18 +90,24 @@ __global__ void __launch_bounds__(kWarpgroup)
     ptx::wgmma_fence_operand(product);
     ptx::wgmma_fence();
     UNROLL
-    for (int k = 0; k < kWgmmasOfStage; k++)
-      ptx::wgmma_m64k16<T, kTokens>(product, at_operand(a, 0, k), at_operand(b, 0, k), 1);
+    for (int k = 0; k < kWgmmasOfStage; k++) {
+      const bool adds = k > 0 || !kSumsByStage<T>;
+      multiply_operands<T, kTokens>(product, at_operand(a, 0, k), at_operand(b, 0, k), adds ? 1 : 0);
+    }
     ptx::wgmma_commit_group();
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_fence_operand(product);
+    if constexpr (kSumsByStage<T>) {
+      UNROLL
+      for (int i = 0; i < kTokens / 2; i++) sum[i] += product[i];
+    }
     __syncthreads();
     fetch(step + kSwappedStages);
   }
   UNROLL
   for (int i = 0; i < kTokens / 2; i++) {
     const int output = warp * 16 + lane / 4 + i / 2 % 2 * 8, token = i / 4 * 8 + lane % 4 * 2 + i % 2;
-    shared.product.tokens[token][output] = product[i];
+    shared.product.tokens[token][output] = kSumsByStage<T> ? sum[i] : product[i];
   }
   __syncthreads();
   const int width = p.epilogue.glu && p.partial == nullptr ? 2 * kVectorElements : kVectorElements;

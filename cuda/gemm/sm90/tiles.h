@@ -19,7 +19,17 @@ inline constexpr PersistentTile kPersistentTiles[] = {
     {128, 256, 4, 2, false}, {128, 256, 4, 1, false}, {128, 128, 6, 2, true},
     {128, 128, 6, 1, true},  {64, 128, 8, 1, true},   {64, 64, 8, 1, true},
 };
+/** Of e4m3, whose sums take registers twice. Warpgroups that share a tile add up while the other multiplies.
+ */
+inline constexpr PersistentTile kE4M3PersistentTiles[] = {
+    {128, 192, 4, 2, false}, {128, 192, 4, 1, false}, {128, 128, 6, 2, false},
+    {128, 128, 6, 1, false}, {64, 128, 8, 1, true},   {64, 64, 8, 1, true},
+};
 inline constexpr int kPersistentTileCount = sizeof(kPersistentTiles) / sizeof(kPersistentTiles[0]);
+static_assert(sizeof(kE4M3PersistentTiles) == sizeof(kPersistentTiles));
+constexpr const PersistentTile& persistent_tile(bool e4m3, int index) {
+  return e4m3 ? kE4M3PersistentTiles[index] : kPersistentTiles[index];
+}
 /** What the persistent kernel has besides none; heads' tanh and sigmoid are left to the portable one. */
 constexpr bool has_fragment_activation(Activation activation) {
   return activation != Activation::kTanh && activation != Activation::kSigmoid;

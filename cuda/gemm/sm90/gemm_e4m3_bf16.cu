@@ -1,0 +1,8 @@
+#include "cuda/gemm/sm90/launch.cuh"
+
+namespace padless::cuda {
+
+template Status enqueue_persistent<e4m3, bf16>(const LinearArgs&, const GemmPlan&, cudaStream_t);
+template Status enqueue_swapped<e4m3, bf16>(const LinearArgs&, const GemmPlan&, float*, cudaStream_t);
+
+}  // namespace padless::cuda
