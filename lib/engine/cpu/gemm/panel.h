@@ -52,7 +52,10 @@ template <int kPanelStep>
 inline void fetch_ahead(const char* panel, Fetch& fetch) {
   for (int byte = 0; byte < kPanelStep; byte += 64) {
     __builtin_prefetch(panel + kNearBytes + byte);
-    __builtin_prefetch(fetch.from + byte, 0, 2);
+  }
+  __builtin_prefetch(fetch.from, 0, 2);
+  if (fetch.bytes_per_step > 64) {
+    for (int byte = 64; byte < kPanelStep; byte += 64) __builtin_prefetch(fetch.from + byte, 0, 2);
   }
   fetch.from += fetch.bytes_per_step;
 }
