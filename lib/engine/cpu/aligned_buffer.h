@@ -10,19 +10,11 @@ namespace padless {
 inline constexpr std::align_val_t kCacheLine{64};
 
 struct AlignedDelete {
-  bool owned = true;
-  void operator()(char* memory) const {
-    if (owned) ::operator delete[](memory, kCacheLine);
-  }
+  void operator()(char* memory) const { ::operator delete[](memory, kCacheLine); }
 };
 
 /** Null: there was no memory, or 0 bytes were asked for. */
 using AlignedBuffer = std::unique_ptr<char[], AlignedDelete>;
-
-/** Memory of somebody who outlives the buffer; never written through it. Null for no bytes. */
-inline AlignedBuffer borrow_aligned(const char* memory, size_t bytes) {
-  return AlignedBuffer(bytes == 0 ? nullptr : const_cast<char*>(memory), AlignedDelete{.owned = false});
-}
 
 inline AlignedBuffer allocate_aligned(size_t bytes) {
   return AlignedBuffer(bytes == 0 ? nullptr : new (kCacheLine, std::nothrow) char[bytes]);

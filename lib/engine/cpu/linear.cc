@@ -39,8 +39,8 @@ int64_t PanelLayout::lanes_total() const {
 
 PackedLinear CpuLinearWeight::packed() const {
   const size_t lane_bytes = static_cast<size_t>(layout_.lanes_total()) * 4;
-  const auto part = [](const AlignedBuffer& buffer, size_t bytes) {
-    return std::span<const char>(buffer.get(), buffer ? bytes : 0);
+  const auto part = [](const WeightBlock& block, size_t bytes) {
+    return std::span<const char>(block.get(), block ? bytes : 0);
   };
   PackedLinear packed;
   packed.compute = kernel_->panel == PanelFormat::kF32    ? ComputeType::kF32

@@ -7,9 +7,9 @@
 #include <string>
 
 #include "lib/core/status.h"
-#include "lib/engine/cpu/aligned_buffer.h"
 #include "lib/engine/cpu/context.h"
 #include "lib/engine/cpu/gemm/kernel.h"
+#include "lib/engine/cpu/weight_memory.h"
 #include "lib/engine/packed_linear.h"
 
 namespace padless {
@@ -74,10 +74,10 @@ class CpuLinearWeight final : public LinearWeight {
   int64_t out_features_ = 0;
   bool glu_ = false;
   size_t bytes_ = 0;
-  AlignedBuffer panels_;
-  AlignedBuffer bias_;                 // f32 [lanes], or null
-  AlignedBuffer scales_;               // f32 [lanes], quantised only
-  AlignedBuffer column_sums_;          // i32 [lanes], quantised only
+  WeightBlock panels_;
+  WeightBlock bias_;                   // f32 [lanes], or empty
+  WeightBlock scales_;                 // f32 [lanes], quantised only
+  WeightBlock column_sums_;            // i32 [lanes], quantised only
   std::shared_ptr<const void> owner_;  // of borrowed buffers
 };
 

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "lib/core/thread_pool.h"
@@ -48,13 +47,10 @@ Status LinearPacker::allocate() {
   weight.layout_ = PanelLayout(kernel_, weight.in_features_, weight.out_features_, source_.glu);
 
   const size_t lane_bytes = static_cast<size_t>(weight.layout_.lanes_total()) * 4;
-  const auto reserve = [&](AlignedBuffer& buffer, size_t bytes) {
-    buffer = allocate_aligned(bytes);
-    if (buffer) {
-      std::memset(buffer.get(), 0, bytes);
-      weight.bytes_ += bytes;
-    }
-    return buffer != nullptr;
+  const auto reserve = [&](WeightBlock& block, size_t bytes) {
+    block = WeightBlock::allocate(bytes);
+    if (block) weight.bytes_ += bytes;
+    return static_cast<bool>(block);
   };
   bool enough = reserve(weight.panels_, static_cast<size_t>(weight.layout_.bytes_total()));
   if (has_bias) enough = enough && reserve(weight.bias_, lane_bytes);
@@ -145,10 +141,10 @@ std::shared_ptr<const LinearWeight> LinearPacker::adopt(const GemmKernel& kernel
       column_sums.size() != code_bytes || (!bias.empty() && bias.size() != lane_bytes)) {
     return nullptr;
   }
-  weight->panels_ = borrow_aligned(panels.data(), panels.size());
-  weight->bias_ = borrow_aligned(bias.data(), bias.size());
-  weight->scales_ = borrow_aligned(scales.data(), scales.size());
-  weight->column_sums_ = borrow_aligned(column_sums.data(), column_sums.size());
+  weight->panels_ = WeightBlock::borrow(panels.data(), panels.size());
+  weight->bias_ = WeightBlock::borrow(bias.data(), bias.size());
+  weight->scales_ = WeightBlock::borrow(scales.data(), scales.size());
+  weight->column_sums_ = WeightBlock::borrow(column_sums.data(), column_sums.size());
   weight->bytes_ = panels.size() + bias.size() + scales.size() + column_sums.size();
   weight->owner_ = packed.owner;
   return weight;
