@@ -75,8 +75,10 @@ void test_moves_and_borrows() {
   check(moved && !borrowed, "a move leaves both or none");
   moved = WeightBlock();
   check(values[0] == 3, "dropping a borrowed block changes its memory");
-  check(!WeightBlock::allocate(0) && !WeightBlock::borrow(values.data(), 0), "a block of nothing is not empty");
-  check(!WeightBlock::allocate(SIZE_MAX) && !WeightBlock::allocate(SIZE_MAX / 4), "an absurd size is not refused");
+  check(!WeightBlock::allocate(0) && !WeightBlock::borrow(values.data(), 0),
+        "a block of nothing is not empty");
+  check(!WeightBlock::allocate(SIZE_MAX) && !WeightBlock::allocate(SIZE_MAX / 4),
+        "an absurd size is not refused");
 }
 
 }  // namespace

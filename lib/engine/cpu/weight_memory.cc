@@ -21,7 +21,8 @@ size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) /
 
 }  // namespace
 
-/** Mapped zeros that are handed out from front to back and once only; unmapped with the last of its blocks. */
+/** Mapped zeros that are handed out from front to back and once only; unmapped with the last of its blocks.
+ */
 class WeightBlock::Chunk {
  public:
   static std::shared_ptr<Chunk> map(size_t bytes) {

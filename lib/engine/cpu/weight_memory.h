@@ -1,5 +1,5 @@
-// Memory of packed weights. A query of a few tokens does little but read them once, and with pages of 4 KiB the
-// walks of the page table take a good part of that time. So weights lie side by side on huge pages.
+// Memory of packed weights. A query of a few tokens does little but read them once, and with pages of 4 KiB
+// the walks of the page table take a good part of that time. So weights lie side by side on huge pages.
 #pragma once
 
 #include <cstddef>
