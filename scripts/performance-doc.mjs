@@ -42,7 +42,10 @@ const newestOfEach = (files) =>
 
 function comparison(groups) {
   return table(
-    ['Workload', 'dtype', 'padless tokens/s', 'ms', 'of the roof', 'best rival', 'its tokens/s', 'ratio'],
+    [
+      ...['Workload', 'dtype', 'padless tokens/s', 'ms', 'of the roof', 'at its clock'],
+      ...['best rival', 'its tokens/s', 'ratio'],
+    ],
     groups.map((group) => {
       const [padless, rival] = [padlessOf(group), bestRival(group)];
       return [
@@ -51,6 +54,7 @@ function comparison(groups) {
         integer(padless.tokensPerSecond),
         milliseconds(padless.ms),
         percent(padless.fractionOfRoof),
+        padless.fractionAtWork === undefined ? 'not measured' : percent(padless.fractionAtWork),
         ...(rival
           ? [`${rival.name}, ${rival.mode}`, integer(rival.tokensPerSecond), times(ratioToBest(group))]
           : ['none installed', '', '']),
@@ -123,7 +127,7 @@ Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/result
 
 \`npm run bench:cpu\` measures this and writes a report with plots; \`-- --help\` says how to install the rivals.
 
-Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample; only operations on real tokens count towards it.
+Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample while the machine rests; only operations on real tokens count towards it. "At its clock" is the share of the roof measured within the milliseconds after the sample, before a chip that lowers its clock under vector work has raised it again.
 
 ${cpus.length > 0 ? cpus.join('\n\n') : NOT_MEASURED}
 

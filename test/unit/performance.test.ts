@@ -28,6 +28,7 @@ function results(more: object = {}) {
     keptSamples,
     tokensPerSecond: 1e6 / ms,
     fractionOfRoof: 0.5,
+    fractionAtWork: 0.6,
   });
   const group = (workload: string, keptSamples: number) => ({
     part: 'workloads',
@@ -76,7 +77,7 @@ describe('docs/performance.md', () => {
     const page = readFileSync(output, 'utf8');
     expect(page).toContain('A chip, 2 threads of 2 CPUs; roof 100 GFLOP/s f32');
     expect(page).toContain(
-      '| W1: title of W1 | f32 | 25,000 | 40.0 | 50% | torch-packed, packed | 16,667 | 1.50x |',
+      '| W1: title of W1 | f32 | 25,000 | 40.0 | 50% | 60% | torch-packed, packed | 16,667 | 1.50x |',
     );
     expect(page).toContain('| W2: title of W2 (machine not at full speed) | f32');
     expect(page).toContain('Rivals that were missing: transformers.js.');
