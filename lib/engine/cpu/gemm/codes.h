@@ -114,12 +114,18 @@ inline constexpr int32_t kCodeOffset<int8_t> = 128;
 /** Registers that a loop over a row keeps busy. */
 constexpr int kRowVectors = 4;
 
+inline simd::Vec load_columns(const float* p) { return simd::load(p); }
+inline simd::Vec load_columns(const float* p, int n) { return simd::load(p, n); }
+inline simd::Vec load_columns(const uint16_t* p) { return simd::load_bf16(p); }
+inline simd::Vec load_columns(const uint16_t* p, int n) { return simd::load_bf16(p, n); }
+
 #if defined(PADLESS_ISA_AVX512)
 /** kRowVectors vectors at a time: narrowing one by one takes twice the instructions. */
-inline void store_row_codes(uint8_t* p, const float* from, simd::Vec factor, int32_t zero_point) {
+template <class Source>
+inline void store_row_codes(uint8_t* p, const Source* from, simd::Vec factor, int32_t zero_point) {
   __m512i codes[kRowVectors];
   for (int i = 0; i < kRowVectors; ++i) {
-    codes[i] = _mm512_cvtps_epi32((simd::load(from + i * simd::Vec::kLanes) * factor).v);
+    codes[i] = _mm512_cvtps_epi32((load_columns(from + i * simd::Vec::kLanes) * factor).v);
   }
   const __m512i zero = _mm512_set1_epi16(static_cast<int16_t>(zero_point));
   const __m512i low = _mm512_add_epi16(_mm512_packs_epi32(codes[0], codes[1]), zero);
@@ -130,10 +136,10 @@ inline void store_row_codes(uint8_t* p, const float* from, simd::Vec factor, int
 }
 #endif
 
-template <class Code>
-inline void store_row_codes(Code* p, const float* from, simd::Vec factor, int32_t zero_point) {
+template <class Code, class Source>
+inline void store_row_codes(Code* p, const Source* from, simd::Vec factor, int32_t zero_point) {
   for (int column = 0; column < kRowVectors * simd::Vec::kLanes; column += simd::Vec::kLanes) {
-    store_codes(p + column, simd::load(from + column) * factor, zero_point);
+    store_codes(p + column, load_columns(from + column) * factor, zero_point);
   }
 }
 
@@ -145,7 +151,8 @@ struct RowCodes {
 };
 
 /** NaN as the scale of a row with a NaN or an infinity, and so NaN results. */
-inline RowCodes choose_codes(const float* in, int64_t columns) {
+template <class Source>
+RowCodes choose_codes(const Source* in, int64_t columns) {
   using simd::Vec;
   constexpr int kLanes = Vec::kLanes;
   Vec least[kRowVectors], largest[kRowVectors], not_finite[kRowVectors];
@@ -157,11 +164,11 @@ inline RowCodes choose_codes(const float* in, int64_t columns) {
   };
   int64_t column = 0;
   for (; column + kRowVectors * kLanes <= columns; column += kRowVectors * kLanes) {
-    for (int i = 0; i < kRowVectors; ++i) add(simd::load(in + column + i * kLanes), i);
+    for (int i = 0; i < kRowVectors; ++i) add(load_columns(in + column + i * kLanes), i);
   }
   for (int i = 0; column < columns; column += kLanes, ++i) {
     const int64_t left = columns - column;
-    add(left >= kLanes ? simd::load(in + column) : simd::load(in + column, static_cast<int>(left)), i);
+    add(left >= kLanes ? load_columns(in + column) : load_columns(in + column, static_cast<int>(left)), i);
   }
   for (int i = 1; i < kRowVectors; ++i) {
     least[0] = simd::min(least[0], least[i]);
@@ -177,9 +184,9 @@ inline RowCodes choose_codes(const float* in, int64_t columns) {
           .scale = range * (1.0f / 255.0f) + simd::reduce_add(not_finite[0])};
 }
 
-/** See GemmKernel::convert_rows. */
-template <class Code>
-void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
+/** See GemmKernel::convert_rows and convert_bf16_rows. */
+template <class Code, class Source = float>
+void convert_rows_to_codes(const Source* source, int64_t source_stride, int64_t rows, int64_t columns,
                            int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
                            int32_t* zero_point) {
   constexpr int kLanes = simd::Vec::kLanes;
@@ -196,7 +203,7 @@ void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t r
     for (int64_t row = first; row < end; ++row) {
       const auto [row_factor, zero, row_scale] = codes[row - first];
       const simd::Vec factor = simd::broadcast(row_factor);
-      const float* in = source + row * source_stride;
+      const Source* in = source + row * source_stride;
       Code* out = reinterpret_cast<Code*>(operand + row * operand_stride);
       int64_t column = 0;
       for (; column + kRowVectors * kLanes <= columns; column += kRowVectors * kLanes) {
@@ -204,7 +211,7 @@ void convert_rows_to_codes(const float* source, int64_t source_stride, int64_t r
       }
       for (; column < columns; column += kLanes) {
         const int n = columns - column < kLanes ? static_cast<int>(columns - column) : kLanes;
-        store_codes(out + column, simd::load(in + column, n) * factor, zero, n);
+        store_codes(out + column, load_columns(in + column, n) * factor, zero, n);
       }
       for (column = columns; column < padded_columns; ++column) out[column] = 0;
     }

@@ -69,7 +69,7 @@ struct GemmKernel {
   int group;                 // k a step
   int tile_rows;             // rows whose sums are in registers at a time
   int step_multiple = 1;     // steps of a panel are rounded up to whole multiples, by zeros
-  bool stores_bf16 = false;  // results can be rows of kBF16, the operand of a next product
+  bool stores_bf16 = false;  // results can be rows of bf16, which a next product reads
   bool panel_in_l1 = false;  // rereads a panel's steps too fast for L2
 
   void (*multiply)(const PanelTask& task);
@@ -81,6 +81,10 @@ struct GemmKernel {
   void (*convert_rows)(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
                        int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
                        int32_t* zero_point);
+  /** The same from rows of bf16, of kernels that store them but multiply other operands; null elsewhere. */
+  void (*convert_bf16_rows)(const uint16_t* source, int64_t source_stride, int64_t rows, int64_t columns,
+                            int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
+                            int32_t* zero_point) = nullptr;
 };
 
 }  // namespace padless

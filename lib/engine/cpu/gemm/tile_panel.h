@@ -44,6 +44,7 @@ struct I8Tiles {
   using Scales = CodeScales;
   static constexpr bool kRoundsOperands = true;
   using Product = ByteQuadProduct;
+  static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
   static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
     return dequantise(scales, row, row_sums, vector);
   }
@@ -218,6 +219,7 @@ constexpr GemmKernel tile_kernel(const char* name, OperandFormat operand, PanelF
       .panel_in_l1 = true,
       .multiply = multiply_panel_in_tiles<Tiles, Dot>,
       .convert_rows = group == 2 ? convert_rows_to_bf16 : convert_rows_to_codes<uint8_t>,
+      .convert_bf16_rows = group == 2 ? nullptr : convert_rows_to_codes<uint8_t, uint16_t>,
   };
 }
 

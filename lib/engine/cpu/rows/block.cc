@@ -31,17 +31,24 @@ float* RowBlock::slot_row(Slot slot, int64_t row) const {
 void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const {
   if (!step.converts) return;
   const GemmKernel& kernel = step.weight->kernel();
+  const int64_t rows = end - begin;
   const int64_t columns = step.weight->in_features();
+  const int64_t padded = step.weight->layout().steps() * kernel.group;
   const int64_t stride = slot_stride(step.in);
-  const float* source = slot_row(step.in, begin);
   char* operand = memory_.operand + begin * plan_.operand_stride;
-  if (kernel.convert_rows) {
-    kernel.convert_rows(source, stride, end - begin, columns, step.weight->layout().steps() * kernel.group,
-                        operand, plan_.operand_stride, memory_.operand_scale + begin,
-                        memory_.operand_zero_point + begin);
-    return;
+  float* scale = memory_.operand_scale + begin;
+  int32_t* zero_point = memory_.operand_zero_point + begin;
+  if (is_bf16(step.in)) {
+    const auto* source = reinterpret_cast<const uint16_t*>(temporary(step.in)) + begin * stride;
+    return kernel.convert_bf16_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride,
+                                    scale, zero_point);
   }
-  for (int64_t row = 0; row < end - begin; ++row) {
+  const float* source = slot_row(step.in, begin);
+  if (kernel.convert_rows) {
+    return kernel.convert_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride, scale,
+                               zero_point);
+  }
+  for (int64_t row = 0; row < rows; ++row) {
     std::memcpy(operand + row * plan_.operand_stride, source + row * stride,
                 static_cast<size_t>(columns) * 4);
   }

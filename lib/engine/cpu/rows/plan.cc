@@ -44,14 +44,16 @@ class Planner {
                   "program");
   }
 
-  /** Whether nothing but products uses the slot, and those take and give bf16 without padding. */
+  /** Whether nothing but products uses the slot, and those give bf16 and take it, as it is only without
+   * padding. */
   bool is_bf16(Slot slot) const {
     const auto fits = [&](const LinearStep& step, int64_t columns) {
       const auto* weight = dynamic_cast<const CpuLinearWeight*>(step.weight.get());
       if (!weight || step.residual == slot) return false;
       const GemmKernel& kernel = weight->kernel();
-      if (kernel.operand != OperandFormat::kBF16 || !kernel.stores_bf16) return false;
-      return step.in == slot ? weight->layout().steps() * kernel.group == columns : step.residual == kNoSlot;
+      if (!kernel.stores_bf16) return false;
+      if (step.in != slot) return step.residual == kNoSlot;
+      return kernel.convert_bf16_rows || weight->layout().steps() * kernel.group == columns;
     };
     const RowSlot& planned = program_.slots[static_cast<size_t>(slot)];
     bool is_read = false;
@@ -138,7 +140,8 @@ class Planner {
     }
     PlannedLinear planned{weight, step.in, step.out, step.residual, step.activation, step.residual_first};
     const PlannedSlot& in = plan_.slots[static_cast<size_t>(step.in)];
-    planned.converts = !in.bf16 && (kernel.convert_rows || rows_collide(in.stride));
+    planned.converts =
+        in.bf16 ? kernel.convert_bf16_rows != nullptr : kernel.convert_rows || rows_collide(in.stride);
     if (planned.converts) {
       plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(weight->layout().steps() * 4));
     }
