@@ -1,7 +1,14 @@
 // device_properties(): what launch choices depend on, from the runtime.
 #include "cuda/padless_cuda.h"
+#include "cuda/platform.cuh"
 
 namespace padless::cuda {
+namespace {
+
+// Compiled as all kernels are: what it was compiled for, they were.
+__global__ void probe_kernel() {}
+
+}  // namespace
 
 Result<DeviceProperties> device_properties(int device) {
   cudaDeviceProp native{};
@@ -12,6 +19,11 @@ Result<DeviceProperties> device_properties(int device) {
   properties.shared_bytes_per_block = native.sharedMemPerBlockOptin;
   properties.shared_bytes_per_sm = native.sharedMemPerMultiprocessor;
   properties.registers_per_sm = native.regsPerBlock;  // every supported GPU lets one block have them all
+  constexpr int kLeastToOverlap = 90;
+  cudaFuncAttributes code{};
+  PADLESS_RETURN_IF_ERROR(to_status(cudaFuncGetAttributes(&code, probe_kernel)));
+  properties.can_overlap =
+      properties.compute_capability >= kLeastToOverlap && code.ptxVersion >= kLeastToOverlap;
   return properties;
 }
 

@@ -13,6 +13,10 @@
 //
 // `rows_on_device`, where given, holds the true number of rows (at most Matrix::rows): rows past it are
 // neither read nor written, so that a captured graph of some capacity serves every smaller batch.
+//
+// On a stream whose launches overlap (LaunchStream::overlaps) a kernel begins before the one ahead of it has
+// ended, and takes its place in the stream's order inside. linear() has read rows_on_device and some of the
+// weight by then: between what writes those and it there must be a copy or a launch that does not overlap.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +40,10 @@ struct DeviceProperties {
   size_t shared_bytes_per_sm = 0;
   int registers_per_sm = 0;
 
+  /** Kernels launched on it may overlap: it has compute capability 9.0 or later, and code compiled for that.
+   * PTX of an earlier one waits for nothing. */
+  bool can_overlap = false;
+
   /** Whether it runs the kernels of the sm90 folders, which sm_90a alone has instructions for. */
   bool runs_sm90a() const { return compute_capability == 90; }
 };
@@ -56,7 +64,7 @@ struct PackingIndexArgs {
   int32_t* workspace = nullptr;  // packing_index_workspace_bytes(B, S)
 };
 size_t packing_index_workspace_bytes(int64_t batch, int64_t length);
-Status packing_index(const PackingIndexArgs& args, cudaStream_t stream);
+Status packing_index(const PackingIndexArgs& args, LaunchStream stream);
 
 /** out[t] = in[token_index[t]] for t < *rows_on_device; in: [B * S, H], out: [capacity, H]. Also f32. */
 struct PackRowsArgs {
@@ -64,28 +72,28 @@ struct PackRowsArgs {
   const int32_t* token_index = nullptr;     // [out.rows]
   const int32_t* rows_on_device = nullptr;  // such as cu_seqlens + B; or null: out.rows
 };
-Status pack_rows(const PackRowsArgs& args, cudaStream_t stream);
+Status pack_rows(const PackRowsArgs& args, LaunchStream stream);
 
 /** out[i] = in[packed_row[i]], zeros where packed_row[i] is -1; in: [T, H], out: [B * S, H]. Also f32. */
 struct UnpackRowsArgs {
   Matrix in, out;
   const int32_t* packed_row = nullptr;  // [out.rows]
 };
-Status unpack_rows(const UnpackRowsArgs& args, cudaStream_t stream);
+Status unpack_rows(const UnpackRowsArgs& args, LaunchStream stream);
 
 /** out[i] = in[indices[i]], zeros for a negative index, converted where the dtypes differ. Also f32. */
 struct GatherRowsArgs {
   Matrix in, out;
   const int32_t* indices = nullptr;  // [out.rows]
 };
-Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
+Status gather_rows(const GatherRowsArgs& args, LaunchStream stream);
 
 /** out = in, converted to out's dtype, rounded to nearest even. bf16, f16 or f32 on either side. */
 struct CastRowsArgs {
   Matrix in, out;
   const int32_t* rows_on_device = nullptr;
 };
-Status cast_rows(const CastRowsArgs& args, cudaStream_t stream);
+Status cast_rows(const CastRowsArgs& args, LaunchStream stream);
 
 // ---- rows: at most kMaxNormColumns columns
 
@@ -109,7 +117,7 @@ struct EmbedNormArgs {
   Matrix out;  // [T, H], f32, bf16 or f16
   const int32_t* rows_on_device = nullptr;
 };
-Status embed_norm(const EmbedNormArgs& args, cudaStream_t stream);
+Status embed_norm(const EmbedNormArgs& args, LaunchStream stream);
 
 /** sum = in + bias + residual; out = norm(sum) + add. Each row is read once and written once. Also f32. */
 struct ResidualNormArgs {
@@ -125,7 +133,7 @@ struct ResidualNormArgs {
   Matrix sum;  // [T, H], in's dtype: what a pre-norm layer carries on; data == nullptr: not wanted
   const int32_t* rows_on_device = nullptr;
 };
-Status residual_norm(const ResidualNormArgs& args, cudaStream_t stream);
+Status residual_norm(const ResidualNormArgs& args, LaunchStream stream);
 
 /** Largest head dim of head_norm. */
 inline constexpr int64_t kMaxHeadNormDim = 256;
@@ -140,7 +148,7 @@ struct HeadNormArgs {
   float eps = 1e-6f;
   const int32_t* rows_on_device = nullptr;
 };
-Status head_norm(const HeadNormArgs& args, cudaStream_t stream);
+Status head_norm(const HeadNormArgs& args, LaunchStream stream);
 
 /**
  * Rotates each head of a row in place (RoFormer, arXiv:2104.09864): with r = rotary_dim / 2, columns i and
@@ -156,7 +164,7 @@ struct RopeArgs {
   bool interleaved = false;
   const int32_t* rows_on_device = nullptr;
 };
-Status rope(const RopeArgs& args, cudaStream_t stream);
+Status rope(const RopeArgs& args, LaunchStream stream);
 
 /** out = in / max(|in|_2, eps), as torch.nn.functional.normalize. Also f32. */
 struct L2NormalizeArgs {
@@ -165,7 +173,7 @@ struct L2NormalizeArgs {
   float eps = 1e-12f;
   const int32_t* rows_on_device = nullptr;
 };
-Status l2_normalize(const L2NormalizeArgs& args, cudaStream_t stream);
+Status l2_normalize(const L2NormalizeArgs& args, LaunchStream stream);
 
 /**
  * One row a sequence. An empty sequence pools to zeros. With `skip`, cls is the first token that counts, and
@@ -180,7 +188,7 @@ struct PoolRowsArgs {
   const int32_t* skip = nullptr;            // [B] leading tokens that do not count, or null
   const int32_t* rows_on_device = nullptr;  // of `out`: sequences
 };
-Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream);
+Status pool_rows(const PoolRowsArgs& args, LaunchStream stream);
 
 /** out = in / scale by rows, rounded to e4m3, where the largest magnitude of a row becomes 448, the largest
  * of e4m3. Rows of zeros become zeros; NaN and infinity make NaN, in the products of their own row alone. in:
@@ -191,7 +199,7 @@ struct QuantizeRowsArgs {
   float* scales = nullptr;  // out [M]
   const int32_t* rows_on_device = nullptr;
 };
-Status quantize_rows(const QuantizeRowsArgs& args, const DeviceProperties& device, cudaStream_t stream);
+Status quantize_rows(const QuantizeRowsArgs& args, const DeviceProperties& device, LaunchStream stream);
 
 // ---- linear layers
 
@@ -240,7 +248,7 @@ GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device,
                    const GemmPlanOptions& options = {});
 /** Bytes of workspace that the plan needs: 0 without split-K. */
 size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan);
-Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream);
+Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, LaunchStream stream);
 
 // ---- experts
 
@@ -255,7 +263,7 @@ struct RouteExpertsArgs {
   int32_t* counts = nullptr;   // [experts]
   const int32_t* rows_on_device = nullptr;
 };
-Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream);
+Status route_experts(const RouteExpertsArgs& args, LaunchStream stream);
 
 /** sum = residual + bias. */
 struct StartExpertsArgs {
@@ -264,7 +272,7 @@ struct StartExpertsArgs {
   Matrix sum;                   // f32 [rows, H]
   const int32_t* rows_on_device = nullptr;
 };
-Status start_experts(const StartExpertsArgs& args, cudaStream_t stream);
+Status start_experts(const StartExpertsArgs& args, LaunchStream stream);
 
 /** sum[list[i]] += weights[i] * result[i] for i < *count. */
 struct AddExpertArgs {
@@ -274,7 +282,7 @@ struct AddExpertArgs {
   const int32_t* count = nullptr;
   Matrix sum;  // f32 [rows, H]
 };
-Status add_expert(const AddExpertArgs& args, cudaStream_t stream);
+Status add_expert(const AddExpertArgs& args, LaunchStream stream);
 
 // ---- attention
 
@@ -399,7 +407,7 @@ class AttentionStreams {
 /**
  * `tiles` is the plan's list in device memory; `counter` an int32 in device memory that is 0 before the first
  * persistent launch and 0 again after each (null for other strategies); `streams` at least plan.streams
- * (null: all groups run on `stream`).
+ * (null, or where launches overlap: all groups run on `stream`).
  */
 struct AttentionResources {
   const AttentionTile* tiles = nullptr;
@@ -407,11 +415,11 @@ struct AttentionResources {
   AttentionStreams* streams = nullptr;
 };
 Status varlen_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan,
-                        const AttentionResources& resources, cudaStream_t stream);
+                        const AttentionResources& resources, LaunchStream stream);
 
 /** The same for f32, other head dims and rows of any alignment, without tensor cores; `tiles` is the plan's
  * list in device memory. One kernel for all lengths: a sequence has the same bits in every batch. */
 Status simt_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionTile* tiles,
-                      cudaStream_t stream);
+                      LaunchStream stream);
 
 }  // namespace padless::cuda

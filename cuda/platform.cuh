@@ -77,9 +77,8 @@ using e4m3 = __nv_fp8_e4m3;  // 8 bits: operands of wgmma only
 struct LaunchConfig {
   dim3 grid, block;
   size_t shared_bytes = 0;  // dynamic shared memory of a block
-  cudaStream_t stream = nullptr;
-  dim3 cluster{1, 1, 1};      // in blocks; the grid must be a multiple of it
-  bool programmatic = false;  // may start before the stream's previous kernel ends: see griddepcontrol.cuh
+  LaunchStream stream{};
+  dim3 cluster{1, 1, 1};  // in blocks; the grid must be a multiple of it
 };
 
 // Enqueues kernel(arguments...) on config.stream; the arguments are converted to the kernel's parameter types
@@ -87,9 +86,9 @@ struct LaunchConfig {
 template <class... Parameters, class... Arguments>
 Status launch(void (*kernel)(Parameters...), const LaunchConfig& config, Arguments&&... arguments) {
 #if PADLESS_EMULATED
-  return to_status(emulator::enqueue_kernel(
-      {config.grid, config.block, config.cluster, config.shared_bytes, config.stream, config.programmatic},
-      kernel, std::forward<Arguments>(arguments)...));
+  return to_status(emulator::enqueue_kernel({config.grid, config.block, config.cluster, config.shared_bytes,
+                                             config.stream.stream, config.stream.overlaps},
+                                            kernel, std::forward<Arguments>(arguments)...));
 #else
   constexpr size_t kSharedBytesWithoutOptIn = 48 * 1024;
   if (config.shared_bytes > kSharedBytesWithoutOptIn) {
@@ -102,7 +101,7 @@ Status launch(void (*kernel)(Parameters...), const LaunchConfig& config, Argumen
   native.gridDim = config.grid;
   native.blockDim = config.block;
   native.dynamicSmemBytes = config.shared_bytes;
-  native.stream = config.stream;
+  native.stream = config.stream.stream;
   native.attrs = attributes;
   if (config.cluster.x * config.cluster.y * config.cluster.z > 1) {
     cudaLaunchAttribute& attribute = attributes[native.numAttrs++];
@@ -111,7 +110,7 @@ Status launch(void (*kernel)(Parameters...), const LaunchConfig& config, Argumen
     attribute.val.clusterDim.y = config.cluster.y;
     attribute.val.clusterDim.z = config.cluster.z;
   }
-  if (config.programmatic) {
+  if (config.stream.overlaps) {
     cudaLaunchAttribute& attribute = attributes[native.numAttrs++];
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;

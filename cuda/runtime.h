@@ -26,4 +26,13 @@ inline Status to_status(cudaError_t error) {
   return {code, concat(cudaGetErrorName(error), ": ", cudaGetErrorString(error))};
 }
 
+/** A stream, and whether a kernel launched on it may start before the one ahead of it has ended: see
+ * cuda/tile/stream_order.cuh. */
+struct LaunchStream {
+  LaunchStream(cudaStream_t handle = nullptr, bool overlap = false) : stream(handle), overlaps(overlap) {}
+
+  cudaStream_t stream;
+  bool overlaps;  // needs DeviceProperties::can_overlap
+};
+
 }  // namespace padless::cuda

@@ -56,7 +56,7 @@ interface DeviceAddon {
   listDevices(): NativeListing[];
   /**
    * threads 0: all; isa 'auto': the best; batchInvariant: a GPU gives a sequence the same bits in every batch;
-   * graphs: a GPU records forwards over short batches.
+   * graphs: a GPU records forwards over short batches; overlap: its kernels start before the one ahead has ended.
    */
   openDevice(
     name: string,
@@ -64,6 +64,7 @@ interface DeviceAddon {
     isa: string,
     batchInvariant: boolean,
     graphs: boolean,
+    overlap: boolean,
   ): NativeDevice;
   createStream(device: NativeDevice): NativeStream;
   createEvent(device: NativeDevice): NativeEvent;

@@ -3,6 +3,6 @@
 
 namespace padless::cuda {
 
-template Status enqueue_attention<bf16>(const AttentionParams<bf16>&, int64_t, int, unsigned, cudaStream_t);
+template Status enqueue_attention<bf16>(const AttentionParams<bf16>&, int64_t, int, unsigned, LaunchStream);
 
 }  // namespace padless::cuda

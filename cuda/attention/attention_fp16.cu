@@ -3,6 +3,6 @@
 
 namespace padless::cuda {
 
-template Status enqueue_attention<fp16>(const AttentionParams<fp16>&, int64_t, int, unsigned, cudaStream_t);
+template Status enqueue_attention<fp16>(const AttentionParams<fp16>&, int64_t, int, unsigned, LaunchStream);
 
 }  // namespace padless::cuda

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "cuda/attention/warp_attention.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 
@@ -81,6 +82,7 @@ template <class T, class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, 1) attention_kernel(const AttentionParams<T> p) {
   using Storage = AttentionStorage<T, Shape>;
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   for_each_item(p, shared.item, [&](int item) { attend<T, Shape>(p, shared, item); });
 }
 

@@ -3,6 +3,6 @@
 
 namespace padless::cuda {
 
-template Status enqueue_disentangled<bf16>(const DisentangledParams<bf16>&, int64_t, unsigned, cudaStream_t);
+template Status enqueue_disentangled<bf16>(const DisentangledParams<bf16>&, int64_t, unsigned, LaunchStream);
 
 }  // namespace padless::cuda

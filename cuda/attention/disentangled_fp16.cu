@@ -3,6 +3,6 @@
 
 namespace padless::cuda {
 
-template Status enqueue_disentangled<fp16>(const DisentangledParams<fp16>&, int64_t, unsigned, cudaStream_t);
+template Status enqueue_disentangled<fp16>(const DisentangledParams<fp16>&, int64_t, unsigned, LaunchStream);
 
 }  // namespace padless::cuda

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "cuda/attention/warp_attention.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 
@@ -159,6 +160,7 @@ template <class T, class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, 1) disentangled_kernel(const DisentangledParams<T> p) {
   using Storage = DisentangledStorage<T, Shape>;
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   for_each_item(p.attention, shared.item, [&](int item) { attend_disentangled<T, Shape>(p, shared, item); });
 }
 

@@ -8,7 +8,7 @@
 namespace padless::cuda {
 
 template <class T, class Shape>
-Status enqueue_shape(const AttentionParams<T>& params, unsigned blocks, cudaStream_t stream) {
+Status enqueue_shape(const AttentionParams<T>& params, unsigned blocks, LaunchStream stream) {
   static_assert(sizeof(AttentionStorage<T, Shape>) <= kLeastSharedBytes);
   return launch(attention_kernel<T, Shape>,
                 {.grid = blocks,
@@ -19,14 +19,14 @@ Status enqueue_shape(const AttentionParams<T>& params, unsigned blocks, cudaStre
 }
 
 template <class T, int kHeadDim, int kMaxKeys>
-Status enqueue_short(const AttentionParams<T>& params, unsigned blocks, cudaStream_t stream) {
+Status enqueue_short(const AttentionParams<T>& params, unsigned blocks, LaunchStream stream) {
   using Shape = AttentionTileShape<kHeadDim, query_rows(kMaxKeys) / 16, kMaxKeys, 1>;
   return enqueue_shape<T, Shape>(params, blocks, stream);
 }
 
 template <class T, int kHeadDim>
 Status enqueue_head_dim(const AttentionParams<T>& params, int max_keys, unsigned blocks,
-                        cudaStream_t stream) {
+                        LaunchStream stream) {
   if (max_keys == kAnyKeys) {
     using Shape = AttentionTileShape<kHeadDim, query_rows(kAnyKeys) / 16, flash_keys(kHeadDim), 2>;
     return enqueue_shape<T, Shape>(params, blocks, stream);
@@ -46,7 +46,7 @@ Status enqueue_head_dim(const AttentionParams<T>& params, int max_keys, unsigned
 
 template <class T>
 Status enqueue_attention(const AttentionParams<T>& params, int64_t head_dim, int max_keys, unsigned blocks,
-                         cudaStream_t stream) {
+                         LaunchStream stream) {
   switch (head_dim) {
     case 32:
       return enqueue_head_dim<T, 32>(params, max_keys, blocks, stream);
@@ -65,8 +65,8 @@ Status enqueue_attention(const AttentionParams<T>& params, int64_t head_dim, int
 }
 
 extern template Status enqueue_attention<bf16>(const AttentionParams<bf16>&, int64_t, int, unsigned,
-                                               cudaStream_t);
+                                               LaunchStream);
 extern template Status enqueue_attention<fp16>(const AttentionParams<fp16>&, int64_t, int, unsigned,
-                                               cudaStream_t);
+                                               LaunchStream);
 
 }  // namespace padless::cuda

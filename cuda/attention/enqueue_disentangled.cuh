@@ -9,7 +9,7 @@ namespace padless::cuda {
 
 template <class T, int kHeadDim>
 Status enqueue_disentangled_head_dim(const DisentangledParams<T>& params, unsigned blocks,
-                                     cudaStream_t stream) {
+                                     LaunchStream stream) {
   using Shape = DisentangledShape<kHeadDim, disentangled_queries(kHeadDim), disentangled_keys(kHeadDim)>;
   using Storage = DisentangledStorage<T, Shape>;
   static_assert(sizeof(Storage) <= kLeastSharedBytes);
@@ -20,7 +20,7 @@ Status enqueue_disentangled_head_dim(const DisentangledParams<T>& params, unsign
 
 template <class T>
 Status enqueue_disentangled(const DisentangledParams<T>& params, int64_t head_dim, unsigned blocks,
-                            cudaStream_t stream) {
+                            LaunchStream stream) {
   switch (head_dim) {
     case 32:
       return enqueue_disentangled_head_dim<T, 32>(params, blocks, stream);
@@ -39,8 +39,8 @@ Status enqueue_disentangled(const DisentangledParams<T>& params, int64_t head_di
 }
 
 extern template Status enqueue_disentangled<bf16>(const DisentangledParams<bf16>&, int64_t, unsigned,
-                                                  cudaStream_t);
+                                                  LaunchStream);
 extern template Status enqueue_disentangled<fp16>(const DisentangledParams<fp16>&, int64_t, unsigned,
-                                                  cudaStream_t);
+                                                  LaunchStream);
 
 }  // namespace padless::cuda

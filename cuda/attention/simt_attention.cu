@@ -8,6 +8,7 @@
 #include "cuda/attention/params.cuh"
 #include "cuda/checks.h"
 #include "cuda/tile/row.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -79,6 +80,7 @@ __global__ void __launch_bounds__(kThreads, 1) simt_attention_kernel(const Param
   constexpr int kRows = kWarpRows<kDim>, kQueries = kBlockQueries<kDim>;
   constexpr int kColumns = kDim / 32;  // of the output, a lane
   SHARED_STORAGE(Storage<kDim>, shared);
+  wait_for_stream();
   const AttentionTile tile = p.tiles[static_cast<int>(blockIdx.x) / p.heads];
   const int head = static_cast<int>(blockIdx.x) % p.heads, kv_head = head / p.queries_per_kv;
   const int64_t begin = p.cu_seqlens[tile.sequence];
@@ -204,7 +206,7 @@ Params<T> params_of(const VarlenAttentionArgs& args) {
 
 template <class T, int kDim>
 Status enqueue_dim(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionTile* tiles,
-                   cudaStream_t stream) {
+                   LaunchStream stream) {
   Params<T> params = params_of<T>(args);
   for (const AttentionGroup& group : plan.groups) {
     params.tiles = tiles + group.first_tile;
@@ -259,7 +261,7 @@ Status check(const VarlenAttentionArgs& args, const AttentionPlan& plan, const A
 }  // namespace
 
 Status simt_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan, const AttentionTile* tiles,
-                      cudaStream_t stream) {
+                      LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check(args, plan, tiles));
   return with_storage(args.q.dtype, [&]<class T>() {
     if (args.shape.head_dim <= 32) return enqueue_dim<T, 32>(args, plan, tiles, stream);

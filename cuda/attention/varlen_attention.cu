@@ -116,7 +116,7 @@ AttentionParams<T> params_of(const VarlenAttentionArgs& args) {
 
 template <class T>
 Status enqueue_portable(const AttentionParams<T>& params, const VarlenAttentionArgs& args, int max_keys,
-                        unsigned blocks, cudaStream_t stream) {
+                        unsigned blocks, LaunchStream stream) {
   const ScoreBias& bias = args.bias;
   if (!bias.disentangled()) {
     return enqueue_attention<T>(params, args.shape.head_dim, max_keys, blocks, stream);
@@ -135,13 +135,13 @@ Status enqueue_portable(const AttentionParams<T>& params, const VarlenAttentionA
 
 template <class T>
 Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan,
-                      const AttentionResources& resources, cudaStream_t stream) {
+                      const AttentionResources& resources, LaunchStream stream) {
   AttentionParams<T> params = params_of<T>(args);
   sm90::AttentionMaps maps;
   if (std::ranges::any_of(plan.groups, [&](const auto& group) { return runs_on_sm90(args, group); }))
     PADLESS_RETURN_IF_ERROR(sm90::make_maps<T>(maps, args));
-  const bool fork = resources.streams != nullptr && plan.streams > 1;
-  if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->fork(stream));
+  const bool fork = resources.streams != nullptr && plan.streams > 1 && !stream.overlaps;
+  if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->fork(stream.stream));
   const auto enqueue_each = [&]() -> Status {
     for (const AttentionGroup& group : plan.groups) {
       params.tiles = resources.tiles + group.first_tile;
@@ -153,7 +153,8 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
         params.counter = resources.counter;
         blocks = std::min(blocks, std::max(1, plan.persistent_blocks));
       }
-      const cudaStream_t target = fork ? resources.streams->stream(stream, group.stream) : stream;
+      const LaunchStream target =
+          fork ? LaunchStream(resources.streams->stream(stream.stream, group.stream)) : stream;
       PADLESS_RETURN_IF_ERROR(
           on_sm90 ? sm90::enqueue_attention<T>(maps, params, args.shape.head_dim, group.kernel.max_keys,
                                                grid_of(blocks), target)
@@ -163,14 +164,15 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
   };
   const Status status = enqueue_each();
   if (fork)
-    PADLESS_RETURN_IF_ERROR(resources.streams->join(stream));  // also after an error: nothing is left forked
+    PADLESS_RETURN_IF_ERROR(
+        resources.streams->join(stream.stream));  // also after an error: nothing is left forked
   return status;
 }
 
 }  // namespace
 
 Status varlen_attention(const VarlenAttentionArgs& args, const AttentionPlan& plan,
-                        const AttentionResources& resources, cudaStream_t stream) {
+                        const AttentionResources& resources, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check(args, plan, resources));
   if (args.q.dtype == DType::kBF16) return enqueue_groups<bf16>(args, plan, resources, stream);
   return enqueue_groups<fp16>(args, plan, resources, stream);

@@ -8,6 +8,7 @@
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
 #include "cuda/tile/row_norm.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -52,6 +53,7 @@ struct Params {
 template <int kWarps, int kVectors>
 __global__ void __launch_bounds__(kRowThreads<kWarps>) embed_norm_kernel(const Params p) {
   SHARED_STORAGE(RowNormStorage<kWarps>, shared);
+  wait_for_stream();
   const int64_t token = row_index<kWarps>();
   if (token >= p.rows.get()) return;
 
@@ -86,7 +88,7 @@ Table table_of(const Matrix& matrix) {
   return {matrix.data, matrix.dtype, matrix.stride, static_cast<int32_t>(matrix.rows)};
 }
 
-Status enqueue(const EmbedNormArgs& args, cudaStream_t stream) {
+Status enqueue(const EmbedNormArgs& args, LaunchStream stream) {
   const int64_t cols = args.word.cols;
   const bool vectors = cols % kVectorElements == 0;
   const bool whole = vectors && has_aligned_rows(args.word) && has_aligned_rows(args.position) &&
@@ -145,7 +147,7 @@ Status check(const EmbedNormArgs& args) {
 
 }  // namespace
 
-Status embed_norm(const EmbedNormArgs& args, cudaStream_t stream) {
+Status embed_norm(const EmbedNormArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check(args));
   if (args.out.rows == 0 || args.word.cols == 0) return Status::ok();
   return enqueue(args, stream);

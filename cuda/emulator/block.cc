@@ -73,7 +73,7 @@ void start_block(Block* block, Cluster* cluster, unsigned rank, uint3 index) {
   for (unsigned i = 0; i < threads / (4 * kWarpSize); i++) {
     block->wgmma_log[i].assign(kWgmmaLogEntries, WgmmaLogEntry{});
   }
-  block->launched_dependents = false;
+  block->launched_dependents = block->waited_for_previous = false;
   block->fibers.clear();
   for (unsigned t = 0; t < threads; t++) {
     Fiber* fiber = take_idle_fiber();

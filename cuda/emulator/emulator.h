@@ -26,9 +26,10 @@ struct Options {
       true;  // a wgmma group completes for the warpgroup at once; false: each warp alone (stricter)
   unsigned resident_clusters = 1;  // clusters of one grid that are interleaved
   bool lazy_streams = true;  // queued work runs at a synchronisation or query; false: when it is enqueued
+  bool overlap = false;      // every kernel is launched as if on a stream whose launches overlap
 
   // PADLESS_EMULATOR_SCHEDULE=fifo|random|priority, _SEED=n, _DELAY=0|1, _PREEMPTION=0.1, _RESIDENT=n,
-  // _JOINT_WGMMA=0|1, _LAZY=0|1, _POISON=0|1
+  // _JOINT_WGMMA=0|1, _LAZY=0|1, _OVERLAP=0|1, _POISON=0|1
   static Options from_environment();
 };
 

@@ -29,6 +29,10 @@ stage_released_early           delay thread!
 no_proxy_fence                 thread!
 no_named_barrier               delay thread!
 no_store_wait                  delay
+no_grid_wait                   fifo delay address thread
+no_grid_wait_when_idle         fifo delay address thread
+reads_before_grid_wait         fifo delay thread!
+writes_before_grid_wait        fifo delay thread!
 TABLE
 
 run() { # fault configuration: the program's exit status

@@ -14,7 +14,9 @@ Machine& machine = *new Machine;  // never destroyed: its pools are reachable fo
 
 namespace {
 
-constexpr unsigned kMaxThreads = 1024, kMaxGridYz = 65535, kMaxClusterBlocks = 8;
+constexpr const char* kGridWait = "griddepcontrol.wait";
+constexpr unsigned kMaxThreads = 1024, kMaxGridYz = 65535, kMaxClusterBlocks = 8,
+                   kMostOverlapping = 3;  // grids with a cluster in flight, as long as each waits
 
 unsigned volume(const dim3& d) { return d.x * d.y * d.z; }
 
@@ -30,7 +32,8 @@ void reset_machine() {
   machine.tick = machine.idle_polls = 0;
   machine.active.clear();
   machine.mbarrier_waiters.clear();
-  machine.mbarrier_waiters.reserve(kMaxClusterBlocks * kMaxThreads * options().resident_clusters);
+  machine.mbarrier_waiters.reserve(kMostOverlapping * kMaxClusterBlocks * kMaxThreads *
+                                   options().resident_clusters);
   reset_tma();
 }
 
@@ -39,6 +42,7 @@ Grid make_grid(const GridRequest& request) {
   Grid grid;
   grid.shape = shape;
   grid.body = request.body;
+  grid.programmatic = request.programmatic;
   grid.blocks_holding_dependents = volume(shape.grid);
   grid.clusters = {shape.grid.x / shape.cluster.x, shape.grid.y / shape.cluster.y,
                    shape.grid.z / shape.cluster.z};
@@ -56,6 +60,8 @@ void start_cluster(Grid& grid) {
   const dim3 size = grid.shape.cluster;
   const uint3 first{id % grid.clusters.x * size.x, id / grid.clusters.x % grid.clusters.y * size.y,
                     id / grid.clusters.x / grid.clusters.y * size.z};
+  // In order, the kernel that has just been let go runs before the rest of its predecessor, up to its wait.
+  if (grid.previous != nullptr) machine.cursor = machine.active.size();
   Cluster* cluster = take_idle(machine.idle_clusters, 0);
   cluster->grid = &grid;
   cluster->blocks.clear();
@@ -78,6 +84,10 @@ void finish_cluster(Cluster* cluster) {
     if (!finish_block(block) && machine.failure.empty()) {
       machine.failure =
           "shared memory written past its end (canary) in block " + std::to_string(block->index.x);
+    }
+    if (cluster->grid->programmatic && !block->waited_for_previous && machine.failure.empty()) {
+      machine.failure = "a kernel was launched to overlap with the one before it, and block " +
+                        std::to_string(block->index.x) + " ended without " + kGridWait;
     }
     machine.idle_blocks.push_back(block);
   }
@@ -115,8 +125,6 @@ void abandon(Grid& grid) {
   }
   grid.running.clear();
 }
-
-constexpr const char* kGridWait = "griddepcontrol.wait";
 
 void wake_dependents_of(const Grid& finished, std::vector<Grid>& grids) {
   for (Grid& grid : grids) {
@@ -164,10 +172,15 @@ void launch_dependents() {
   Block* block = machine.current->block;
   if (block->launched_dependents) return;
   block->launched_dependents = true;
-  if (--block->cluster->grid->blocks_holding_dependents == 0) machine.return_to_host = true;
+  if (--block->cluster->grid->blocks_holding_dependents != 0) return;
+  machine.return_to_host = true;
+  if (machine.current->state == FiberState::done) return;
+  make_ready(machine.current);
+  reschedule();
 }
 
 void wait_for_previous_grid(CallSite where) {
+  machine.current->block->waited_for_previous = true;
   const Grid* previous = machine.current->block->cluster->grid->previous;
   if (previous == nullptr) return;
   if (!previous->complete()) {

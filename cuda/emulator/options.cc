@@ -29,6 +29,7 @@ Options Options::from_environment() {
   read("RESIDENT", [&](const char* v) { options.resident_clusters = static_cast<unsigned>(std::atoi(v)); });
   read("JOINT_WGMMA", [&](const char* v) { options.joint_wgmma = std::atoi(v) != 0; });
   read("LAZY", [&](const char* v) { options.lazy_streams = std::atoi(v) != 0; });
+  read("OVERLAP", [&](const char* v) { options.overlap = std::atoi(v) != 0; });
   read("POISON", [&](const char* v) { options.poison = std::atoi(v) != 0; });
   return options;
 }

@@ -112,7 +112,7 @@ struct Block {
   std::vector<Warp*> warps;
   NamedBarrier barriers[kNamedBarriers];
   unsigned live = 0;
-  bool launched_dependents = false;
+  bool launched_dependents = false, waited_for_previous = false;
   char finished_token =
       0;                 // not the block's own: a thread that starts late comes not after one that has ended
   char proxy_token = 0;  // generic-proxy writes that a fence made visible to the asynchronous proxy
@@ -137,8 +137,9 @@ struct Grid {
   const KernelBody* body = nullptr;
   const void* start_token = nullptr;  // ThreadSanitizer: what comes before the launch
   const void* end_token = nullptr;    // and what its blocks did
-  Grid* previous = nullptr;     // the grid that this one may overlap with (programmatic dependent launch)
-  dim3 clusters;                // the grid in units of clusters
+  bool programmatic = false;          // launched to overlap with the kernel ahead of it, if there was one
+  Grid* previous = nullptr;           // that kernel, where it does
+  dim3 clusters;                      // the grid in units of clusters
   std::vector<uint32_t> order;  // of clusters: unspecified on a GPU, shuffled unless the schedule is fifo
   size_t next = 0;
   std::vector<Cluster*> running;
@@ -146,10 +147,12 @@ struct Grid {
   bool complete() const { return next == order.size() && running.empty(); }
 };
 
-// One kernel to run. In a sequence each may overlap with the one before it.
+// One kernel to run. In a sequence each but the first is programmatic, and may overlap with the one before
+// it.
 struct GridRequest {
   LaunchShape shape;
   const KernelBody* body;
+  bool programmatic;
 };
 
 struct Machine {

@@ -12,6 +12,7 @@
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/block_scan.cuh"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -40,6 +41,7 @@ DEVICE bool is_taken(const int32_t* choices, int picked, int expert) {
 }
 
 __global__ void __launch_bounds__(kThreads) choose_experts_kernel(const RouteParams p) {
+  wait_for_stream();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (row >= p.rows.get()) return;
   const float* logits = p.logits + row * p.stride;
@@ -62,6 +64,7 @@ using Storage = BlockScanStorage<kThreads>;
 // A row chooses an expert once at most, so an expert's list has room for all rows.
 __global__ void __launch_bounds__(kThreads) list_rows_kernel(const RouteParams p) {
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   const int expert = static_cast<int>(blockIdx.x);
   const int64_t choices = static_cast<int64_t>(p.rows.get()) * p.chosen;
   const int64_t own = static_cast<int64_t>(expert) * p.rows.capacity;
@@ -94,6 +97,7 @@ struct StartParams {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) start_experts_kernel(const StartParams<T> p) {
+  wait_for_stream();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsInBlock + threadIdx.x / 32;
   if (row >= p.rows.get()) return;
   for (int column = static_cast<int>(threadIdx.x) % 32 * kVectorElements; column < p.cols;
@@ -124,6 +128,7 @@ struct AddParams {
 // One block an SM is all that is asked for: with more in mind, ptxas spills.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1) add_expert_kernel(const AddParams<T> p) {
+  wait_for_stream();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kRowsInBlock + threadIdx.x / 32;
   if (i >= min(*p.count, p.rows)) return;
   const T* result = p.result + i * p.result_stride;
@@ -146,7 +151,7 @@ bool is_whole(const Matrix& rows, const Matrix& sum) {
 
 }  // namespace
 
-Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream) {
+Status route_experts(const RouteExpertsArgs& args, LaunchStream stream) {
   const int64_t rows = args.logits.rows, experts = args.logits.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.logits, rows, experts, "logits"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.logits, DType::kF32, "logits"));
@@ -176,7 +181,7 @@ Status route_experts(const RouteExpertsArgs& args, cudaStream_t stream) {
       params);
 }
 
-Status start_experts(const StartExpertsArgs& args, cudaStream_t stream) {
+Status start_experts(const StartExpertsArgs& args, LaunchStream stream) {
   const int64_t rows = args.sum.rows, cols = args.sum.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.residual, rows, cols, "residual"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.sum, rows, cols, "sum"));
@@ -197,7 +202,7 @@ Status start_experts(const StartExpertsArgs& args, cudaStream_t stream) {
   });
 }
 
-Status add_expert(const AddExpertArgs& args, cudaStream_t stream) {
+Status add_expert(const AddExpertArgs& args, LaunchStream stream) {
   const int64_t rows = args.sum.rows, cols = args.sum.cols;
   PADLESS_RETURN_IF_ERROR(check_matrix(args.result, rows, cols, "result"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.sum, rows, cols, "sum"));

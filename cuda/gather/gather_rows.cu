@@ -3,6 +3,7 @@
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -26,6 +27,7 @@ struct Params {
 // A warp a row.
 template <class In, class Out>
 __global__ void __launch_bounds__(kThreads) gather_rows_kernel(const Params<In, Out> p) {
+  wait_for_stream();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsInBlock + threadIdx.x / 32;
   if (row >= p.rows.get()) return;
   const int32_t index = p.index == nullptr ? static_cast<int32_t>(row) : p.index[row];
@@ -41,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) gather_rows_kernel(const Params<In, 
 }
 
 Status enqueue(const Matrix& in, const Matrix& out, const int32_t* index, const int32_t* rows_on_device,
-               bool zeros, cudaStream_t stream) {
+               bool zeros, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(in, in.rows, in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(out, out.rows, in.cols, "out"));
   if (out.rows == 0 || in.cols == 0) return Status::ok();
@@ -75,24 +77,24 @@ Status check_index(const int32_t* index, const Matrix& out) {
 
 }  // namespace
 
-Status pack_rows(const PackRowsArgs& args, cudaStream_t stream) {
+Status pack_rows(const PackRowsArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_index(args.token_index, args.out));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
   return enqueue(args.in, args.out, args.token_index, args.rows_on_device, false, stream);
 }
 
-Status unpack_rows(const UnpackRowsArgs& args, cudaStream_t stream) {
+Status unpack_rows(const UnpackRowsArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_index(args.packed_row, args.out));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));
   return enqueue(args.in, args.out, args.packed_row, nullptr, true, stream);
 }
 
-Status gather_rows(const GatherRowsArgs& args, cudaStream_t stream) {
+Status gather_rows(const GatherRowsArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_index(args.indices, args.out));
   return enqueue(args.in, args.out, args.indices, nullptr, true, stream);
 }
 
-Status cast_rows(const CastRowsArgs& args, cudaStream_t stream) {
+Status cast_rows(const CastRowsArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.in.rows, args.in.cols, "out"));
   return enqueue(args.in, args.out, nullptr, args.rows_on_device, false, stream);
 }

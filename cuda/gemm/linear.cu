@@ -9,6 +9,7 @@
 #include "cuda/gemm/tensor_gemm.cuh"
 #include "cuda/gemm/tiles.h"
 #include "cuda/padless_cuda.h"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -27,6 +28,7 @@ constexpr int kReduceThreads = 256;
 // Adds the partial products in the order of the splits, a vector of the output a thread, and finishes them.
 template <class E>
 __global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const ReduceParams<E> p) {
+  wait_for_stream();
   const int width = p.epilogue.glu ? 2 * kVectorElements : kVectorElements;
   const int per_row = (p.n + width - 1) / width;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kReduceThreads + threadIdx.x,
@@ -49,7 +51,7 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_splits_kernel(const Red
 }
 
 template <class T, int kShape>
-Status enqueue_tile(const LinearArgs& args, int splits, float* partial, cudaStream_t stream) {
+Status enqueue_tile(const LinearArgs& args, int splits, float* partial, LaunchStream stream) {
   constexpr TileShape shape = kTileShapes[kShape];
   using Tile =
       GemmTile<shape.block_m, shape.block_n, shape.block_k, shape.stages, shape.warps_m, shape.warps_n>;
@@ -76,15 +78,15 @@ Status enqueue_tile(const LinearArgs& args, int splits, float* partial, cudaStre
 }
 
 template <class T, int... kShapes>
-Status enqueue_tensor(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream,
+Status enqueue_tensor(const LinearArgs& args, const GemmPlan& plan, float* partial, LaunchStream stream,
                       std::integer_sequence<int, kShapes...>) {
-  using Enqueue = Status (*)(const LinearArgs&, int, float*, cudaStream_t);
+  using Enqueue = Status (*)(const LinearArgs&, int, float*, LaunchStream);
   constexpr Enqueue kTable[] = {enqueue_tile<T, kShapes>...};
   return kTable[plan.tile](args, plan.splits, partial, stream);
 }
 
 template <class E>
-Status enqueue_reduction(const LinearArgs& args, int splits, const float* partial, cudaStream_t stream) {
+Status enqueue_reduction(const LinearArgs& args, int splits, const float* partial, LaunchStream stream) {
   if (splits == 1) return Status::ok();
   const int64_t width = args.glu ? 2 * kVectorElements : kVectorElements;
   const ReduceParams<E> params{partial, splits, rows_of(args), static_cast<int>(args.weight.rows),
@@ -97,14 +99,14 @@ Status enqueue_reduction(const LinearArgs& args, int splits, const float* partia
 }
 
 template <class In, class T>
-Status enqueue_sm90(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream) {
+Status enqueue_sm90(const LinearArgs& args, const GemmPlan& plan, float* partial, LaunchStream stream) {
   if (plan.kernel == GemmKernel::kPersistent) return enqueue_persistent<In, T>(args, plan, stream);
   PADLESS_RETURN_IF_ERROR((enqueue_swapped<In, T>(args, plan, partial, stream)));
   return enqueue_reduction<EpilogueOf<In, T>>(args, plan.splits, partial, stream);
 }
 
 template <class T>
-Status enqueue_simt(const LinearArgs& args, cudaStream_t stream) {
+Status enqueue_simt(const LinearArgs& args, LaunchStream stream) {
   const SimtGemmParams<T> params{elements<const T>(args.in),
                                  elements<const T>(args.weight),
                                  args.in.stride,
@@ -199,7 +201,7 @@ size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan) {
          static_cast<size_t>(args.in.rows * args.weight.rows);
 }
 
-Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, cudaStream_t stream) {
+Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check(args, plan, workspace));
   if (args.in.rows == 0 || args.weight.rows == 0) return Status::ok();
   auto* partial = plan.splits > 1 ? static_cast<float*>(workspace) : nullptr;

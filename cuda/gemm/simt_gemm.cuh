@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cuda/gemm/epilogue.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 
@@ -38,6 +39,7 @@ DEVICE void copy_transposed(float (&tile)[kSimtK][kSimtBlock + 1], const T* sour
 template <class T>
 __global__ void __launch_bounds__(kSimtThreads) simt_gemm_kernel(const SimtGemmParams<T> p) {
   SHARED_STORAGE(SimtGemmStorage, shared);
+  wait_for_stream();
   const int rows = p.rows.get(), first_row = static_cast<int>(blockIdx.x) * kSimtBlock;
   const int first_col = static_cast<int>(blockIdx.y) * kSimtBlock;
   if (first_row >= rows) return;

@@ -13,6 +13,7 @@
 #include "cuda/gemm/epilogue.cuh"
 #include "cuda/ptx/mma.cuh"
 #include "cuda/tile/shared_tile.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/tile_order.cuh"
 
 namespace padless::cuda {
@@ -55,6 +56,7 @@ template <class T, class Tile>
 __global__ void __launch_bounds__(Tile::kThreads) tensor_gemm_kernel(const GemmParams<T> p) {
   using Storage = GemmStorage<T, Tile>;
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   constexpr int kTilesM = Tile::kWarpM / 16, kTilesN = Tile::kWarpN / 8, kSteps = Tile::kBlockK / 16;
   const int rows = p.rows.get(), tiles_n = (p.n + Tile::kBlockN - 1) / Tile::kBlockN;
   const int tiles_m = (p.rows.capacity + Tile::kBlockM - 1) / Tile::kBlockM;

@@ -5,6 +5,7 @@
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -25,6 +26,7 @@ struct Params {
 
 template <class T, int kLanes>
 __global__ void __launch_bounds__(kThreads) head_norm_kernel(const Params<T> p) {
+  wait_for_stream();
   const int64_t item = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kLanes;
   const int64_t row = item / p.heads;
   const bool exists = row < p.rows.get();  // lanes without a head still take part in the sum
@@ -58,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) head_norm_kernel(const Params<T> p) 
 }
 
 template <class T, int kLanes>
-Status enqueue_lanes(const HeadNormArgs& args, cudaStream_t stream) {
+Status enqueue_lanes(const HeadNormArgs& args, LaunchStream stream) {
   const bool whole =
       args.head_dim % kVectorElements == 0 && has_aligned_rows(args.data) && is_aligned_16(args.gamma);
   const Params<T> params{elements<T>(args.data),
@@ -76,7 +78,7 @@ Status enqueue_lanes(const HeadNormArgs& args, cudaStream_t stream) {
 }
 
 template <class T>
-Status enqueue(const HeadNormArgs& args, cudaStream_t stream) {
+Status enqueue(const HeadNormArgs& args, LaunchStream stream) {
   if (args.head_dim <= 4 * kVectorElements) return enqueue_lanes<T, 4>(args, stream);
   if (args.head_dim <= 8 * kVectorElements) return enqueue_lanes<T, 8>(args, stream);
   if (args.head_dim <= 16 * kVectorElements) return enqueue_lanes<T, 16>(args, stream);
@@ -85,7 +87,7 @@ Status enqueue(const HeadNormArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-Status head_norm(const HeadNormArgs& args, cudaStream_t stream) {
+Status head_norm(const HeadNormArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_heads(args.heads, args.head_dim));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.data, args.data.rows, args.heads * args.head_dim, "data"));
   PADLESS_CHECK(args.gamma != nullptr, Code::kInvalidArgument, "gamma", "gamma is missing");

@@ -6,6 +6,7 @@
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -26,6 +27,7 @@ struct Params {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) rope_kernel(const Params<T> p) {
+  wait_for_stream();
   const int chunks = (p.pairs + kVectorElements - 1) / kVectorElements;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t item = index / chunks, row = item / p.heads;
@@ -66,7 +68,7 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(const Params<T> p) {
 }
 
 template <class T>
-Status enqueue(const RopeArgs& args, cudaStream_t stream) {
+Status enqueue(const RopeArgs& args, LaunchStream stream) {
   const int64_t pairs = args.rotary_dim / 2;
   const bool whole = pairs % kVectorElements == 0 && args.head_dim % kVectorElements == 0 &&
                      has_aligned_rows(args.data) && has_aligned_rows(args.table);
@@ -88,7 +90,7 @@ Status enqueue(const RopeArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-Status rope(const RopeArgs& args, cudaStream_t stream) {
+Status rope(const RopeArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_heads(args.heads, args.head_dim));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.data, args.data.rows, args.heads * args.head_dim, "data"));
   PADLESS_CHECK(args.rotary_dim >= 0 && args.rotary_dim % 2 == 0 && args.rotary_dim <= args.head_dim,

@@ -3,6 +3,7 @@
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row.cuh"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -26,6 +27,7 @@ struct Storage {
 template <class T, int kWarps, int kVectors>
 __global__ void __launch_bounds__(kRowThreads<kWarps>) l2_normalize_kernel(const Params<T> p) {
   SHARED_STORAGE(Storage<kWarps>, shared);
+  wait_for_stream();
   const int64_t index = row_index<kWarps>();
   if (index >= p.rows.get()) return;
   Row<kWarps, kVectors> row;
@@ -46,7 +48,7 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) l2_normalize_kernel(const
 }
 
 template <class T>
-Status enqueue(const L2NormalizeArgs& args, cudaStream_t stream) {
+Status enqueue(const L2NormalizeArgs& args, LaunchStream stream) {
   const bool whole =
       args.in.cols % kVectorElements == 0 && has_aligned_rows(args.in) && has_aligned_rows(args.out);
   const Params<T> params{elements<const T>(args.in),
@@ -69,7 +71,7 @@ Status enqueue(const L2NormalizeArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-Status l2_normalize(const L2NormalizeArgs& args, cudaStream_t stream) {
+Status l2_normalize(const L2NormalizeArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, args.in.rows, args.in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.in.rows, args.in.cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, args.in.dtype, "out"));

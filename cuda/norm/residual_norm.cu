@@ -8,6 +8,7 @@
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
 #include "cuda/tile/row_norm.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -31,6 +32,7 @@ template <class T, int kWarps, int kVectors>
 __global__ void __launch_bounds__(kRowThreads<kWarps>) residual_norm_kernel(const Params<T> p) {
   using Storage = RowNormStorage<kWarps>;
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   const int64_t index = row_index<kWarps>();
   if (index >= p.rows.get()) return;
 
@@ -45,7 +47,7 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) residual_norm_kernel(cons
 }
 
 template <class T>
-Status enqueue(const ResidualNormArgs& args, cudaStream_t stream) {
+Status enqueue(const ResidualNormArgs& args, LaunchStream stream) {
   const int64_t cols = args.in.cols;
   const bool whole = cols % kVectorElements == 0 && has_aligned_rows(args.in) &&
                      has_aligned_rows(args.residual) && has_aligned_rows(args.add) &&
@@ -96,7 +98,7 @@ Status check(const ResidualNormArgs& args) {
 
 }  // namespace
 
-Status residual_norm(const ResidualNormArgs& args, cudaStream_t stream) {
+Status residual_norm(const ResidualNormArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check(args));
   if (args.in.rows == 0 || args.in.cols == 0) return Status::ok();
   return with_storage(args.in.dtype, [&]<class T>() { return enqueue<T>(args, stream); });

@@ -8,6 +8,7 @@
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/block_scan.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -47,6 +48,7 @@ DEVICE int64_t first_element() {
 template <class M>
 __global__ void __launch_bounds__(kThreads) count_tokens_kernel(const Params<M> p) {
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   const BlockScan scan = block_exclusive_scan<kThreads>(__popc(token_bits(p, first_element())), shared);
   if (threadIdx.x == 0) p.tile_offset[blockIdx.x] = scan.total;
 }
@@ -54,6 +56,7 @@ __global__ void __launch_bounds__(kThreads) count_tokens_kernel(const Params<M> 
 template <class M>
 __global__ void __launch_bounds__(kThreads) scan_tiles_kernel(const Params<M> p) {
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   int carry = 0;
   for (int first = 0; first < p.tiles; first += kThreads) {
     const int tile = first + static_cast<int>(threadIdx.x);
@@ -72,6 +75,7 @@ __global__ void __launch_bounds__(kThreads) scan_tiles_kernel(const Params<M> p)
 template <class M>
 __global__ void __launch_bounds__(kThreads) place_tokens_kernel(const Params<M> p) {
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   const int64_t first = first_element();
   const unsigned bits = token_bits(p, first);
   int32_t next = p.tile_offset[blockIdx.x] + block_exclusive_scan<kThreads>(__popc(bits), shared).exclusive;
@@ -89,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) place_tokens_kernel(const Params<M> 
 }
 
 template <class M>
-Status enqueue(const PackingIndexArgs& args, cudaStream_t stream) {
+Status enqueue(const PackingIndexArgs& args, LaunchStream stream) {
   const int64_t count = args.batch * args.length, tiles = divide_up(count, kTile);
   const Params<M> params{static_cast<const M*>(args.mask),
                          count,
@@ -116,7 +120,7 @@ size_t packing_index_workspace_bytes(int64_t batch, int64_t length) {
   return static_cast<size_t>(divide_up(batch * length, kTile)) * sizeof(int32_t);
 }
 
-Status packing_index(const PackingIndexArgs& args, cudaStream_t stream) {
+Status packing_index(const PackingIndexArgs& args, LaunchStream stream) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   PADLESS_CHECK(args.batch >= 0 && args.length >= 0 && args.batch <= kMax && args.length <= kMax &&
                     args.batch * args.length <= kMax,

@@ -6,6 +6,7 @@
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -69,6 +70,7 @@ DEVICE float max_or_nan(float a, float b) { return a >= b || a != a ? a : b; }
 template <class T>
 __global__ void __launch_bounds__(32 * kPoolWarps) pool_rows_kernel(const Params<T> p) {
   SHARED_STORAGE(Storage, shared);
+  wait_for_stream();
   const int64_t sequence = blockIdx.x;
   if (sequence >= p.sequences.get()) return;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
@@ -111,7 +113,7 @@ __global__ void __launch_bounds__(32 * kPoolWarps) pool_rows_kernel(const Params
 }
 
 template <class T>
-Status enqueue(const PoolRowsArgs& args, cudaStream_t stream) {
+Status enqueue(const PoolRowsArgs& args, LaunchStream stream) {
   const bool whole = args.in.cols % kVectorElements == 0 && has_aligned_rows(args.in);
   const Params<T> params{elements<const T>(args.in),
                          elements<float>(args.out),
@@ -133,7 +135,7 @@ Status enqueue(const PoolRowsArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-Status pool_rows(const PoolRowsArgs& args, cudaStream_t stream) {
+Status pool_rows(const PoolRowsArgs& args, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, args.in.rows, args.in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.out.rows, args.in.cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, DType::kF32, "out"));

@@ -1,4 +1,4 @@
-// griddepcontrol (sm_90): overlap of a kernel with the next one of its stream (LaunchConfig::programmatic).
+// griddepcontrol (sm_90): overlap of a kernel with the next one of its stream (LaunchStream::overlaps).
 //
 // The next kernel may start once every block here has launched dependents or exited; it must wait before it
 // touches what this kernel writes. Below sm_90 launches do not overlap and both are nothing.

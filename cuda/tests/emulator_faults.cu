@@ -82,12 +82,35 @@ bool product_is_right() {
   return true;
 }
 
+/** Two kernels that may overlap, the second of which has the fault. */
+template <Fault kFault>
+bool stream_is_in_order() {
+  constexpr int kCount = 4 * 64;
+  std::vector<float> values(kCount);
+  for (size_t i = 0; i < values.size(); i++) values[i] = static_cast<float>(i + 1);
+  DeviceBuffer<float> a(values), b(std::vector<float>(kCount, NAN));
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "create stream");
+  LaunchConfig config{.grid = 4, .block = 64, .stream = {stream, true}};
+  check_ok(launch(double_reversed<Fault::none>, config, a.data(), b.data(), kCount), "first");
+  config.grid = 5;
+  check_ok(launch(double_reversed<kFault>, config, b.data(), a.data(), kCount), "second");
+  const bool ran = cudaStreamSynchronize(stream) == cudaSuccess;
+  const auto results = a.download();
+  for (size_t i = 0; i < values.size(); i++) {
+    if (!ran || results[i] != 4 * values[i]) return false;
+  }
+  return cudaStreamDestroy(stream) == cudaSuccess;
+}
+
 template <Fault kFault>
 bool is_right() {
-  if constexpr (kFault >= Fault::wrong_transaction_bytes) {
+  if constexpr (kFault >= Fault::no_grid_wait) {
+    return stream_is_in_order<kFault>();
+  } else if constexpr (kFault >= Fault::wrong_transaction_bytes) {
     return product_is_right<kFault>();
   } else if constexpr (kFault == Fault::none) {
-    return sums_are_right<kFault>() && product_is_right<kFault>();
+    return sums_are_right<kFault>() && product_is_right<kFault>() && stream_is_in_order<kFault>();
   } else {
     return sums_are_right<kFault>();
   }

@@ -1,5 +1,6 @@
 // Graphs of the host twin of the CUDA runtime: capture over forked streams, replay, and captures that fail.
 #include "cuda/tests/runtime_support.h"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda::test {
 namespace {
@@ -36,6 +37,47 @@ void test_graph_replays_with_current_data() {
     check(all_equal(b.download(), round + 1), "replay " + std::to_string(round));
   }
   check_cuda(cudaGraphExecDestroy(executable), "destroy");
+}
+
+__global__ void add_in_order(int* values, int count) {
+  wait_for_stream();
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < count) values[i] += 1;
+}
+
+/** A plain kernel, then three that may overlap, as a graph: how its launch ends. */
+template <class Kernel>
+cudaError_t run_overlapping_graph(Kernel kernel, int* values) {
+  Stream stream;
+  LaunchConfig config = on(stream.handle);
+  check_cuda(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "begin");
+  check_ok(launch(add_one, config, values, kCount), "kernel");
+  config.stream.overlaps = true;
+  for (int i = 0; i < 3; i++) check_ok(launch(kernel, config, values, kCount), "kernel");
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamEndCapture(stream.handle, &graph), "end");
+  cudaGraphExec_t executable = nullptr;
+  check_cuda(cudaGraphInstantiate(&executable, graph), "instantiate");
+  check_cuda(cudaGraphDestroy(graph), "destroy");
+  check_cuda(cudaGraphLaunch(executable, stream.handle), "launch");
+  const cudaError_t ended = cudaStreamSynchronize(stream.handle);
+  static_cast<void>(cudaGraphExecDestroy(executable));
+  return ended;
+}
+
+void test_graph_of_overlapping_launches() {
+  {
+    DeviceBuffer<int> values(std::vector<int>(kCount, 0));
+    check_cuda(run_overlapping_graph(add_in_order, values.data()), "kernels that wait");
+    check(all_equal(values.download(), 4), "four in order");
+  }
+#if !defined(__SANITIZE_THREAD__)  // which reports the race itself
+  int* values = nullptr;
+  check_cuda(cudaMalloc(&values, kCount * sizeof(int)), "cudaMalloc");
+  check(run_overlapping_graph(add_one, values) == cudaErrorLaunchFailure, "a kernel that does not wait");
+  check(emulator::take_failure().find("griddepcontrol.wait") != std::string::npos, "its fault is named");
+  check_cuda(cudaDeviceReset(), "reset");
+#endif
 }
 
 void test_capture_errors() {
@@ -87,5 +129,6 @@ int main() {
   test_graph_replays_with_current_data();
   test_capture_errors();
   test_capture_ends_with_an_error();
+  test_graph_of_overlapping_launches();
   return report("emulator_graphs");
 }

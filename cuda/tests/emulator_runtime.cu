@@ -4,8 +4,8 @@
 
 #include "cuda/emulator/emulator.h"
 #include "cuda/platform.cuh"
-#include "cuda/ptx/griddepcontrol.cuh"
 #include "cuda/tests/runtime_support.h"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda::test {
 namespace {
@@ -235,39 +235,32 @@ void test_host_threads() {
 // ---- programmatic dependent launch
 
 __global__ void primary(int* values) {
-  ptx::griddepcontrol_launch_dependents();
+  wait_for_stream();
   __syncthreads();
-  values[blockIdx.x * blockDim.x + threadIdx.x] = 7;
+  values[blockIdx.x * blockDim.x + threadIdx.x] += 7;
 }
 
-template <bool kWaits>
 __global__ void dependent(const int* values, int* out) {
-  if (kWaits) ptx::griddepcontrol_wait();
+  wait_for_stream();
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   out[i] = values[i ^ 32];
 }
 
-template <bool kWaits>
-std::vector<int> run_dependent() {
+void test_overlapping_launches() {
   Stream stream;
-  DeviceBuffer<int> values(std::vector<int>(128, 0)), out(128);
-  LaunchConfig config{.grid = 2, .block = 64, .stream = stream.handle};
-  check_ok(launch(primary, config, values.data()), "primary");
-  config.programmatic = true;
-  check_ok(launch(dependent<kWaits>, config, values.data(), out.data()), "dependent");
-  return out.download();
-}
-
-void test_dependent_launch() {
-  for (int i = 0; i < 10; i++)
-    check(all_equal(run_dependent<true>(), 7), "griddepcontrol.wait sees the primary");
-#if !defined(__SANITIZE_THREAD__)
-  emulator::Options& options = emulator::options();
-  if (!options.lazy_streams || options.schedule == emulator::Schedule::fifo) return;
-  int wrong = 0;
-  for (options.seed = 1; options.seed <= 20; options.seed++) wrong += !all_equal(run_dependent<false>(), 7);
-  check(wrong > 0, "without griddepcontrol.wait a dependent kernel is seen to run too early");
-#endif
+  const LaunchConfig config{.grid = 2, .block = 64, .stream = {stream.handle, true}};
+  for (int round = 0; round < 10; round++) {
+    DeviceBuffer<int> values(std::vector<int>(128, 0)), out(128);
+    for (int i = 0; i < 3; i++) check_ok(launch(primary, config, values.data()), "primary");
+    check_ok(launch(dependent, config, values.data(), out.data()), "dependent");
+    check(all_equal(out.download(), 21), "a kernel that waits sees all before it");
+  }
+  emulator::DeviceOptions& device = emulator::device_options();
+  const int capability = std::exchange(device.compute_capability, 89);
+  DeviceBuffer<int> values(128);
+  check(!launch(primary, config, values.data()).is_ok(), "no overlap below compute capability 9.0");
+  device.compute_capability = capability;
+  emulator::take_failure();
 }
 
 }  // namespace
@@ -287,6 +280,6 @@ int main() {
   test_bad_arguments();
   test_host_function();
   test_host_threads();
-  test_dependent_launch();
+  test_overlapping_launches();
   return report("emulator_runtime");
 }

@@ -76,7 +76,7 @@ std::vector<TestBatch> many_batches() {
 void check_replayed_bits(const EncoderSpec& spec, const CudaEngineOptions& options, const std::string& name,
                          bool replays = true) {
   CudaEngineOptions plain = options;
-  plain.graphs = false;
+  plain.graphs = plain.overlap = false;
   const auto engine = open_engine(options), reference = open_engine(plain);
   Session replaying(load_encoder(engine, spec)), enqueueing(load_encoder(reference, spec));
   int index = 0;
@@ -105,6 +105,13 @@ void test_bits() {
   check_replayed_bits(with_bias(BiasSpec::Kind::kRelative), {}, "relative");
   check_replayed_bits(with_bias(BiasSpec::Kind::kDisentangled), {}, "disentangled");
   check_replayed_bits(with_convolution(), {}, "convolution", false);
+}
+
+/** Kernels that overlap, enqueued, captured and replayed: the reference's do not. */
+void test_overlap() {
+  check_replayed_bits(small_spec(), {.overlap = true}, "overlap");
+  check_replayed_bits(with_ropes(), {.overlap = true}, "overlap, ropes");
+  check_replayed_bits(with_bias(BiasSpec::Kind::kDisentangled), {.overlap = true}, "overlap, disentangled");
 }
 
 /** Batch by batch, fewer layers have recordings of their own. */
@@ -296,6 +303,7 @@ void test_lost_device() {
 int main() {
   using namespace padless::cuda;
   test::test_bits();
+  test::test_overlap();
   test::test_layers();
   test::test_failures();
   test::test_out_of_memory();

@@ -1,4 +1,5 @@
-// Two small pipelines, one of cp.async and one of TMA and wgmma, with a fault as template parameter.
+// Two small pipelines, one of cp.async and one of TMA and wgmma, and kernels that overlap in a stream, with a
+// fault as template parameter.
 #pragma once
 
 #include "cuda/platform.cuh"
@@ -10,10 +11,12 @@
 #include "cuda/ptx/stmatrix.cuh"
 #include "cuda/ptx/tma.cuh"
 #include "cuda/ptx/wgmma.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda::test {
 
-// X(name) in the order of the kernels: those from wrong_transaction_bytes on are in multiply_pipelined.
+// X(name) in the order of the kernels: those from wrong_transaction_bytes on are in multiply_pipelined, those
+// from no_grid_wait on in double_reversed.
 #define PADLESS_FAULTS(X)      \
   X(none)                      \
   X(no_block_barrier)          \
@@ -32,7 +35,11 @@ namespace padless::cuda::test {
   X(stage_released_early)      \
   X(no_proxy_fence)            \
   X(no_named_barrier)          \
-  X(no_store_wait)
+  X(no_store_wait)             \
+  X(no_grid_wait)              \
+  X(no_grid_wait_when_idle)    \
+  X(reads_before_grid_wait)    \
+  X(writes_before_grid_wait)
 
 enum class Fault {
 #define PADLESS_FAULT(name) name,
@@ -177,6 +184,19 @@ __global__ void __launch_bounds__(256)
     ptx::cp_async_bulk_commit_group();
     if (kFault != Fault::no_store_wait) ptx::cp_async_bulk_wait_group<0>();
   }
+}
+
+// out[count - 1 - i] = 2 * in[i]; blocks past the count have nothing to do. The first block of a launch reads
+// what the last one of the launch before has written, and may write over what that reads.
+template <Fault kFault>
+__global__ void double_reversed(const float* in, float* out, int count) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (kFault == Fault::no_grid_wait_when_idle && i >= count) return;
+  const bool early = kFault == Fault::reads_before_grid_wait && i < count;
+  const float before = early ? in[i] : 0.0f;
+  if (kFault == Fault::writes_before_grid_wait && i < count) out[count - 1 - i] = 0.0f;
+  if (kFault != Fault::no_grid_wait) wait_for_stream();
+  if (i < count) out[count - 1 - i] = 2 * (early ? before : in[i]);
 }
 
 }  // namespace padless::cuda::test

@@ -3,6 +3,7 @@
 
 #include "cuda/attention/sm90/exp2.cuh"
 #include "cuda/tests/attention_bits.h"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda::test {
 namespace {
@@ -53,6 +54,7 @@ void test_choice() {
 
 // The unit of exp2_shared by index: 0 and 1 of eight are polynomials, 2 is not.
 __global__ void exp2_of(const float* x, float* y, int count, int index) {
+  wait_for_stream();
   for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
     y[i] = sm90::exp2_shared<2>(x[i], index);
   }

@@ -10,7 +10,11 @@ struct RowCount {
   int32_t capacity;
   const int32_t* on_device;  // or null: capacity
 
-  DEVICE int32_t get() const { return on_device == nullptr ? capacity : min(max(*on_device, 0), capacity); }
+  // From L2: L1 may hold what the count was before the copy that wrote it, for who asks ahead of
+  // wait_for_stream().
+  DEVICE int32_t get() const {
+    return on_device == nullptr ? capacity : min(max(__ldcg(on_device), 0), capacity);
+  }
 };
 
 }  // namespace padless::cuda

@@ -19,7 +19,7 @@ Napi::Value list(const Napi::CallbackInfo& info) {
   return devices;
 }
 
-/** openDevice(name, threads, isa, batchInvariant, graphs): Device. */
+/** openDevice(name, threads, isa, batchInvariant, graphs, overlap): Device. */
 Napi::Value open(const Napi::CallbackInfo& info) {
   Reader reader(info.Env());
   const std::string name = reader.string(info[0], "device");
@@ -28,6 +28,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   options.isa = reader.string(info[2], "isa");
   options.batch_invariant = reader.boolean(info[3], "determinism");
   options.graphs = reader.boolean(info[4], "graphs");
+  options.overlap = reader.boolean(info[5], "overlap");
   if (!reader.is_ok()) return reader.raise();
 
   Result<std::shared_ptr<Engine>> engine = engine_for(name, options);

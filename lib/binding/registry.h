@@ -16,6 +16,7 @@ struct EngineOptions {
   std::string isa = "auto";      // CPU: "auto", "avx512", "avx2", "neon" or "portable"
   bool batch_invariant = false;  // GPU: a sequence has the same bits in every batch; a CPU gives that anyway
   bool graphs = true;            // GPU: forwards over short batches are recorded and replayed
+  bool overlap = false;          // GPU: kernels start while the one before still runs
 };
 
 /** A device as the process sees it, usable or not. */

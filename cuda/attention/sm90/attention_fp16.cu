@@ -4,6 +4,6 @@
 namespace padless::cuda::sm90 {
 
 template Status enqueue_attention<fp16>(const AttentionMaps&, const AttentionParams<fp16>&, int64_t, int,
-                                        unsigned, cudaStream_t);
+                                        unsigned, LaunchStream);
 
 }  // namespace padless::cuda::sm90

@@ -15,7 +15,7 @@ constexpr int long_stages(int head_dim) { return head_dim <= 64 ? 4 : 3; }
 
 template <class T, int kHeadDim, int kMaxKeys>
 Status enqueue_short(const AttentionMaps& maps, const AttentionParams<T>& params, unsigned blocks,
-                     cudaStream_t stream) {
+                     LaunchStream stream) {
   constexpr int kBlocks = blocks_per_sm(kMaxKeys, kHeadDim);
   using Shape = ShortShape<kHeadDim, kMaxKeys, query_rows(kMaxKeys), kBlocks>;
   using Storage = ShortStorage<T, Shape>;
@@ -28,7 +28,7 @@ Status enqueue_short(const AttentionMaps& maps, const AttentionParams<T>& params
 
 template <class T, int kHeadDim>
 Status enqueue_long(const AttentionMaps& maps, const AttentionParams<T>& params, unsigned blocks,
-                    cudaStream_t stream) {
+                    LaunchStream stream) {
   using Shape = LongShape<kHeadDim, long_stages(kHeadDim)>;
   using Storage = LongStorage<T, Shape>;
   static_assert(sizeof(Storage) <= kSharedBytes);
@@ -39,7 +39,7 @@ Status enqueue_long(const AttentionMaps& maps, const AttentionParams<T>& params,
 
 template <class T, int kHeadDim>
 Status enqueue_head_dim(const AttentionMaps& maps, const AttentionParams<T>& params, int max_keys,
-                        unsigned blocks, cudaStream_t stream) {
+                        unsigned blocks, LaunchStream stream) {
   if (max_keys == kAnyKeys) return enqueue_long<T, kHeadDim>(maps, params, blocks, stream);
   if (max_keys == 64) return enqueue_short<T, kHeadDim, 64>(maps, params, blocks, stream);
   if (max_keys == 128) return enqueue_short<T, kHeadDim, 128>(maps, params, blocks, stream);
@@ -52,7 +52,7 @@ Status enqueue_head_dim(const AttentionMaps& maps, const AttentionParams<T>& par
 
 template <class T>
 Status enqueue_attention(const AttentionMaps& maps, const AttentionParams<T>& params, int64_t head_dim,
-                         int max_keys, unsigned blocks, cudaStream_t stream) {
+                         int max_keys, unsigned blocks, LaunchStream stream) {
   switch (head_dim) {
     case 32:
       return enqueue_head_dim<T, 32>(maps, params, max_keys, blocks, stream);

@@ -14,6 +14,7 @@
 #include "cuda/ptx/barrier.cuh"
 #include "cuda/ptx/setmaxnreg.cuh"
 #include "cuda/tile/ring.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda::sm90 {
 
@@ -205,6 +206,7 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   SHARED_STORAGE(Storage, shared);
   const int thread = static_cast<int>(threadIdx.x);
   if (thread == 0) {
+    prefetch(maps);
     init(shared.q_full, 1);
     init(shared.q_empty, Shape::kConsumerWarps);
     for (int stage = 0; stage < Shape::kStages; stage++) {
@@ -215,6 +217,7 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
     }
     ptx::fence_mbarrier_init();
   }
+  wait_for_stream();
   __syncthreads();
   if (thread < 128) {
     ptx::setmaxnreg_dec<40>();

@@ -10,6 +10,7 @@
 #include "cuda/attention/sm90/output.cuh"
 #include "cuda/attention/sm90/softmax.cuh"
 #include "cuda/attention/sm90/tile.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda::sm90 {
 
@@ -64,13 +65,17 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   SHARED_STORAGE(Storage, shared);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, group_row = thread / 128 * 64,
             lane_row = thread / 32 * 16 + lane / 4;
+  if (thread == 0) {
+    prefetch(maps);
+    init(shared.scored_full, 1);
+    init(shared.values_full, 1);
+    ptx::fence_mbarrier_init();
+  }
+  wait_for_stream();
   int index = static_cast<int>(blockIdx.x);
   AttentionItem item = find_item(p, index, Shape::kQueries);
   if (index >= p.items) return;
   if (thread == 0) {
-    init(shared.scored_full, 1);
-    init(shared.values_full, 1);
-    ptx::fence_mbarrier_init();
     fetch_scored(shared, maps, item);
     fetch_values(shared, maps, item);
   }

@@ -41,6 +41,12 @@ struct alignas(1024) PanelTile {
   }
 };
 
+DEVICE void prefetch(const AttentionMaps& maps) {
+  ptx::prefetch_tensormap(&maps.q);
+  ptx::prefetch_tensormap(&maps.k);
+  ptx::prefetch_tensormap(&maps.v);
+}
+
 // The descriptor `bytes` further on; the address field counts 16 bytes.
 DEVICE uint64_t advanced(uint64_t descriptor, unsigned bytes) { return descriptor + (bytes >> 4); }
 

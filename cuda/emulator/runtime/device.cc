@@ -191,6 +191,12 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ind
   return cudaSuccess;
 }
 
+cudaError_t emulatedFuncGetAttributes(cudaFuncAttributes* attributes) {
+  const int version = padless::cuda::emulator::device_options().compute_capability;
+  *attributes = {.ptxVersion = version, .binaryVersion = version};
+  return cudaSuccess;
+}
+
 cudaError_t emulatedBlocksPerMultiprocessor(int* blocks, int threads, size_t shared_bytes) {
   constexpr size_t kReservedBytes = 1024, kThreads = 2048, kBlocks = 32;  // of a multiprocessor
   if (threads <= 0) return cudaErrorInvalidValue;

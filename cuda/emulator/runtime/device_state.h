@@ -116,6 +116,11 @@ bool is_used_by_queued_work(uint64_t allocation);
 // Runs queued work until `done`; the sticky error afterwards.
 cudaError_t run_until(cudaStream_t preferred, const std::function<bool()>& done);
 std::string run_operation(const Operation& operation);
+// Kernels of which each but the first may overlap with the one before.
+std::string run_kernels(const std::vector<const Operation*>& operations);
+bool may_overlap(const Operation& operation);
+// By chance, with a random schedule.
+bool runs_one_by_one();
 
 // graph.cc
 bool forbids_unsafe_calls();  // some capture is active in a mode that does

@@ -20,9 +20,31 @@ bool is_joined(const Capture& capture, const std::vector<size_t>& tail) {
   return std::all_of(reached.begin(), reached.end(), [](bool is_reached) { return is_reached; });
 }
 
+// A kernel node, and those that may overlap with it: each comes after the one before, and nothing else.
+std::vector<size_t> chain_from(size_t node, const std::vector<GraphNode>& nodes) {
+  std::vector<size_t> chain = {node};
+  if (nodes[node].operation.kernel == nullptr || runs_one_by_one()) return chain;
+  for (size_t next = node + 1; next < nodes.size(); next++) {
+    const std::vector<size_t>& after = nodes[next].after;
+    if (may_overlap(nodes[next].operation) && after.size() == 1 && after[0] == chain.back())
+      chain.push_back(next);
+  }
+  return chain;
+}
+
+std::string run_chain(const std::vector<size_t>& chain, const std::vector<GraphNode>& nodes) {
+  std::vector<const Operation*> operations;
+  for (const size_t node : chain) {
+    operations.push_back(&nodes[node].operation);
+    std::string failure = check_uses(*operations.back());
+    if (!failure.empty()) return failure;
+  }
+  return operations.size() > 1 ? run_kernels(operations) : run_operation(*operations[0]);
+}
+
 std::string run_nodes(const std::vector<GraphNode>& nodes) {
   std::vector<bool> done(nodes.size());
-  for (size_t count = 0; count < nodes.size(); count++) {
+  for (size_t count = 0; count < nodes.size();) {
     std::vector<size_t> ready;
     for (size_t i = 0; i < nodes.size(); i++) {
       const bool free =
@@ -31,10 +53,11 @@ std::string run_nodes(const std::vector<GraphNode>& nodes) {
     }
     // The last first: of a fork's branches, the one that the origin did not wait for in capture order.
     const size_t node = options().schedule == Schedule::fifo ? ready.front() : ready.back();
-    std::string failure = check_uses(nodes[node].operation);
-    if (failure.empty()) failure = run_operation(nodes[node].operation);
+    const std::vector<size_t> chain = chain_from(node, nodes);
+    std::string failure = run_chain(chain, nodes);
     if (!failure.empty()) return failure;
-    done[node] = true;
+    for (const size_t each : chain) done[each] = true;
+    count += chain.size();
   }
   return "";
 }

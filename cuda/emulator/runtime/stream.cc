@@ -43,22 +43,10 @@ cudaStream_t choose_stream(cudaStream_t preferred) {
 
 // How many kernels at the queue's head run together: each but the first may overlap with the one before.
 size_t overlapping_kernels(const CUstream_st& stream) {
-  const bool serialise = options().schedule == Schedule::random && random_number() % 2 == 0;
+  const bool serialise = runs_one_by_one();
   size_t count = 1;
-  while (!serialise && count < stream.queue.size() && stream.queue[count].kernel != nullptr &&
-         stream.queue[count].kernel->programmatic) {
-    count++;
-  }
+  while (!serialise && count < stream.queue.size() && may_overlap(stream.queue[count])) count++;
   return count;
-}
-
-std::string run_kernels(const Operation* const* operations, size_t count) {
-  std::vector<GridRequest> requests;
-  for (size_t i = 0; i < count; i++)
-    requests.push_back({operations[i]->kernel->shape, operations[i]->kernel->body.get()});
-  std::string failure = run_grids(requests);
-  for (size_t i = 0; i < count && failure.empty(); i++) failure = check_canaries(operations[i]->uses);
-  return failure;
 }
 
 // Returns how many operations were run; 0 after a failure.
@@ -73,8 +61,7 @@ size_t run_head(CUstream_st& stream) {
     operations.push_back(&operation);
   }
   const Operation& first = *operations[0];
-  const std::string failure =
-      first.kernel != nullptr ? run_kernels(operations.data(), count) : run_operation(first);
+  const std::string failure = first.kernel != nullptr ? run_kernels(operations) : run_operation(first);
   if (!failure.empty()) return set_sticky(cudaErrorLaunchFailure, failure), 0;
   return count;
 }
@@ -126,11 +113,26 @@ void drop_destroyed_streams() {
 
 }  // namespace
 
-std::string run_operation(const Operation& operation) {
-  if (operation.kernel != nullptr) {
-    const Operation* only = &operation;
-    return run_kernels(&only, 1);
+bool may_overlap(const Operation& operation) {
+  return operation.kernel != nullptr && operation.kernel->programmatic;
+}
+
+bool runs_one_by_one() { return options().schedule == Schedule::random && random_number() % 2 == 0; }
+
+std::string run_kernels(const std::vector<const Operation*>& operations) {
+  std::vector<GridRequest> requests;
+  for (const Operation* operation : operations) {
+    const KernelWork& kernel = *operation->kernel;
+    requests.push_back({kernel.shape, kernel.body.get(), kernel.programmatic});
   }
+  std::string failure = run_grids(requests);
+  for (size_t i = 0; i < operations.size() && failure.empty(); i++)
+    failure = check_canaries(operations[i]->uses);
+  return failure;
+}
+
+std::string run_operation(const Operation& operation) {
+  if (operation.kernel != nullptr) return run_kernels({&operation});
   if (operation.waits_for != nullptr) {
     sanitizer::acquire(operation.waits_for.get());
     return "";
@@ -195,10 +197,13 @@ cudaError_t enqueue_kernel_body(const KernelLaunch& launch, std::unique_ptr<cons
   const LaunchShape shape{launch.grid, launch.block, launch.cluster, launch.shared_bytes};
   const std::string problem = check_shape(shape);
   if (!problem.empty()) return call.fail(cudaErrorInvalidConfiguration, problem);
+  constexpr int kLeastProgrammatic = 90;
+  if (launch.programmatic && device_options().compute_capability < kLeastProgrammatic)
+    return call.fail(cudaErrorNotSupported, "launch: this device cannot let kernels overlap");
   Operation operation{.what = "kernel"};
   operation.uses = find_uses(body->arguments(), body->argument_bytes());
-  operation.kernel =
-      std::make_shared<const KernelWork>(KernelWork{shape, std::move(body), launch.programmatic});
+  operation.kernel = std::make_shared<const KernelWork>(
+      KernelWork{shape, std::move(body), launch.programmatic || options().overlap});
   return enqueue(call, stream, std::move(operation));
 }
 

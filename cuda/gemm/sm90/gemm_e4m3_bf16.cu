@@ -2,7 +2,7 @@
 
 namespace padless::cuda {
 
-template Status enqueue_persistent<e4m3, bf16>(const LinearArgs&, const GemmPlan&, cudaStream_t);
-template Status enqueue_swapped<e4m3, bf16>(const LinearArgs&, const GemmPlan&, float*, cudaStream_t);
+template Status enqueue_persistent<e4m3, bf16>(const LinearArgs&, const GemmPlan&, LaunchStream);
+template Status enqueue_swapped<e4m3, bf16>(const LinearArgs&, const GemmPlan&, float*, LaunchStream);
 
 }  // namespace padless::cuda

@@ -25,7 +25,7 @@ Status make_operand_map(ptx::TensorMap& map, const Matrix& matrix, int box_rows)
 }
 
 template <class In, class T, int kShape>
-Status enqueue_persistent_tile(const LinearArgs& args, int blocks, cudaStream_t stream) {
+Status enqueue_persistent_tile(const LinearArgs& args, int blocks, LaunchStream stream) {
   using E = EpilogueOf<In, T>;
   using Config = PersistentConfig<In, E, kShape>;
   ptx::TensorMap in, weight;
@@ -47,21 +47,21 @@ Status enqueue_persistent_tile(const LinearArgs& args, int blocks, cudaStream_t 
 }
 
 template <class In, class T, int... kShapes>
-Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, cudaStream_t stream,
+Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, LaunchStream stream,
                           std::integer_sequence<int, kShapes...>) {
-  using Enqueue = Status (*)(const LinearArgs&, int, cudaStream_t);
+  using Enqueue = Status (*)(const LinearArgs&, int, LaunchStream);
   constexpr Enqueue kTable[] = {enqueue_persistent_tile<In, T, kShapes>...};
   return kTable[plan.tile](args, plan.blocks, stream);
 }
 
 template <class In, class T>
-Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, cudaStream_t stream) {
+Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, LaunchStream stream) {
   return enqueue_persistent<In, T>(args, plan, stream,
                                    std::make_integer_sequence<int, kPersistentTileCount>{});
 }
 
 template <class In, class T, int kShape>
-Status enqueue_swapped_tile(const LinearArgs& args, int splits, float* partial, cudaStream_t stream) {
+Status enqueue_swapped_tile(const LinearArgs& args, int splits, float* partial, LaunchStream stream) {
   constexpr int kTokens = kSwappedTokens[kShape];
   using E = EpilogueOf<In, T>;
   using Storage = SwappedStorage<In, kTokens>;
@@ -85,15 +85,15 @@ Status enqueue_swapped_tile(const LinearArgs& args, int splits, float* partial, 
 }
 
 template <class In, class T, int... kShapes>
-Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream,
+Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, LaunchStream stream,
                        std::integer_sequence<int, kShapes...>) {
-  using Enqueue = Status (*)(const LinearArgs&, int, float*, cudaStream_t);
+  using Enqueue = Status (*)(const LinearArgs&, int, float*, LaunchStream);
   constexpr Enqueue kTable[] = {enqueue_swapped_tile<In, T, kShapes>...};
   return kTable[plan.tile](args, plan.splits, partial, stream);
 }
 
 template <class In, class T>
-Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream) {
+Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, LaunchStream stream) {
   return enqueue_swapped<In, T>(args, plan, partial, stream,
                                 std::make_integer_sequence<int, kSwappedTileCount>{});
 }

@@ -10,10 +10,10 @@ namespace padless::cuda {
 
 /** `plan.tile` is an index into kPersistentTiles; on as many blocks as the plan says, 0 being one a tile. */
 template <class In, class T>
-Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, cudaStream_t stream);
+Status enqueue_persistent(const LinearArgs& args, const GemmPlan& plan, LaunchStream stream);
 
 /** `plan.tile` is an index into kSwappedTokens. With more than one split the sums of each go to `partial`. */
 template <class In, class T>
-Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, cudaStream_t stream);
+Status enqueue_swapped(const LinearArgs& args, const GemmPlan& plan, float* partial, LaunchStream stream);
 
 }  // namespace padless::cuda

@@ -9,6 +9,9 @@
 //   not alternate  each takes half of the rows of every tile; the second starts kLag steps behind the first
 // In a cluster the blocks take neighbouring row tiles; each reads its part of the weight's tile for all.
 //
+// Before the kernel ahead of this one has ended, the producer fetches the first stages of the weight. The
+// number of rows, which says where the first tile lies, is read then, too.
+//
 // Rows are counted on the device. The tensor maps reach to the capacity: rows of the input past the true
 // count, whatever they hold, make rows of the product that are not stored. Columns and k past the matrices
 // arrive as zeros.
@@ -28,6 +31,7 @@
 #include "cuda/ptx/setmaxnreg.cuh"
 #include "cuda/ptx/tma.cuh"
 #include "cuda/tile/ring.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/tile_order.cuh"
 
 namespace padless::cuda {
@@ -44,7 +48,7 @@ struct PersistentConfig {
   static constexpr int kBlockK = kOperandBytes / static_cast<int>(sizeof(T));
   static constexpr int kRowsOfConsumer = kAlternate ? kRows : kRows / kConsumers;
   static constexpr int kParts = kRowsOfConsumer / kWgmmaRows;  // wgmmas on top of each other
-  static constexpr int kStageBytes = (kRows + kCols) * kOperandBytes;
+  static constexpr int kInBytes = kRows * kOperandBytes, kWeightBytes = kCols * kOperandBytes;
   static constexpr int kEmptyArrivals = kCluster * (kWarpgroup / 32) * (kAlternate ? 1 : kConsumers);
   static_assert(kRowsOfConsumer % kWgmmaRows == 0 && kParts * kCols / 2 <= (kSumsByStage<T> ? 96 : 128),
                 "registers of the accumulators");
@@ -67,27 +71,49 @@ struct PersistentParams {
   E epilogue;
 };
 
+// The weight of one stage; in a cluster the share of it that this block reads for all.
+template <class Config, class Tiles>
+DEVICE void fetch_weight(typename Config::Storage& shared, const ptx::TensorMap& weight, const Tiles& tiles,
+                         int stage, int k, int column) {
+  constexpr int kShare = Config::kCols / Config::kCluster;
+  auto& to = shared.stages[stage].weight;
+  const uint32_t full = ptx::cvta_to_shared(&shared.ring.full[stage]);
+  if constexpr (Config::kCluster == 1) {
+    ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&to[0]), &weight, full, k, column);
+  } else {
+    constexpr auto kEveryBlock = static_cast<uint16_t>((1 << Config::kCluster) - 1);
+    const int share = tiles.rank * kShare;
+    ptx::cp_async_bulk_tensor_load_2d_multicast(ptx::cvta_to_shared(&to[share]), &weight, full, k,
+                                                column + share, kEveryBlock);
+  }
+}
+
+// The weight of the first stages, whose inputs produce() adds: their number.
+template <class Config, class Tiles>
+DEVICE int fetch_first_weights(typename Config::Storage& shared, const ptx::TensorMap& weight,
+                               const Tiles& tiles, int steps) {
+  const int ahead = tiles.count() > 0 ? min(steps, Config::kStages) : 0;
+  for (int step = 0; step < ahead; step++) {
+    ptx::mbarrier_expect_tx(ptx::cvta_to_shared(&shared.ring.full[step]), Config::kWeightBytes);
+    fetch_weight<Config>(shared, weight, tiles, step, step * Config::kBlockK, tiles.origin(0).col);
+  }
+  return ahead;
+}
+
 template <class Config, class Tiles>
 DEVICE void produce(typename Config::Storage& shared, const ptx::TensorMap& in, const ptx::TensorMap& weight,
-                    const Tiles& tiles, int steps) {
-  constexpr int kShare = Config::kCols / Config::kCluster;  // columns that this block reads for the cluster
+                    const Tiles& tiles, int steps, int ahead) {
   RingPosition<Config::kStages> at;
   for (int i = 0; i < tiles.count(); i++) {
     const auto origin = tiles.origin(i);
     for (int step = 0; step < steps; step++, at.advance()) {
-      auto& stage = shared.stages[at.stage];
-      const uint32_t full = begin_fill(shared.ring, at, Config::kStageBytes);
+      const bool has_weight = i == 0 && step < ahead;
       const int k = step * Config::kBlockK;
-      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&stage.in[0]), &in, full, k, origin.row);
-      if constexpr (Config::kCluster == 1) {
-        ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&stage.weight[0]), &weight, full, k,
-                                          origin.col);
-      } else {
-        constexpr auto kEveryBlock = static_cast<uint16_t>((1 << Config::kCluster) - 1);
-        const int share = tiles.rank * kShare;
-        ptx::cp_async_bulk_tensor_load_2d_multicast(ptx::cvta_to_shared(&stage.weight[share]), &weight, full,
-                                                    k, origin.col + share, kEveryBlock);
-      }
+      const uint32_t full =
+          begin_fill(shared.ring, at, Config::kInBytes + (has_weight ? 0 : Config::kWeightBytes));
+      ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&shared.stages[at.stage].in[0]), &in, full, k,
+                                        origin.row);
+      if (!has_weight) fetch_weight<Config>(shared, weight, tiles, at.stage, k, origin.col);
     }
   }
 }
@@ -205,10 +231,12 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   meet();
   const int rows = __shfl_sync(~0u, p.rows.get(), 0), steps = (p.k + Config::kBlockK - 1) / Config::kBlockK;
   const PersistentTiles<Config::kRows, Config::kCols, Config::kCluster> tiles(rows, p.n);
+  const int ahead = threadIdx.x == 0 ? fetch_first_weights<Config>(shared, weight, tiles, steps) : 0;
+  wait_for_stream();
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (warpgroup == 0) {
     ptx::setmaxnreg_dec<kProducerRegisters>();
-    if (threadIdx.x == 0) produce<Config>(shared, in, weight, tiles, steps);
+    if (threadIdx.x == 0) produce<Config>(shared, in, weight, tiles, steps, ahead);
     __syncwarp();
   } else {
     ptx::setmaxnreg_inc<kConsumerRegisters>();

@@ -3,7 +3,8 @@
 //
 // Streaming the weight is all the work. A block of one warpgroup multiplies 64 rows of it, over all of K or
 // one of the parts whose sums reduce_splits_kernel adds in order, and keeps kSwappedStages copies of 128
-// bytes of K on their way. The accumulators are turned in shared memory into rows of tokens.
+// bytes of K on their way, those of the weight from before the kernel ahead has ended. The accumulators are
+// turned in shared memory into rows of tokens.
 //
 // Sums run over k as in persistent_gemm.cuh.
 #pragma once
@@ -14,13 +15,15 @@
 #include "cuda/ptx/fence.cuh"
 #include "cuda/ptx/tma.cuh"
 #include "cuda/tile/ring.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 
 template <class T, int kTokens>
 struct SwappedStorage {
   static constexpr int kBlockK = kOperandBytes / static_cast<int>(sizeof(T));
-  static constexpr unsigned kStageBytes = (kSwappedOutputs + kTokens) * kOperandBytes;
+  static constexpr unsigned kWeightBytes = kSwappedOutputs * kOperandBytes,
+                            kInBytes = kTokens * kOperandBytes;
   struct alignas(1024) Stage {
     T weight[kSwappedOutputs][kBlockK];
     T in[kTokens][kBlockK];
@@ -56,26 +59,34 @@ __global__ void __launch_bounds__(kWarpgroup)
   const int first_output = static_cast<int>(blockIdx.x) * kSwappedOutputs,
             first_token = static_cast<int>(blockIdx.y) * kTokens, split = static_cast<int>(blockIdx.z);
   const int rows = __shfl_sync(~0u, p.rows.get(), 0);
-  if (first_token >= rows) return;
+  if (first_token >= rows) return wait_for_stream();
   const int k_begin = split * p.k_per_split, k_end = min(p.k, k_begin + p.k_per_split);
   const int steps = (max(k_end - k_begin, 0) + Storage::kBlockK - 1) / Storage::kBlockK;
 
+  const auto full_of = [&](int step) { return ptx::cvta_to_shared(&shared.full[step % kSwappedStages]); };
+  const auto fetch_weight = [&](int step) {
+    if (thread != 0 || step >= steps) return;
+    ptx::mbarrier_expect_tx(full_of(step), Storage::kWeightBytes);
+    ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&shared.stages[step % kSwappedStages].weight[0]),
+                                      &weight, full_of(step), k_begin + step * Storage::kBlockK,
+                                      first_output);
+  };
+  const auto fetch_in = [&](int step) {
+    if (thread != 0 || step >= steps) return;
+    ptx::mbarrier_arrive_expect_tx(full_of(step), Storage::kInBytes);
+    ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&shared.stages[step % kSwappedStages].in[0]), &in,
+                                      full_of(step), k_begin + step * Storage::kBlockK, first_token);
+  };
   if (thread == 0) {
-    UNROLL
-    for (int s = 0; s < kSwappedStages; s++) ptx::mbarrier_init(ptx::cvta_to_shared(&shared.full[s]), 1);
+    ptx::prefetch_tensormap(&weight);
+    ptx::prefetch_tensormap(&in);
+    for (int stage = 0; stage < kSwappedStages; stage++) ptx::mbarrier_init(full_of(stage), 1);
     ptx::fence_mbarrier_init();
   }
+  for (int step = 0; step < kSwappedStages; step++) fetch_weight(step);
+  wait_for_stream();
+  for (int step = 0; step < kSwappedStages; step++) fetch_in(step);
   __syncthreads();
-  const auto fetch = [&](int step) {
-    if (thread != 0 || step >= steps) return;
-    auto& stage = shared.stages[step % kSwappedStages];
-    const uint32_t full = ptx::cvta_to_shared(&shared.full[step % kSwappedStages]);
-    const int k = k_begin + step * Storage::kBlockK;
-    ptx::mbarrier_arrive_expect_tx(full, Storage::kStageBytes);
-    ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&stage.weight[0]), &weight, full, k, first_output);
-    ptx::cp_async_bulk_tensor_load_2d(ptx::cvta_to_shared(&stage.in[0]), &in, full, k, first_token);
-  };
-  for (int step = 0; step < kSwappedStages; step++) fetch(step);
 
   REGS(float, product, [kTokens / 2]);
   REGS(float, sum, [kTokens / 2]);
@@ -84,7 +95,7 @@ __global__ void __launch_bounds__(kWarpgroup)
   RingPosition<kSwappedStages> at;
   for (int step = 0; step < steps; step++, at.advance()) {
     __syncwarp();
-    ptx::mbarrier_wait_parity(ptx::cvta_to_shared(&shared.full[at.stage]), at.parity);
+    ptx::mbarrier_wait_parity(full_of(at.stage), at.parity);
     auto& stage = shared.stages[at.stage];
     const uint64_t a = operand_descriptor(&stage.weight[0]), b = operand_descriptor(&stage.in[0]);
     ptx::wgmma_fence_operand(product);
@@ -102,7 +113,8 @@ __global__ void __launch_bounds__(kWarpgroup)
       for (int i = 0; i < kTokens / 2; i++) sum[i] += product[i];
     }
     __syncthreads();
-    fetch(step + kSwappedStages);
+    fetch_weight(step + kSwappedStages);
+    fetch_in(step + kSwappedStages);
   }
   UNROLL
   for (int i = 0; i < kTokens / 2; i++) {

@@ -7,6 +7,7 @@
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row.cuh"
 #include "cuda/tile/row_count.cuh"
+#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -33,6 +34,7 @@ struct Storage {
 template <class T, int kWarps, int kVectors>
 __global__ void __launch_bounds__(kRowThreads<kWarps>) quantize_rows_kernel(const Params<T> p) {
   SHARED_STORAGE(Storage<kWarps>, shared);
+  wait_for_stream();
   using R = Row<kWarps, kVectors>;
   const int64_t index = row_index<kWarps>();
   if (index >= p.rows.get()) return;
@@ -70,7 +72,7 @@ __global__ void __launch_bounds__(kRowThreads<kWarps>) quantize_rows_kernel(cons
 }
 
 template <class T>
-Status enqueue(const QuantizeRowsArgs& args, cudaStream_t stream) {
+Status enqueue(const QuantizeRowsArgs& args, LaunchStream stream) {
   const bool whole =
       args.in.cols % kVectorElements == 0 && has_aligned_rows(args.in) && has_aligned_rows(args.out);
   const Params<T> params{elements<const T>(args.in),
@@ -93,7 +95,7 @@ Status enqueue(const QuantizeRowsArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-Status quantize_rows(const QuantizeRowsArgs& args, const DeviceProperties& device, cudaStream_t stream) {
+Status quantize_rows(const QuantizeRowsArgs& args, const DeviceProperties& device, LaunchStream stream) {
   PADLESS_RETURN_IF_ERROR(check_matrix(args.in, args.in.rows, args.in.cols, "in"));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, args.in.rows, args.in.cols, "out"));
   PADLESS_RETURN_IF_ERROR(check_dtype(args.out, DType::kE4M3, "out"));

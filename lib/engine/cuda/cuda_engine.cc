@@ -25,7 +25,10 @@ class CudaEngine final : public Engine {
  public:
   CudaEngine(std::shared_ptr<const CudaContext> context, std::unique_ptr<WeightUploader> uploader,
              const CudaEngineOptions& options)
-      : context_(std::move(context)), uploader_(std::move(uploader)), graphs_(options.graphs) {
+      : context_(std::move(context)),
+        uploader_(std::move(uploader)),
+        graphs_(options.graphs),
+        overlaps_(options.overlap && context_->device->properties().can_overlap) {
     const CudaDevice& device = *context_->device;
     info_.name = device.name();
     info_.description = device.description();
@@ -37,7 +40,9 @@ class CudaEngine final : public Engine {
   const DeviceInfo& info() const override { return info_; }
   bool is_lost() const override { return context_->device->is_lost(); }
 
-  Result<std::shared_ptr<Stream>> create_stream() override { return CudaStream::create(*context_); }
+  Result<std::shared_ptr<Stream>> create_stream() override {
+    return CudaStream::create(*context_, overlaps_);
+  }
   Result<std::unique_ptr<Event>> create_event() override { return create_cuda_event(context_->device); }
 
   Result<std::unique_ptr<Buffer>> allocate(size_t bytes) override {
@@ -157,7 +162,7 @@ class CudaEngine final : public Engine {
   DeviceInfo info_;
   GemmPlanOptions gemm_;
   AttentionPlanOptions attention_;
-  const bool graphs_;
+  const bool graphs_, overlaps_;
   std::atomic<uint64_t> recorded_ = 0, replayed_ = 0, refused_ = 0;
 };
 

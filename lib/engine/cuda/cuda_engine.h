@@ -15,6 +15,9 @@ struct CudaEngineOptions {
   bool batch_invariant = false;
   /** Forwards over short batches are captured as CUDA graphs and replayed. Bits are the same without. */
   bool graphs = true;
+  /** Kernels start while the one before still runs, from compute capability 9.0 on; not measured. Bits are
+   * the same without. */
+  bool overlap = false;
 };
 
 /** A GPU as the process sees it. */

@@ -27,12 +27,13 @@ class ExpertsRun {
     for (int64_t e = 0; e < experts; ++e) {
       const int32_t* list = routing_.list + e * rows;
       const int32_t* count = routing_.counts + e;
+      // Not overlapping: the products read the count before their turn in the stream.
       PADLESS_RETURN_IF_ERROR(pack_rows({in, gathered, list, count}, queue_.get()));
       PADLESS_RETURN_IF_ERROR(feed_forward(step_.experts[e], gathered, count, result));
       PADLESS_RETURN_IF_ERROR(
-          add_expert({result, list, routing_.weights + e * rows, count, sum}, queue_.get()));
+          add_expert({result, list, routing_.weights + e * rows, count, sum}, queue_.launches()));
     }
-    return sum.data == out.data ? Status::ok() : cast_rows({sum, out, rows_on_device_}, queue_.get());
+    return sum.data == out.data ? Status::ok() : cast_rows({sum, out, rows_on_device_}, queue_.launches());
   }
 
  private:
@@ -75,7 +76,7 @@ class ExpertsRun {
     PADLESS_RETURN_IF_ERROR(allocate(rows * experts, routing_.list));
     PADLESS_RETURN_IF_ERROR(allocate(rows * experts, routing_.weights));
     PADLESS_RETURN_IF_ERROR(allocate(experts, routing_.counts));
-    return route_experts(routing_, queue_.get());
+    return route_experts(routing_, queue_.launches());
   }
 
   Status start(const Matrix& residual, const Matrix& sum) {
@@ -90,7 +91,7 @@ class ExpertsRun {
       queue_.touch(bias.data);
       args.bias = static_cast<const float*>(bias.data);
     }
-    return start_experts(args, queue_.get());
+    return start_experts(args, queue_.launches());
   }
 
   Status feed_forward(const Expert& expert, const Matrix& in, const int32_t* count, const Matrix& out) {

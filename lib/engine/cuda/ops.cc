@@ -114,7 +114,7 @@ Status run_embed(CudaQueue& queue, const CudaBatch& batch, const EmbedArgs& args
   native.out = touched(queue, args.out, batch.rows());
   native.rows_on_device = batch.tokens_on_device();
   queue.touch(batch.ids());
-  return embed_norm(native, queue.get());
+  return embed_norm(native, queue.launches());
 }
 
 Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionArgs& args) {
@@ -151,10 +151,11 @@ Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionAr
   native.bias.reach = static_cast<int32_t>(args.bias.reach);
   queue.touch(batch.cu_seqlens());
   const AttentionPlan& plan = batch.plan();
-  if (!has_tensor_kernel(native)) return simt_attention(native, plan, batch.tiles(), queue.get());
+  if (!has_tensor_kernel(native)) return simt_attention(native, plan, batch.tiles(), queue.launches());
   Result<AttentionStreams*> streams = queue.side_streams(plan.streams);
   if (!streams.is_ok()) return streams.status();
-  return varlen_attention(native, plan, {.tiles = batch.tiles(), .streams = streams.value()}, queue.get());
+  return varlen_attention(native, plan, {.tiles = batch.tiles(), .streams = streams.value()},
+                          queue.launches());
 }
 
 Status run_pool(CudaQueue& queue, const CudaBatch& batch, const PoolArgs& args) {
@@ -174,11 +175,11 @@ Status run_pool(CudaQueue& queue, const CudaBatch& batch, const PoolArgs& args) 
   native.out = touched(queue, args.out, sequences);
   native.cu_seqlens = batch.cu_seqlens();
   queue.touch(batch.cu_seqlens());
-  if (args.skip.empty()) return pool_rows(native, queue.get());
+  if (args.skip.empty()) return pool_rows(native, queue.launches());
   Result<DeviceArray> skip = DeviceArray::create(queue, args.skip);
   if (!skip.is_ok()) return skip.status();
   native.skip = skip.value().data();
-  return pool_rows(native, queue.get());
+  return pool_rows(native, queue.launches());
 }
 
 Status run_gather(CudaQueue& queue, const Matrix& in, std::span<const int32_t> indices, const Matrix& out) {
@@ -192,7 +193,7 @@ Status run_gather(CudaQueue& queue, const Matrix& in, std::span<const int32_t> i
   native.in = touched(queue, in, in.rows);
   native.out = touched(queue, out, static_cast<int64_t>(indices.size()));
   native.indices = rows.value().data();
-  return cuda::gather_rows(native, queue.get());
+  return cuda::gather_rows(native, queue.launches());
 }
 
 Status read_rows(CudaQueue& queue, const Matrix& matrix, float* out) {
@@ -206,7 +207,7 @@ Status read_rows(CudaQueue& queue, const Matrix& matrix, float* out) {
   const Matrix rows = {memory.value()->data(), DType::kF32, matrix.rows, matrix.cols, matrix.cols};
   queue.touch(matrix.data);
   queue.touch(rows.data);
-  PADLESS_RETURN_IF_ERROR(cast_rows({matrix, rows}, queue.get()));
+  PADLESS_RETURN_IF_ERROR(cast_rows({matrix, rows}, queue.launches()));
   return queue.download(out, rows.data, bytes);
 }
 

@@ -93,7 +93,7 @@ class RowRun {
     if (matrix.dtype == dtype) return matrix;
     Result<Matrix> copy = temporary(matrix.cols, dtype);
     if (copy.is_ok())
-      PADLESS_RETURN_IF_ERROR(cast_rows({matrix, copy.value(), rows_on_device_}, queue_.get()));
+      PADLESS_RETURN_IF_ERROR(cast_rows({matrix, copy.value(), rows_on_device_}, queue_.launches()));
     return copy;
   }
 
@@ -104,7 +104,7 @@ class RowRun {
   }
   Status finish(const Matrix& written, const Matrix& target) {
     if (written.data == target.data) return Status::ok();
-    return cast_rows({written, target, rows_on_device_}, queue_.get());
+    return cast_rows({written, target, rows_on_device_}, queue_.launches());
   }
 
   /** An f32 vector of `size` elements, on this device. */
@@ -163,7 +163,7 @@ class RowRun {
     }
     queue_.touch(weight->view().data);
     queue_.touch(weight->bias());
-    PADLESS_RETURN_IF_ERROR(linear(args, plan, workspace, queue_.get()));
+    PADLESS_RETURN_IF_ERROR(linear(args, plan, workspace, queue_.launches()));
     return finish(args.out, out.value());
   }
 
@@ -199,7 +199,7 @@ class RowRun {
     Result<Matrix> written = written_as(out.value(), dtype);
     if (!written.is_ok()) return written.status();
     args.out = written.value();
-    PADLESS_RETURN_IF_ERROR(residual_norm(args, queue_.get()));
+    PADLESS_RETURN_IF_ERROR(residual_norm(args, queue_.launches()));
     return finish(args.out, out.value());
   }
 
@@ -211,7 +211,7 @@ class RowRun {
     Result<Matrix> written = written_as(out.value(), in.value().dtype);
     if (!written.is_ok()) return written.status();
     PADLESS_RETURN_IF_ERROR(l2_normalize(
-        {.in = in.value(), .out = written.value(), .rows_on_device = rows_on_device_}, queue_.get()));
+        {.in = in.value(), .out = written.value(), .rows_on_device = rows_on_device_}, queue_.launches()));
     return finish(written.value(), out.value());
   }
 
@@ -237,7 +237,7 @@ class RowRun {
                       .gamma = gamma.value(),
                       .eps = step.eps,
                       .rows_on_device = rows_on_device_},
-                     queue_.get());
+                     queue_.launches());
   }
 
   Status run_step(const RopeStep& step) {
@@ -252,7 +252,7 @@ class RowRun {
                  .rotary_dim = step.rotary_dim,
                  .interleaved = step.interleaved,
                  .rows_on_device = rows_on_device_},
-                queue_.get());
+                queue_.launches());
   }
 
   Status run_step(const ExpertsStep& step) {

@@ -109,11 +109,11 @@ Result<AttentionStreams*> CudaQueue::side_streams(int streams) {
   return side_streams_.get();
 }
 
-Result<std::shared_ptr<Stream>> CudaStream::create(const CudaContext& context) {
+Result<std::shared_ptr<Stream>> CudaStream::create(const CudaContext& context, bool overlaps) {
   Result<SharedStream> stream = create_stream(context.device);
   if (!stream.is_ok()) return stream.status();
   return std::shared_ptr<Stream>(
-      std::make_shared<CudaStream>(std::make_shared<CudaQueue>(context, stream.take())));
+      std::make_shared<CudaStream>(std::make_shared<CudaQueue>(context, stream.take(), overlaps)));
 }
 
 void CudaStream::enqueue(std::function<void()> task) {

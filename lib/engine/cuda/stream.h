@@ -26,8 +26,8 @@ struct CudaContext {
 /** The device's side of a stream. Methods belong to the stream's thread. */
 class CudaQueue {
  public:
-  CudaQueue(CudaContext context, SharedStream stream)
-      : context_(std::move(context)), stream_(std::move(stream)) {}
+  CudaQueue(CudaContext context, SharedStream stream, bool overlaps = false)
+      : context_(std::move(context)), stream_(std::move(stream)), overlaps_(overlaps) {}
   ~CudaQueue();
   CudaQueue(const CudaQueue&) = delete;
   CudaQueue& operator=(const CudaQueue&) = delete;
@@ -35,6 +35,8 @@ class CudaQueue {
   const CudaContext& context() const { return context_; }
   const SharedStream& shared() const { return stream_; }
   cudaStream_t get() const { return stream_.get(); }
+  /** For kernels, which may overlap if the engine says so. */
+  LaunchStream launches() const { return {stream_.get(), overlaps_}; }
 
   /** Device memory whose first work is this stream's. */
   Result<std::unique_ptr<Buffer>> allocate(size_t bytes) {
@@ -75,6 +77,7 @@ class CudaQueue {
 
   const CudaContext context_;
   const SharedStream stream_;
+  const bool overlaps_;
   std::deque<Upload> uploads_;       // whose blocks the device may still read
   std::vector<Download> downloads_;  // not yet handed to anybody's completion
   std::unique_ptr<AttentionStreams> side_streams_;
@@ -84,7 +87,8 @@ class CudaQueue {
 
 class CudaStream final : public Stream {
  public:
-  static Result<std::shared_ptr<Stream>> create(const CudaContext& context);
+  /** `overlaps`: its kernels may start while the one before still runs. */
+  static Result<std::shared_ptr<Stream>> create(const CudaContext& context, bool overlaps);
   explicit CudaStream(std::shared_ptr<CudaQueue> queue) : queue_(std::move(queue)) {}
 
   void enqueue(std::function<void()> task) override;
