@@ -11,12 +11,23 @@ const seeded = ({ kind, seed }) => (seed > 1 ? `${kind}, seed ${seed}` : kind);
 
 const endToEndTable = (results) =>
   table(
-    ['Model', 'Batch', 'Tokens', 'padless ms', 'TFLOP/s', 'best of PyTorch', 'its ms', 'ratio'],
+    [
+      'Model',
+      'Batch',
+      'Tokens',
+      'padless ms',
+      'overlapping, ms',
+      'TFLOP/s',
+      'best of PyTorch',
+      'its ms',
+      'ratio',
+    ],
     results.map(({ line, rival, ratio }) => [
       line.model,
       `${line.batch} x ${line.cap}, ${seeded(line)}`,
       integer(line.tokens),
       milliseconds(line.ms),
+      orNone(line.overlap_ms, milliseconds),
       line.tflops.toFixed(0),
       orNone(rival, ({ name }) => name),
       orNone(rival, ({ value }) => milliseconds(value)),

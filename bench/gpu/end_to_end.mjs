@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // BERT-base and MiniLM end to end on a GPU: token ids in, hidden states pooled to one row a text out, copies
-// and all. One JSON line a load of plan.mjs.
+// and all. One JSON line a load of plan.mjs; `overlap_ms` is the time with kernels that overlap.
 //   node bench/gpu/end_to_end.mjs [--device cuda:0] [--dtype bf16] [--only e1,texts] [--out FILE] [--reps 20]
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { endToEndLoads } from './plan.mjs';
 
 const require = createRequire(import.meta.url);
-const { Encoder, PackedBatch } = require('../../dist/index.js');
+const { Encoder, PackedBatch, device } = require('../../dist/index.js');
 const { BERT_BASE, MINILM, writeRandomCheckpoint } = require('../../dist/demo/random_checkpoint.js');
 const { Random } = require('../../dist/demo/random.js');
 
@@ -60,18 +60,22 @@ for (const [model, shape] of Object.entries(shapes)) {
   const folder = mkdtempSync(join(tmpdir(), 'padless-bench-'));
   try {
     await writeRandomCheckpoint(folder, { vocabSize, seed: 1, shape });
-    const encoder = await Encoder.load(folder, { device: values.device, dtype: values.dtype });
+    const load = (overlap) =>
+      Encoder.load(folder, { device: device({ name: values.device, overlap }), dtype: values.dtype });
+    const [encoder, overlapping] = [await load(false), await load(true)];
     const { description, isa } = encoder.device.info;
     for (const { lengths, ...load } of ofModel) {
       const ms = await measure(encoder, lengths);
+      const overlap_ms = await measure(overlapping, lengths);
       const tokens = lengths.reduce((sum, length) => sum + length, 0);
       const tflops = flops(shape, lengths) / ms / 1e9;
       const run = { peer: 'padless', device: description, isa, dtype: values.dtype };
-      const line = JSON.stringify({ ...load, ...run, tokens, ms, tflops });
+      const line = JSON.stringify({ ...load, ...run, tokens, ms, overlap_ms, tflops });
       console.log(line);
       if (values.out) appendFileSync(values.out, `${line}\n`);
     }
     encoder.dispose();
+    overlapping.dispose();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -77,6 +77,19 @@ describe.each(testDevices())('on $label', ({ request, reducedPrecisions }) => {
     expect(device({ ...request, graphs: false }).graphInfo().recorded).toBe(0);
   });
 
+  test.each(['bert-head-64', 'nomic-moe'])('%s: the same bits where kernels overlap', async (name) => {
+    const golden = readGolden(name);
+    const dtype = reducedPrecisions[0]!;
+    using plain = await Encoder.load(golden.checkpoint, { dtype, device: { ...request, graphs: false } });
+    const expected = await runAll(plain, golden);
+    for (const graphs of [true, false]) {
+      const overlapping = device({ ...request, graphs, overlap: true });
+      using encoder = await Encoder.load(golden.checkpoint, { dtype, device: overlapping });
+      expect(await runAll(encoder, golden)).toEqual(expected);
+      expect(overlapping.graphInfo()).toMatchObject({ refused: 0 });
+    }
+  });
+
   test('each number of layers is a graph of its own', async () => {
     const golden = readGolden('qwen3');
     using encoder = await Encoder.load(golden.checkpoint, { device: request });

@@ -23,7 +23,7 @@ const left = {
   gpu: 'A GPU, 580.1, 1980 MHz, 700.00 W\n',
   steps: 'addon\tpassed\t3\tcuda:0\ncompute-sanitizer\tskipped\t0\tthere is no compute-sanitizer\n',
   'padless.jsonl': lines([
-    { ...text, peer: 'padless', tokens: 4915, ms: 2, tflops: 400 },
+    { ...text, peer: 'padless', tokens: 4915, ms: 2, overlap_ms: 1.75, tflops: 400 },
     { ...text, experiment: 'e1', kind: 'full', tokens: 8192, ms: 4, tflops: 410 },
   ]),
   'rivals.jsonl': lines([
@@ -71,9 +71,9 @@ describe('results of a GPU', () => {
     const page = readFileSync(output, 'utf8').split('## CUDA')[1]!;
     expect(page).toContain('Steps that did not pass: compute-sanitizer (skipped).');
     expect(page).toContain(
-      '| base | 16 x 512, uniform0.6 | 4,915 | 2.00 | 400 | packed_graph | 3.00 | 1.50x |',
+      '| base | 16 x 512, uniform0.6 | 4,915 | 2.00 | 1.75 | 400 | packed_graph | 3.00 | 1.50x |',
     );
-    expect(page).toContain('| base | 16 x 512, full | 8,192 | 4.00 | 410 | none | none | none |');
+    expect(page).toContain('| base | 16 x 512, full | 8,192 | 4.00 | none | 410 | none | none | none |');
     expect(page).toContain(
       '| 56 x 512, wiki, seed 2 | 16 x 64 | persistent, as given | 20.0 | 100 | single, as given 25.0 | varlen 30.0 us | 1.50x |',
     );
