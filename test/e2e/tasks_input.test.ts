@@ -1,5 +1,5 @@
 // What the tasks on heads make of unusual and of bad input.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Classifier } from '../../ts/tasks/classifier';
 import { FillMask } from '../../ts/tasks/fill_mask';
@@ -8,31 +8,12 @@ import { TokenClassifier } from '../../ts/tasks/token_classifier';
 import { expectError } from '../support/errors';
 import { readGolden } from '../support/goldens';
 import { scratchDirectory } from '../support/scratch';
+import { spoilTensor } from '../support/spoil';
+import { STRANGE_TEXTS as strange } from '../support/strange';
 import { editJson, taskCopies } from '../support/tasks';
 
 const scratch = scratchDirectory();
 const copyOf = taskCopies(scratch);
-
-/** Fills a bfloat16 tensor of the fixture with NaN. */
-function spoilTensor(folder: string, name: string): void {
-  const path = join(folder, 'model.safetensors');
-  const file = readFileSync(path);
-  const start = 8 + Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, { data_offsets: number[] }>;
-  const [begin, end] = header[name]!.data_offsets as [number, number];
-  for (let at = begin; at < end; at += 2) file.writeUInt16LE(0x7fc0, start + at);
-  writeFileSync(path, file);
-}
-
-const strange = [
-  'a lone \ud800 surrogate and \udfff another',
-  'nul\x00inside',
-  '𝔊othic 👩‍🚀👨‍👩‍👧‍👦 letters',
-  'שלום עולם and مرحبا بالعالم',
-  'e\u0301 combining a\u0308\u0323 marks',
-  '',
-  ' ',
-];
 
 describe('Classifier', () => {
   test('an empty list, a single text, many texts in small batches', async () => {
@@ -106,13 +87,13 @@ describe('a checkpoint is refused', () => {
     ['no architectures', set('architectures', undefined), 'E_UNSUPPORTED', 'architectures'],
     [
       'NaN in the head',
-      (folder) => spoilTensor(folder, 'classifier.weight'),
+      (folder) => spoilTensor(join(folder, 'model.safetensors'), 'classifier.weight'),
       'E_BAD_WEIGHTS',
       'classifier.weight',
     ],
     [
       'NaN in the encoder',
-      (folder) => spoilTensor(folder, 'bert.pooler.dense.bias'),
+      (folder) => spoilTensor(join(folder, 'model.safetensors'), 'bert.pooler.dense.bias'),
       'E_BAD_WEIGHTS',
       'bert.pooler.dense.bias',
     ],
