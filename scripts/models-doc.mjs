@@ -13,6 +13,17 @@ import { table } from './markdown.mjs';
 const root = new URL('..', import.meta.url).pathname;
 const models = join(root, 'test/goldens/models');
 
+/** Published kinds that are not supported, and the field that the error names. */
+const REFUSED = [
+  ['Qwen2 (mxbai-rerank v2, gte-Qwen2)', '`model_type`'],
+  ['JinaBERT with norms of queries and keys (jina-embeddings-v2-base-code)', '`auto_map`'],
+  ["NomicBERT with its own code's dynamic scaling", '`rotary_scaling_factor`'],
+  ['Decoders that attend both ways, but for EmbeddingGemma', '`is_causal`, `use_bidirectional_attention`'],
+  ['Heads that only pretraining uses (ELECTRA discriminators); the encoder can be used', '`architectures`'],
+  ['Masked language models in the layout of DeBERTa that is not legacy; the encoder can be used', '`legacy`'],
+  ['Dense modules with a residual', '`use_residual`'],
+];
+
 const HEADS = {
   sequence: 'sequence classification',
   token: 'token classification',
@@ -143,6 +154,12 @@ Written by \`scripts/models-doc.mjs\` from what \`test/device\` measures. Every 
 - The second is for lower precisions: the worst error of a fixture and, in brackets, the worst ratio to what the precision costs elsewhere, transformers in bf16 or f16 and onnxruntime's dynamic int8 of the same checkpoint. The suites fail at 2x, for int8 at 1.1x (at 1.5x for four one-layer heads of 16 columns and for experts, where chance decides) or where the mean of all fixtures is above 1x. On the CPU it is the worst instruction set.
 - \`emulator:0\` is the CUDA engine in the emulator of \`cuda/emulator\`, **not hardware**. Sequences of more than 150 tokens run there for one fixture only.
 - Empty: not run on that device.
+
+## Checkpoints
+
+\`test/unit/published.test.ts\` reads the files of these published directories (\`test/goldens/published.json\`) and says what is computed, or which field is refused: ${Object.keys(readJson(root, 'test/goldens/published.json')).sort().join(', ')}; and all 24 compact BERTs. A directory of pickles is refused until \`scripts/convert-checkpoint.py\` has converted it.
+
+${table(['refused', 'by'], REFUSED)}
 
 ## Encoders, by \`model_type\`
 

@@ -76,7 +76,7 @@ test.each(taskNames('rerank-'))('%s', async (name) => {
   const cases = makeTask<RerankCase>(name, target);
   const config = JSON.parse(readFileSync(join(target, 'tokenizer_config.json'), 'utf8')) as object;
   for (const { query, documents, scores, instruction, maxLength } of cases) {
-    const limit = name === 'rerank-qwen3' ? (maxLength ?? 1024) : undefined;
+    const limit = name.startsWith('rerank-qwen3') ? (maxLength ?? 1024) : undefined;
     writeFileSync(
       join(target, 'tokenizer_config.json'),
       JSON.stringify({ ...config, ...(limit && { model_max_length: limit }) }),

@@ -126,9 +126,12 @@ describe('settings', () => {
 
   test('a vocabulary beyond the embedding table is refused', () => {
     const model = { vocabSize: 10, padId: 0 };
-    expect(() => checkVocabulary({ vocabSize: 10, padId: 0 }, model)).not.toThrow();
-    expect(() => checkVocabulary({ vocabSize: 11, padId: 0 }, model)).toThrow('11 tokens');
-    expect(() => checkVocabulary({ vocabSize: 10, padId: 1 }, model)).toThrow('pad_token_id 0');
+    expect(() => checkVocabulary({ baseVocabSize: 10, padId: 0 }, model)).not.toThrow();
+    expect(() => checkVocabulary({ baseVocabSize: 11, padId: 0 }, model)).toThrow('11 tokens');
+    expect(() => checkVocabulary({ baseVocabSize: 10, padId: 1 }, model)).toThrow('pad_token_id 0');
+    expect(() =>
+      checkVocabulary({ baseVocabSize: 10, padId: 1 }, { ...model, padId: undefined }),
+    ).not.toThrow();
   });
 
   test('lower-cases first where told', async () => {

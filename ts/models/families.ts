@@ -44,9 +44,27 @@ const families: readonly Family[] = [
 /** Every `model_type` that can be loaded. */
 export const modelTypes: readonly string[] = [...new Set(families.flatMap((family) => family.modelTypes))];
 
+/** All that bert_config.json of the original code says, which knows no `model_type`; the compact BERTs kept it so. */
+const ORIGINAL_BERT = [
+  'attention_probs_dropout_prob',
+  'hidden_act',
+  'hidden_dropout_prob',
+  'hidden_size',
+  'initializer_range',
+  'intermediate_size',
+  'max_position_embeddings',
+  'num_attention_heads',
+  'num_hidden_layers',
+  'type_vocab_size',
+  'vocab_size',
+];
+
+const isOriginalBert = (config: Record<string, unknown>): boolean =>
+  Object.keys(config).sort().join() === ORIGINAL_BERT.join();
+
 /** The family of a config.json; throws E_BAD_CONFIG without `model_type`, E_UNSUPPORTED for an unknown one. */
 export function familyOf(config: Record<string, unknown>): Family {
-  const type = config['model_type'];
+  const type = config['model_type'] ?? (isOriginalBert(config) ? 'bert' : undefined);
   if (typeof type !== 'string') {
     throw new PadlessError('E_BAD_CONFIG', 'config.json: "model_type" is missing; it must be a string.', {
       field: 'model_type',

@@ -26,6 +26,8 @@ import {
 
 function spec(field: Reader): EncoderSpec {
   refuseDecodersAndRemoteCode(field);
+  // No position table whatever this says; mmBERT and Ettin carry the word of the code that they were trained with.
+  field.oneOf('position_embedding_type', ['absolute', 'sans_pos'], 'absolute');
   const sizes = readSizes(
     field,
     { activation: 'gelu', eps: 1e-5 },

@@ -28,15 +28,15 @@ export async function loadModel(
   options: EncoderLoadOptions,
   columns?: LogitColumns,
 ): Promise<Model> {
-  const { directory, config, spec, pipeline } = description;
+  const { directory, spec, pipeline } = description;
   const folder = pipeline?.encoderDirectory
     ? await directory.subdirectory(pipeline.encoderDirectory)
     : directory;
-  const padId = config['pad_token_id'];
   const reading = Tokenizer.load(folder, {
     maxLength: textLimit(spec, pipeline?.maxSeqLength),
     lowerCase: pipeline?.doLowerCase,
-    model: { vocabSize: spec.vocabSize, padId: typeof padId === 'number' ? padId : undefined },
+    isOwnLimit: pipeline?.maxSeqLength !== undefined,
+    model: { vocabSize: spec.vocabSize, padId: spec.positions.padId, tokenTypes: spec.tokenTypes },
     signal: options.signal,
   });
   const loading = columns

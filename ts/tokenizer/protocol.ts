@@ -11,6 +11,7 @@ export interface TokenizerSetup {
   /** What they may be called; the first that is in the vocabulary counts. */
   maskTokens: readonly string[];
   unknownTokens: readonly string[];
+  addedToken: Readonly<Partial<Record<'bos' | 'eos', string>>>;
 }
 
 /** The thread's first message, when tokenizer.json is loaded. */
@@ -18,6 +19,12 @@ export interface TokenizerReady {
   kind: 'ready';
   /** Number of ids, added tokens included. */
   vocabSize: number;
+  /** Without them. */
+  baseVocabSize: number;
+  /** Whether `addedToken` begins and ends an encoded text. */
+  around: { bos: boolean; eos: boolean };
+  /** Whether its own normalizer makes small letters of capitals. */
+  lowersCase: boolean;
   /** Id of `padToken`, where it is in the vocabulary. */
   padId: number | undefined;
   /** Ids of `maskTokens` and `unknownTokens`, where the vocabulary has one of them. */

@@ -5,6 +5,7 @@ import type { PairTruncation, TokenizedChunk, TokenizerReady } from './protocol'
 import {
   MASK_TOKENS,
   UNKNOWN_TOKENS,
+  checkAgreement,
   checkVocabulary,
   parseTokenizerConfig,
   type ModelExpectation,
@@ -15,6 +16,8 @@ import { TooLongFailure, leaseThread, type ThreadLease } from './thread';
 export interface TokenizerLoadOptions {
   /** The longest sequence that the model takes; tokenizer_config.json may say less. */
   maxLength: number;
+  /** Whether `maxLength` counts whatever tokenizer_config.json says, as sentence-transformers' `max_seq_length`. */
+  isOwnLimit?: boolean | undefined;
   /** Lower-case first (`do_lower_case` of sentence_bert_config.json). */
   lowerCase?: boolean | undefined;
   /** What to check the vocabulary against. */
@@ -55,12 +58,17 @@ export interface EncodeOptions {
 export class Tokenizer {
   readonly #lease: ThreadLease;
   readonly #ready: TokenizerReady;
+  /** Ids from here on have no embedding. */
+  readonly #embedded: number;
+  readonly #givesTypes: boolean;
   /** Most tokens of one sequence, special tokens included. */
   readonly maxLength: number;
 
-  private constructor(lease: ThreadLease, maxLength: number) {
+  private constructor(lease: ThreadLease, maxLength: number, use: { embedded: number; givesTypes: boolean }) {
     this.#lease = lease;
     this.#ready = lease.ready;
+    this.#embedded = use.embedded;
+    this.#givesTypes = use.givesTypes;
     this.maxLength = maxLength;
   }
 
@@ -78,12 +86,15 @@ export class Tokenizer {
         padToken: settings.padToken,
         maskTokens: settings.maskToken === undefined ? MASK_TOKENS : [settings.maskToken],
         unknownTokens: settings.unknownToken === undefined ? UNKNOWN_TOKENS : [settings.unknownToken],
+        addedToken: settings.addedToken,
       },
       options.signal,
     );
     try {
       if (options.model) checkVocabulary(lease.ready, options.model);
-      const maxLength = Math.min(options.maxLength, settings.maxLength ?? Infinity);
+      checkAgreement(settings, lease.ready);
+      const stated = options.isOwnLimit ? undefined : settings.maxLength;
+      const maxLength = Math.min(options.maxLength, stated ?? Infinity);
       if (maxLength <= lease.ready.specialTokens) {
         throw new PadlessError(
           'E_BAD_CONFIG',
@@ -91,7 +102,10 @@ export class Tokenizer {
           { field: 'max_seq_length' },
         );
       }
-      return new Tokenizer(lease, maxLength);
+      return new Tokenizer(lease, maxLength, {
+        embedded: options.model?.vocabSize ?? Infinity,
+        givesTypes: settings.givesTypes && (options.model?.tokenTypes ?? Infinity) > 1,
+      });
     } catch (error) {
       await lease.release();
       throw error;
@@ -121,7 +135,8 @@ export class Tokenizer {
   /**
    * Token ids of `texts`, sequences back to back.
    *
-   * @throws PadlessError E_TOO_LONG; E_INVALID_ARGUMENT for a limit or a stride that leaves no room for text.
+   * @throws PadlessError E_TOO_LONG; E_INVALID_ARGUMENT for a limit or a stride that leaves no room for text, or a text
+   * with a token that the model does not embed.
    */
   async encode(texts: string[], options: EncodeOptions = {}): Promise<TokenizedChunk> {
     const limit = Math.min(options.maxLength ?? Infinity, this.maxLength);
@@ -144,8 +159,16 @@ export class Tokenizer {
         request,
         options.signal,
       );
+      this.#refuseUnembedded(ids, lengths, texts, firstIndex);
       const indices = texts?.map((index) => index + firstIndex);
-      return { ids, tokenTypes, lengths, details, texts: indices, repeatsAt };
+      return {
+        ids,
+        tokenTypes: this.#givesTypes ? tokenTypes : undefined,
+        lengths,
+        details,
+        texts: indices,
+        repeatsAt,
+      };
     } catch (error) {
       if (error instanceof TooLongFailure) throw tooLong(error, firstIndex);
       throw error;
@@ -178,6 +201,25 @@ export class Tokenizer {
   async prefixLength(prefix: string, signal?: AbortSignal): Promise<number> {
     const request = this.#lease.thread.prefixLength({ kind: 'prefixLength', prefix, limit: this.maxLength });
     return (await abortable(request, signal)).tokens;
+  }
+
+  #refuseUnembedded(
+    ids: Int32Array,
+    lengths: Int32Array,
+    texts: Int32Array | undefined,
+    firstIndex: number,
+  ): void {
+    if (this.#ready.vocabSize <= this.#embedded) return;
+    const at = ids.findIndex((id) => id >= this.#embedded);
+    if (at < 0) return;
+    let sequence = 0;
+    for (let end = lengths[0]!; end <= at; end += lengths[++sequence]!);
+    const text = firstIndex + (texts?.[sequence] ?? sequence);
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      `Text ${text} has a token of id ${ids[at]}, for which the model has no embedding (it has ${this.#embedded}).`,
+      { field: `texts[${text}]` },
+    );
   }
 
   #checkRoom(limit: number, { pairs, specialTokens = true, stride = 0 }: EncodeOptions): void {

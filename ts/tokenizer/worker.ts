@@ -20,15 +20,15 @@ import { cut, windows } from './windows';
 const port = parentPort!;
 const setup = workerData as TokenizerSetup;
 
-function load(): Tokenizer {
+function load(): { tokenizer: Tokenizer; lowersCase: boolean } {
   const tokenizer = Tokenizer.fromFile(setup.file);
   tokenizer.disablePadding();
   tokenizer.disableTruncation();
+  const own = tokenizer.getNormalizer();
   if (setup.lowerCase) {
-    const own = tokenizer.getNormalizer();
     tokenizer.setNormalizer(own ? sequenceNormalizer([lowercase(), own]) : lowercase());
   }
-  return tokenizer;
+  return { tokenizer, lowersCase: own?.normalizeString('A') === 'a' };
 }
 
 function setTruncation(tokenizer: Tokenizer, limit: number | undefined): void {
@@ -143,16 +143,20 @@ function marksSubwords(): boolean {
 }
 
 async function main(): Promise<void> {
-  const tokenizer = load();
+  const { tokenizer, lowersCase } = load();
   const empty = await tokenizer.encode('');
   const idOf = (tokens: readonly string[]) =>
     tokens.map((token) => tokenizer.tokenToId(token) ?? undefined).find((id) => id !== undefined);
+  const ends = { bos: empty.getTokens().at(0), eos: empty.getTokens().at(-1) };
   send({
     kind: 'ready',
     vocabSize: tokenizer.getVocabSize(true),
+    baseVocabSize: tokenizer.getVocabSize(false),
+    around: { bos: ends.bos === setup.addedToken.bos, eos: ends.eos === setup.addedToken.eos },
     padId: idOf(setup.padToken === undefined ? [] : [setup.padToken]),
     maskId: idOf(setup.maskTokens),
     unknownId: idOf(setup.unknownTokens),
+    lowersCase,
     marksSubwords: marksSubwords(),
     specialTokens: empty.getLength(),
     pairSpecialTokens: (await tokenizer.encode('', '')).getLength(),

@@ -95,6 +95,7 @@ def _rotary() -> list[Fixture]:
     euro = {**ROTARY, **PAD_ZERO, "mask_token_id": 4}
     euro_heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
     remote_gte = {"edit_config": older_layouts.new_config, "edit_tensors": older_layouts.new_tensors}
+    arctic = {"edit_config": older_layouts.arctic_config, "edit_tensors": older_layouts.new_tensors}
     remote_nomic = {"edit_config": older_layouts.nomic_config, "edit_tensors": older_layouts.nomic_tensors}
     reread = {"read_back": False}
     return [
@@ -121,6 +122,7 @@ def _rotary() -> list[Fixture]:
             prepare_reference=older_layouts.apply_ntk,
             **reread,
         ),
+        _body("gte-arctic", "Gte", 549, {**gte, "type_vocab_size": 1}, storage=arctic, **reread),
         _body("eurobert", "EuroBert", 548, {**euro, **euro_heads}),
     ]
 

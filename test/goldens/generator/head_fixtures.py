@@ -3,7 +3,7 @@
 import torch
 import transformers as hf
 
-from generator import jina_v3
+from generator import jina_v3, older_layouts
 from generator.fixtures import Fixture
 from generator.references import Sequence
 
@@ -158,6 +158,18 @@ def _jina_reranker() -> Fixture:
     return fixture
 
 
+def _new_heads() -> list[Fixture]:
+    """GTE's heads as Alibaba's own code stores them."""
+    found = [
+        head("new-sequence", "Gte", "sequence", 312, **_labels({0: "LABEL_0"}), problem_type=None),
+        head("new-token", "Gte", "token", 313),
+    ]
+    for fixture in found:
+        fixture.storage |= {"edit_config": older_layouts.new_head_config, "edit_tensors": older_layouts.new_head_tensors}
+        fixture.read_back = False
+    return found
+
+
 def fixtures(tokenizers) -> list[Fixture]:
     found = []
     for row, prefix in enumerate(FAMILIES):
@@ -165,4 +177,4 @@ def fixtures(tokenizers) -> list[Fixture]:
             if hasattr(hf, prefix + TASKS[task]) and (task == "sequence" or prefix not in LIKE_ROBERTA):
                 family = getattr(hf, f"{prefix}Config").model_type.replace("_", "-")
                 found.append(head(f"{family}-{task}", prefix, task, 410 + 10 * row + column))
-    return found + _special_cases() + _decoders() + [_jina_reranker()]
+    return found + _special_cases() + _decoders() + [_jina_reranker()] + _new_heads()

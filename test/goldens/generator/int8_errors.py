@@ -3,6 +3,7 @@
 One export a length, so that masks and distances are constants and nothing but the weights' arithmetic changes.
 """
 
+import copy
 import inspect
 import json
 import logging
@@ -25,23 +26,37 @@ from generator import fixtures, references  # noqa: E402
 from generator.half_precision import stored_errors  # noqa: E402
 from generator.references import Reference, Sequence  # noqa: E402
 
-# Its masks are made by vmap, which torch's tracer cannot follow.
-NOT_EXPORTED = "gemma3_text"
+
+def _layer_masks(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """Gemma 3's masks by the type of the layer: it makes them by vmap, which torch's tracer cannot follow."""
+    if model.config.model_type != "gemma3_text":
+        return None
+    masks = {}
+    for layer, kind in zip(model.base_model.layers, model.config.layer_types):
+        layer.register_forward_pre_hook(
+            lambda _layer, _args, options, kind=kind: masks.update({kind: options["attention_mask"]}), with_kwargs=True
+        )
+    with torch.no_grad():
+        model(**inputs)
+    return masks
 
 
 class _Exported(torch.nn.Module):
     """Tensors in, the outputs' tensors out."""
 
-    def __init__(self, reference: Reference):
+    def __init__(self, reference: Reference, masks: dict[str, torch.Tensor] | None):
         super().__init__()
         self.model = reference.fresh_model()
         self.outputs = reference.outputs
+        self.masks = masks
 
     def forward(self, input_ids, token_type_ids=None):
         inputs = {"input_ids": input_ids}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        if "attention_mask" in inspect.signature(self.model.forward).parameters:
+        if self.masks:
+            inputs["attention_mask"] = self.masks
+        elif "attention_mask" in inspect.signature(self.model.forward).parameters:
             # Without one, causal masks look for packed sequences by an operator that ONNX lacks.
             inputs["attention_mask"] = torch.ones_like(input_ids)
         return tuple(references.outputs_of(self.model, inputs, self.outputs).values())
@@ -74,11 +89,12 @@ class _Quantized:
     def _session(self, inputs: dict[str, torch.Tensor]) -> onnxruntime.InferenceSession:
         length = inputs["input_ids"].shape[1]
         if length not in self.sessions:
+            masks = _layer_masks(copy.deepcopy(self.reference.model), inputs)
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 plain, int8 = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
                 torch.onnx.export(
-                    _Exported(self.reference).eval(),
+                    _Exported(self.reference, masks).eval(),
                     tuple(inputs.values()),
                     str(plain),
                     opset_version=17,
@@ -110,11 +126,7 @@ def write(all_fixtures: "list[fixtures.Fixture]", models: Path, path: Path, only
     """Writes the errors of `all_fixtures`, or of `only` that one beside what is in the file."""
     logging.getLogger().setLevel(logging.ERROR)  # advice on preparing a model before quantizing it
     errors = json.loads(path.read_text())["errors"] if path.exists() else {}
-    chosen = [
-        fixture
-        for fixture in all_fixtures
-        if only in (None, fixture.name) and fixture.config.model_type != NOT_EXPORTED
-    ]
+    chosen = [fixture for fixture in all_fixtures if only in (None, fixture.name)]
     for fixture in chosen:
         errors[fixture.name] = _errors(fixture, models / fixture.name)
         print(fixture.name, errors[fixture.name], flush=True)

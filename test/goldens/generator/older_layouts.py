@@ -106,8 +106,40 @@ def new_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (r"post_attention_layernorm", "attn_ln"),
         (r"post_mlp_layernorm", "mlp_ln"),
     ]
-    packed = packed(packed(tensors, QKV, "attention.qkv_proj"), ("mlp.up_proj", "mlp.gate_proj"), "mlp.up_gate_proj")
-    return renamed(packed, rules)
+    joined = packed(tensors, QKV, "attention.qkv_proj")
+    return renamed(packed(joined, ("mlp.up_proj", "mlp.gate_proj"), "mlp.up_gate_proj"), rules)
+
+
+def new_head_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The encoder below `new.`, beside a head."""
+    body = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    head = {name: value for name, value in tensors.items() if not name.startswith("model.")}
+    return head | {f"new.{name}": value for name, value in new_tensors(body).items()}
+
+
+def new_head_config(config: dict) -> dict:
+    """config.json of gte-multilingual-reranker and of a tagger; no NTK scaling."""
+    [purpose] = [name.removeprefix("Gte") for name in config["architectures"]]
+    code = "Alibaba-NLP/new-impl--"
+    return new_config(config) | {
+        "architectures": [f"New{purpose}"],
+        "auto_map": {"AutoConfig": f"{code}configuration.NewConfig", "AutoModel": f"{code}modeling.NewModel"}
+        | {f"AutoModel{purpose}": f"{code}modeling.New{purpose}"},
+        "rope_scaling": None,
+    }
+
+
+def arctic_config(config: dict) -> dict:
+    """config.json of snowflake-arctic-embed-m-v2: the code lies in its repository, booleans are strings."""
+    code = "hf_alibaba_nlp_gte"
+    return new_config(config) | {
+        "architectures": ["GteModel"],
+        "auto_map": {"AutoConfig": f"configuration_{code}.GteConfig", "AutoModel": f"modeling_{code}.GteModel"},
+        "matryoshka_dimensions": [256],
+        "model_type": "gte",
+        "rope_scaling": None,
+        "use_memory_efficient_attention": "true",
+    }
 
 
 def new_config(config: dict) -> dict:

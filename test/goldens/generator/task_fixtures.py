@@ -64,6 +64,11 @@ SPECIAL["xlm-roberta"] = SPECIAL["camembert"] = SPECIAL["roberta"]
 CLASSES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}
 
 
+# No token types, whatever the tokenizer says about a pair.
+DEBERTA_V3 = {"type_vocab_size": 0, "relative_attention": True, "position_biased_input": False, "share_att_key": True}
+DEBERTA_V3 |= {"pos_att_type": ["p2c", "c2p"], "position_buckets": 16, "norm_rel_ebd": "layer_norm"}
+
+
 def _tokenizer(models: Path, base: str) -> PreTrainedTokenizerFast:
     file = models / base / "checkpoint/tokenizer.json"
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
@@ -73,8 +78,11 @@ def _tokenizer(models: Path, base: str) -> PreTrainedTokenizerFast:
     )
 
 
-def _model(folder: Path, models: Path, base: str, task: str, seed: int, labels: dict | None = None, **changes):
-    """A body of 16 with the head of `task`, written as bfloat16 and read back as float64."""
+def _model(
+    folder: Path, models: Path, base: str, task: str, seed: int, labels: dict | None = None, family: str = "", **changes
+):
+    """A body of 16 with the head of `task`, written as bfloat16 and read back as float64; `family` if not `base`'s."""
+    family = family or CLASSES[base]
     vocabulary = json.loads((models / base / "checkpoint/config.json").read_text())
     ids = {key: vocabulary[key] for key in ("pad_token_id", "bos_token_id", "eos_token_id") if key in vocabulary}
     body = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 40}
@@ -82,8 +90,8 @@ def _model(folder: Path, models: Path, base: str, task: str, seed: int, labels: 
     body |= {"type_vocab_size": 2 if base == "bert" else 1}
     if labels:
         body |= {"id2label": labels, "label2id": {name: index for index, name in labels.items()}}
-    config = getattr(hf, f"{CLASSES[base]}Config")(**body, **changes)
-    model_class = getattr(hf, f"{CLASSES[base]}For{task}")
+    config = getattr(hf, f"{family}Config")(**body | changes)
+    model_class = getattr(hf, f"{family}For{task}")
     shutil.rmtree(folder, ignore_errors=True)
     checkpoints.write(checkpoints.randomise(model_class(config), seed), folder, dtype=torch.bfloat16)
     return model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
@@ -189,6 +197,32 @@ def qwen_rerank(name: str, seed: int):
                 case |= {"instruction": instruction} if instruction else {}
                 cases.append(case | ({"maxLength": limit} if limit else {}))
         return _write(folder, "roberta", cases)
+
+    return name, build
+
+
+def qwen_labels(name: str, seed: int):
+    """Qwen3-Reranker turned into a classifier of one label: a pair is one text, read at its last token."""
+
+    def build(root: Path, models: Path) -> str:
+        folder = root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        config = hf.Qwen3Config(
+            vocab_size=608, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+            head_dim=8, intermediate_size=40, max_position_embeddings=1024, pad_token_id=1, bos_token_id=0,
+            eos_token_id=2, use_cache=False, id2label=ONE, label2id={"LABEL_0": 0},
+        )  # fmt: skip
+        model_class = hf.Qwen3ForSequenceClassification
+        checkpoints.write(checkpoints.randomise(model_class(config), seed), folder, dtype=torch.bfloat16)
+        tokenizer = _qwen_tokenizer(models, folder)
+        query = f"{QWEN_PREFIX}<Instruct>: {QWEN_INSTRUCTION}\n<Query>: how do tides work\n"
+        documents = [f"<Document>: {document}{QWEN_SUFFIX}" for document in DOCUMENTS]
+        with float64_everywhere():
+            model = model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+            encoded = [tokenizer(query, document)["input_ids"] for document in documents]
+            with torch.no_grad():
+                scores = [model(torch.tensor([ids])).logits[0, 0].sigmoid().item() for ids in encoded]
+        return _write(folder, "roberta", [{"query": query, "documents": documents, "scores": scores}])
 
     return name, build
 
@@ -386,7 +420,9 @@ def fixtures(transformers_4: Path | None) -> dict:
                 },
             },
         ),
+        rerank("rerank-deberta", "bert", 716, {}, family="DebertaV2", **DEBERTA_V3),
         qwen_rerank("rerank-qwen3", 714),
+        qwen_labels("rerank-qwen3-labels", 715),
         *(entities(f"entities-{base}", base, seed) for base, seed in zip(CLASSES, (728, 721, 722, 723))),
         masks("masks-bert", "bert", 730),
         masks("masks-roberta", "roberta", 731),
