@@ -15,45 +15,38 @@ import { STRANGE_TEXTS } from '../support/strange';
 import { makeTask } from '../support/tasks';
 
 const scratch = scratchDirectory();
-const folder = (name: string) => join(scratch, name);
-
-beforeAll(() => {
-  makeChain('pool-mean', folder('embedder'));
-  makeTask('classify-one-of', folder('classifier'));
-  makeTask('rerank-identity', folder('reranker'));
-  makeRetrieval('splade-bare', folder('sparse'));
-  makeRetrieval('colbert-pylate', folder('colbert'));
-  makeRetrieval('bge-m3', folder('m3'));
-});
-
 type Run = (texts: string[]) => Promise<unknown>;
 
-test.each<[string, () => Promise<[AsyncDisposable, Run]>]>([
+test.each<[string, (path: string) => Promise<[AsyncDisposable, Run]>]>([
   [
     'Embedder',
-    async () => {
-      const task = await Embedder.load(folder('embedder'));
+    async (path) => {
+      makeChain('pool-mean', path);
+      const task = await Embedder.load(path);
       return [task, async (texts) => (await task.embed(texts)).data];
     },
   ],
   [
     'Classifier',
-    async () => {
-      const task = await Classifier.load(folder('classifier'));
+    async (path) => {
+      makeTask('classify-one-of', path);
+      const task = await Classifier.load(path);
       return [task, (texts) => task.classify(texts)];
     },
   ],
   [
     'Reranker',
-    async () => {
-      const task = await Reranker.load(folder('reranker'));
+    async (path) => {
+      makeTask('rerank-identity', path);
+      const task = await Reranker.load(path);
       return [task, (texts) => task.scores(texts.map((text) => ({ text, pair: text })))];
     },
   ],
   [
     'SparseEncoder',
-    async () => {
-      const task = await SparseEncoder.load(folder('sparse'));
+    async (path) => {
+      makeRetrieval('splade-bare', path);
+      const task = await SparseEncoder.load(path);
       return [
         task,
         async (texts) => {
@@ -65,8 +58,9 @@ test.each<[string, () => Promise<[AsyncDisposable, Run]>]>([
   ],
   [
     'LateInteraction',
-    async () => {
-      const task = await LateInteraction.load(folder('colbert'));
+    async (path) => {
+      makeRetrieval('colbert-pylate', path);
+      const task = await LateInteraction.load(path);
       return [
         task,
         async (texts) => [(await task.encodeQueries(texts)).data, (await task.encodeDocuments(texts)).data],
@@ -75,8 +69,9 @@ test.each<[string, () => Promise<[AsyncDisposable, Run]>]>([
   ],
   [
     'M3Embedder',
-    async () => {
-      const task = await M3Embedder.load(folder('m3'));
+    async (path) => {
+      makeRetrieval('bge-m3', path);
+      const task = await M3Embedder.load(path);
       return [
         task,
         async (texts) => {
@@ -86,8 +81,8 @@ test.each<[string, () => Promise<[AsyncDisposable, Run]>]>([
       ];
     },
   ],
-])('%s takes strange texts, half a surrogate pair as U+FFFD', async (_name, load) => {
-  const [task, run] = await load();
+])('%s takes strange texts, half a surrogate pair as U+FFFD', async (name, load) => {
+  const [task, run] = await load(join(scratch, name));
   try {
     const found = await run([...STRANGE_TEXTS]);
     const wellFormed = STRANGE_TEXTS.map((text) => Buffer.from(text, 'utf8').toString('utf8'));
@@ -111,7 +106,7 @@ test.each<[string, string, string, (path: string) => Promise<AsyncDisposable>]>(
   ['SPLADE’s decoder', 'model.safetensors', 'cls.predictions.bias', (path) => SparseEncoder.load(path)],
   ['BGE-M3’s linear layer', 'sparse_linear.safetensors', 'weight', (path) => M3Embedder.load(path)],
 ])('NaN in %s is refused by the tensor’s name', async (name, file, tensor, load) => {
-  const path = folder(name.replace(/\W+/g, '-'));
+  const path = join(scratch, name.replace(/\W+/g, '-'));
   if (name.startsWith('a Dense')) makeChain('dense-tanh', path);
   else if (name.startsWith('ColBERT')) makeRetrieval('colbert-pylate', path);
   else if (name.startsWith('SPLADE')) makeRetrieval('splade-bare', path);

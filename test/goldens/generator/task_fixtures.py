@@ -165,17 +165,21 @@ def _qwen_tokenizer(models: Path, folder: Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=rust, pad_token="<pad>")
 
 
+def _qwen_config(**options) -> hf.Qwen3Config:
+    return hf.Qwen3Config(
+        vocab_size=608, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        intermediate_size=40, max_position_embeddings=1024, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        use_cache=False, **options,
+    )  # fmt: skip
+
+
 def qwen_rerank(name: str, seed: int):
     """The scores by the code of Qwen3-Reranker's model card."""
 
     def build(root: Path, models: Path) -> str:
         folder = root / name
         shutil.rmtree(folder, ignore_errors=True)
-        config = hf.Qwen3Config(
-            vocab_size=608, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
-            head_dim=8, intermediate_size=40, max_position_embeddings=1024, tie_word_embeddings=True, pad_token_id=1,
-            bos_token_id=0, eos_token_id=2, use_cache=False,
-        )  # fmt: skip
+        config = _qwen_config(tie_word_embeddings=True)
         checkpoints.write(checkpoints.randomise(hf.Qwen3ForCausalLM(config), seed), folder, dtype=torch.bfloat16)
         tokenizer = _qwen_tokenizer(models, folder)
         prefix, suffix = (tokenizer.encode(text, add_special_tokens=False) for text in (QWEN_PREFIX, QWEN_SUFFIX))
@@ -207,11 +211,7 @@ def qwen_labels(name: str, seed: int):
     def build(root: Path, models: Path) -> str:
         folder = root / name
         shutil.rmtree(folder, ignore_errors=True)
-        config = hf.Qwen3Config(
-            vocab_size=608, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
-            head_dim=8, intermediate_size=40, max_position_embeddings=1024, pad_token_id=1, bos_token_id=0,
-            eos_token_id=2, use_cache=False, id2label=ONE, label2id={"LABEL_0": 0},
-        )  # fmt: skip
+        config = _qwen_config(id2label=ONE, label2id={"LABEL_0": 0})
         model_class = hf.Qwen3ForSequenceClassification
         checkpoints.write(checkpoints.randomise(model_class(config), seed), folder, dtype=torch.bfloat16)
         tokenizer = _qwen_tokenizer(models, folder)
