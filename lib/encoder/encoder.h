@@ -104,14 +104,17 @@ class Encoder {
   /** A workspace with the batch and, in its kHidden, the rows that the request's layers make of it. */
   Result<Workspace*> encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
                             const ForwardRequest& request, const Cancelled& cancelled);
-  Status fill_workspace(Stream& stream, Workspace& space, const PackedBatch& batch,
-                        const BatchCapacity& capacity);
-  Status embed(Stream& stream, const Workspace& space, int64_t adapter);
-  Status convolve(Stream& stream, const Workspace& space);
-  Status run_layers(Stream& stream, const Workspace& space, const ForwardRequest& request,
+  Status prepare_batch(Stream& stream, Workspace& space, const PackedBatch& batch, const BatchLayout& layout);
+  /** Runs of sequences, one after the other, through embedding and layers; `cuts` as of cut_sequences. */
+  Status encode_slices(Stream& stream, Workspace& space, const PackedBatch& batch,
+                       std::span<const int64_t> cuts, const ForwardRequest& request,
+                       const Cancelled& cancelled);
+  Status embed(Stream& stream, const LayerRows& rows, int64_t adapter);
+  Status convolve(Stream& stream, const LayerRows& rows);
+  Status run_layers(Stream& stream, const LayerRows& rows, const ForwardRequest& request,
                     const Cancelled& cancelled);
   /** What run_layers does, recorded; false if it has to be run. */
-  bool replay_layers(Stream& stream, Workspace& space, const ForwardRequest& request);
+  bool replay_layers(Stream& stream, Workspace& space, const LayerRows& rows, const ForwardRequest& request);
   Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, int64_t adapter,
                        float* out);
   Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,

@@ -1,6 +1,8 @@
 // The forward: embed, then for each layer an attention and a row program, then the pooled heads.
+#include <algorithm>
 #include <utility>
 
+#include "lib/encoder/batch_slice.h"
 #include "lib/encoder/convolution.h"
 #include "lib/encoder/encoder.h"
 #include "lib/encoder/row_blocks.h"
@@ -15,7 +17,7 @@ Status check_running(const Cancelled& cancelled) {
 
 }  // namespace
 
-Status Encoder::embed(Stream& stream, const Workspace& space, int64_t adapter) {
+Status Encoder::embed(Stream& stream, const LayerRows& rows, int64_t adapter) {
   EmbedArgs args;
   args.word = weights_.word.get();
   args.word_scale = spec_.embeddings.word_scale;
@@ -28,36 +30,36 @@ Status Encoder::embed(Stream& stream, const Workspace& space, int64_t adapter) {
   }
   args.norm = spec_.norm.kind;
   args.eps = spec_.norm.eps;
-  args.out = space.matrices[spec_.embeddings.projection ? kEmbedding : kHidden];
-  if (adapter < 0) return engine_->embed(stream, *space.batch, args);
+  args.out = rows.matrices[spec_.embeddings.projection ? kEmbedding : kHidden];
+  if (adapter < 0) return engine_->embed(stream, rows.batch, args);
   // The norm follows when the words' additions are in.
   const Adapter& added = weights_.adapters[adapter];
   args.gamma = args.beta = nullptr;
   if (added.token_type) args.token_type = added.token_type.get();
-  PADLESS_RETURN_IF_ERROR(engine_->embed(stream, *space.batch, args));
+  PADLESS_RETURN_IF_ERROR(engine_->embed(stream, rows.batch, args));
   EmbedArgs low;
   low.word = added.word.get();
-  low.out = space.matrices[kAdapted];
-  return engine_->embed(stream, *space.batch, low);
+  low.out = rows.matrices[kAdapted];
+  return engine_->embed(stream, rows.batch, low);
 }
 
-Status Encoder::convolve(Stream& stream, const Workspace& space) {
+Status Encoder::convolve(Stream& stream, const LayerRows& rows) {
   const int64_t hidden = spec_.hidden_size;
   const int64_t kernel = spec_.convolution.kernel;
   for (int64_t tap = 0; tap < kernel; ++tap) {
-    const std::vector<int32_t> rows = shifted_rows(space.batch->host().cu_seqlens, tap - kernel / 2);
-    PADLESS_RETURN_IF_ERROR(engine_->gather_rows(stream, space.matrices[kHidden], rows,
-                                                 space.matrices[kWindow].columns(tap * hidden, hidden)));
+    const std::vector<int32_t> indices = shifted_rows(rows.batch.host().cu_seqlens, tap - kernel / 2);
+    PADLESS_RETURN_IF_ERROR(engine_->gather_rows(stream, rows.matrices[kHidden], indices,
+                                                 rows.matrices[kWindow].columns(tap * hidden, hidden)));
   }
-  return engine_->run_token_rows(stream, *space.batch, programs_of(-1).convolution, space.matrices);
+  return engine_->run_token_rows(stream, rows.batch, programs_of(-1).convolution, rows.matrices);
 }
 
-Status Encoder::run_layers(Stream& stream, const Workspace& space, const ForwardRequest& request,
+Status Encoder::run_layers(Stream& stream, const LayerRows& rows, const ForwardRequest& request,
                            const Cancelled& cancelled) {
   const int64_t layers = request.layers;
   const LayerPrograms& programs = programs_of(request.adapter);
-  PADLESS_RETURN_IF_ERROR(embed(stream, space, request.adapter));
-  const Matrix& qkv = space.matrices[kQkv];
+  PADLESS_RETURN_IF_ERROR(embed(stream, rows, request.adapter));
+  const Matrix& qkv = rows.matrices[kQkv];
   AttentionArgs attention;
   attention.shape = spec_.attention;
   attention.scale = spec_.attention_scale;
@@ -65,29 +67,30 @@ Status Encoder::run_layers(Stream& stream, const Workspace& space, const Forward
   attention.q = qkv.columns(0, spec_.query_width());
   attention.k = qkv.columns(spec_.query_width(), spec_.key_width());
   attention.v = qkv.columns(spec_.query_width() + spec_.key_width(), spec_.key_width());
-  attention.out = space.matrices[kContext];
+  attention.out = rows.matrices[kContext];
   for (int64_t i = 0; i <= layers; ++i) {
     PADLESS_RETURN_IF_ERROR(check_running(cancelled));
     if (i > 0) {
       attention.span = spec_.layers[i - 1].span;
       attention.bias = bias_.of_layer(spec_.layers[i - 1].weights);
-      PADLESS_RETURN_IF_ERROR(engine_->attention(stream, *space.batch, attention));
+      PADLESS_RETURN_IF_ERROR(engine_->attention(stream, rows.batch, attention));
     }
     const RowProgram& program = i < layers ? programs.between[i] : programs.last[i];
     if (program.steps.empty()) continue;
-    PADLESS_RETURN_IF_ERROR(engine_->run_token_rows(stream, *space.batch, program, space.matrices));
-    if (i == 0 && weights_.convolution) PADLESS_RETURN_IF_ERROR(convolve(stream, space));
+    PADLESS_RETURN_IF_ERROR(engine_->run_token_rows(stream, rows.batch, program, rows.matrices));
+    if (i == 0 && weights_.convolution) PADLESS_RETURN_IF_ERROR(convolve(stream, rows));
   }
   return Status::ok();
 }
 
-bool Encoder::replay_layers(Stream& stream, Workspace& space, const ForwardRequest& request) {
+bool Encoder::replay_layers(Stream& stream, Workspace& space, const LayerRows& rows,
+                            const ForwardRequest& request) {
   RecordedForward& forward = space.forwards[{request.layers, request.adapter, space.batch->kernels()}];
   // The first run loads the kernels, which a recording must not; and many a capacity is met but once.
   if (!std::exchange(forward.seen, true) || forward.refused) return false;
   if (!forward.recording) {
     auto recorded =
-        engine_->record(stream, [&] { return run_layers(stream, space, request, [] { return false; }); });
+        engine_->record(stream, [&] { return run_layers(stream, rows, request, [] { return false; }); });
     if (recorded.is_ok()) forward.recording = recorded.take();
   }
   if (forward.recording && engine_->replay(stream, *forward.recording).is_ok()) return true;
@@ -96,17 +99,29 @@ bool Encoder::replay_layers(Stream& stream, Workspace& space, const ForwardReque
   return false;
 }
 
-Status Encoder::fill_workspace(Stream& stream, Workspace& space, const PackedBatch& batch,
-                               const BatchCapacity& capacity) {
-  if (space.batch && capacity.recordable) {
-    PADLESS_RETURN_IF_ERROR(engine_->refill(stream, *space.batch, batch, token_rows_));
-  } else {
-    space.batch.reset();
-    auto prepared = engine_->prepare(stream, batch, spec_.attention, {capacity, token_rows_});
-    if (!prepared.is_ok()) return prepared.status();
-    space.batch = prepared.take();
+Status Encoder::prepare_batch(Stream& stream, Workspace& space, const PackedBatch& batch,
+                              const BatchLayout& layout) {
+  if (space.batch && layout.capacity.recordable) {
+    return engine_->refill(stream, *space.batch, batch, layout.token_rows);
   }
-  return space.fit(*engine_, spec_, activations_);
+  space.batch.reset();
+  auto prepared = engine_->prepare(stream, batch, spec_.attention, layout);
+  if (!prepared.is_ok()) return prepared.status();
+  space.batch = prepared.take();
+  return Status::ok();
+}
+
+Status Encoder::encode_slices(Stream& stream, Workspace& space, const PackedBatch& batch,
+                              std::span<const int64_t> cuts, const ForwardRequest& request,
+                              const Cancelled& cancelled) {
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const BatchSlice slice(batch, cuts[i], cuts[i + 1]);
+    auto prepared = engine_->prepare(stream, slice.batch(), spec_.attention, {.token_rows = token_rows_});
+    if (!prepared.is_ok()) return prepared.status();
+    const LayerRows rows = space.layer_rows(*prepared.value(), slice.first_token(), token_rows_.size());
+    PADLESS_RETURN_IF_ERROR(run_layers(stream, rows, request, cancelled));
+  }
+  return Status::ok();
 }
 
 Result<Workspace*> Encoder::encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
@@ -115,10 +130,26 @@ Result<Workspace*> Encoder::encode(Stream& stream, Workspaces& spaces, const Pac
   // The windows of a convolution are gathered by indices from the host.
   capacity.recordable = capacity.recordable && !weights_.convolution;
   Workspace& space = spaces.take(capacity);
-  PADLESS_RETURN_IF_ERROR(fill_workspace(stream, space, batch, capacity));
+  const std::vector<int64_t> cuts = cut_sequences(batch.cu_seqlens, engine_->layer_tokens());
+  const bool sliced = cuts.size() > 2;
+  PADLESS_RETURN_IF_ERROR(
+      prepare_batch(stream, space, batch, {capacity, sliced ? std::span<const TokenRows>{} : token_rows_}));
+  int64_t layer_rows = space.batch->rows();
+  if (sliced) {
+    layer_rows = 0;
+    for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+      layer_rows = std::max<int64_t>(layer_rows, batch.cu_seqlens[cuts[i + 1]] - batch.cu_seqlens[cuts[i]]);
+    }
+  }
+  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, activations_, space.batch->rows(), layer_rows));
   PADLESS_RETURN_IF_ERROR(check_running(cancelled));
-  if (!capacity.recordable || !replay_layers(stream, space, request)) {
-    PADLESS_RETURN_IF_ERROR(run_layers(stream, space, request, cancelled));
+  if (sliced) {
+    PADLESS_RETURN_IF_ERROR(encode_slices(stream, space, batch, cuts, request, cancelled));
+    return &space;
+  }
+  const LayerRows rows = space.layer_rows(*space.batch, 0, token_rows_.size());
+  if (!capacity.recordable || !replay_layers(stream, space, rows, request)) {
+    PADLESS_RETURN_IF_ERROR(run_layers(stream, rows, request, cancelled));
   }
   return &space;
 }
@@ -200,7 +231,7 @@ Status Encoder::forward(Stream& stream, Workspaces& spaces, const PackedBatch& b
   }
   if (!encoded.is_ok()) return encoded.status();
   const PreparedBatch& prepared = *encoded.value()->batch;
-  const Matrix hidden = row_range(encoded.value()->matrices[kHidden], 0, batch.tokens());
+  const Matrix hidden = encoded.value()->hidden(batch.tokens());
   if (result.last_hidden_state) {
     PADLESS_RETURN_IF_ERROR(engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden));
   }

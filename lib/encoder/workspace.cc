@@ -28,32 +28,48 @@ std::vector<Need> needs(const EncoderSpec& spec, DType activations) {
 
 }  // namespace
 
-Status Workspace::fit(Engine& engine, const EncoderSpec& spec, DType activations) {
+Status Workspace::fit(Engine& engine, const EncoderSpec& spec, DType activations, int64_t rows,
+                      int64_t layer_rows) {
   const std::vector<Need> wanted = needs(spec, activations);
-  const int64_t rows = batch->rows();
-  if (rows > capacity_) {
-    buffers_.clear();
-    capacity_ = 0;
-    for (const auto& [cols, dtype] : wanted) {
-      auto buffer = engine.allocate(static_cast<size_t>(rows) * cols * dtype_size(dtype));
-      if (!buffer.is_ok()) return buffer.status();
-      buffers_.push_back(buffer.take());
-    }
-    capacity_ = rows;
-  }
-  matrices.clear();
+  activations_.resize(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto& [cols, dtype] = wanted[i];
-    void* data = i < buffers_.size() && cols > 0 ? buffers_[i]->data() : nullptr;
-    matrices.push_back({data, dtype, rows, cols, cols});
+    Activations& kept = activations_[i];
+    kept.cols = wanted[i].cols;
+    kept.dtype = wanted[i].dtype;
+    const int64_t needed = i == kHidden ? rows : layer_rows;
+    if (kept.cols == 0 || needed <= kept.rows) continue;
+    kept.buffer.reset();
+    kept.rows = 0;
+    auto buffer = engine.allocate(static_cast<size_t>(needed) * kept.cols * dtype_size(kept.dtype));
+    if (!buffer.is_ok()) return buffer.status();
+    kept.buffer = buffer.take();
+    kept.rows = needed;
   }
-  for (size_t i = 0; i < spec.ropes.size(); ++i) matrices.push_back(batch->token_rows(i));
   return Status::ok();
 }
 
+Matrix Workspace::rows_of(const Activations& activations, int64_t first, int64_t count) const {
+  const auto& [cols, dtype, rows, buffer] = activations;
+  void* data = nullptr;
+  if (buffer)
+    data = static_cast<char*>(buffer->data()) + static_cast<size_t>(first) * cols * dtype_size(dtype);
+  return {data, dtype, count, cols, cols};
+}
+
+LayerRows Workspace::layer_rows(const PreparedBatch& part, int64_t first, size_t ropes) const {
+  LayerRows result{part, {}};
+  for (size_t i = 0; i < activations_.size(); ++i) {
+    result.matrices.push_back(rows_of(activations_[i], i == kHidden ? first : 0, part.rows()));
+  }
+  for (size_t i = 0; i < ropes; ++i) result.matrices.push_back(part.token_rows(i));
+  return result;
+}
+
+Matrix Workspace::hidden(int64_t count) const { return rows_of(activations_[kHidden], 0, count); }
+
 size_t Workspace::bytes() const {
   size_t bytes = batch ? batch->bytes() : 0;
-  for (const auto& buffer : buffers_) bytes += buffer->bytes();
+  for (const Activations& each : activations_) bytes += each.buffer ? each.buffer->bytes() : 0;
   for (const auto& [key, forward] : forwards) bytes += forward.recording ? forward.recording->bytes() : 0;
   return bytes;
 }

@@ -20,22 +20,41 @@ struct RecordedForward {
   bool refused = false;  // the device could not record or replay it
 };
 
-/** Memory in proportion to the rows that a batch has room for. */
+/** What the layers run on: a prepared batch and, by Binding, matrices of its rows. A matrix that the spec
+ * does not need has no data. */
+struct LayerRows {
+  const PreparedBatch& batch;
+  std::vector<Matrix> matrices;
+};
+
+/** Memory in proportion to the rows that a batch has room for, and to those that go through the layers at a
+ * time. */
 class Workspace {
  public:
-  /** Makes `matrices` ready for the batch, with its token rows behind the activations; E_OUT_OF_MEMORY. */
-  Status fit(Engine& engine, const EncoderSpec& spec, DType activations);
+  /** Makes memory for `rows` hidden rows, and for all else that layers need of `layer_rows`; E_OUT_OF_MEMORY.
+   */
+  Status fit(Engine& engine, const EncoderSpec& spec, DType activations, int64_t rows, int64_t layer_rows);
+  /** The matrices of `part`, whose first row is row `first` of the hidden rows, with the token rows that it
+   * was prepared with for `ropes` behind the activations. */
+  LayerRows layer_rows(const PreparedBatch& part, int64_t first, size_t ropes) const;
+  /** The first `count` hidden rows. */
+  Matrix hidden(int64_t count) const;
   size_t bytes() const;
 
-  /** By Binding. A matrix that the spec does not need has no data. */
-  std::vector<Matrix> matrices;
   std::unique_ptr<PreparedBatch> batch;
   /** By the number of layers, the adapter, and the batch's kernels(). */
   std::map<std::tuple<int64_t, int64_t, uint32_t>, RecordedForward> forwards;
 
  private:
-  int64_t capacity_ = 0;
-  std::vector<std::unique_ptr<Buffer>> buffers_;
+  struct Activations {
+    int64_t cols = 0;
+    DType dtype = DType::kF32;
+    int64_t rows = 0;  // that the buffer has room for
+    std::unique_ptr<Buffer> buffer;
+  };
+  Matrix rows_of(const Activations& activations, int64_t first, int64_t count) const;
+
+  std::vector<Activations> activations_;  // by Binding, up to the ropes
 };
 
 /** The workspaces of an encoder on one stream, for use on that stream's thread: what it has queued may still

@@ -143,5 +143,31 @@ describe.each(testDevices())('on $label', ({ request, label }) => {
       }
       for (const [i, result] of results.entries()) expect(result).toEqual(results[i % 2]);
     });
+
+    // A convolution, ropes, distances, experts and an adapter, in more tokens than one thread takes through the
+    // layers at a time.
+    test.each(['bert', 'modernbert', 'deberta-v2-conv', 'mpnet', 'nomic-moe', 'jina-v3-query'])(
+      '%s: a batch of several runs has the bits of its sequences',
+      async (name) => {
+        const golden = readGolden(name);
+        using encoder = await Encoder.load(golden.checkpoint, { device: { ...request, threads: 1 } });
+        const short = [...golden.sequences.keys()].filter(
+          (index) => golden.sequences[index]!.ids.length < 300,
+        );
+        const alone = await Promise.all(
+          short.map(async (index) => (await run(encoder, golden, [index]))[0]!),
+        );
+        const tokens = short.reduce((sum, index) => sum + golden.sequences[index]!.ids.length, 0);
+        const order = Array.from({ length: Math.ceil(2000 / tokens) }, () => short.keys()).flatMap((keys) => [
+          ...keys,
+        ]);
+        const together = await run(
+          encoder,
+          golden,
+          order.map((at) => short[at]!),
+        );
+        together.forEach((outputs, i) => expect(outputs).toEqual(alone[order[i]!]));
+      },
+    );
   }
 });

@@ -1,9 +1,11 @@
-// Rope rows however far positions lie, rows shifted within sequences, and parts of stored tensors.
+// Rope rows however far positions lie, rows shifted within sequences, parts of stored tensors, and of
+// batches.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 
+#include "lib/encoder/batch_slice.h"
 #include "lib/encoder/convolution.h"
 #include "lib/encoder/file_weights.h"
 #include "lib/encoder/rope.h"
@@ -114,6 +116,40 @@ void test_parts() {
   }
 }
 
+void test_cuts() {
+  using Cuts = std::vector<int64_t>;
+  const auto cuts = [](std::vector<int32_t> cu_seqlens, int64_t most) {
+    return cut_sequences(cu_seqlens, most);
+  };
+  check(cuts({}, 4) == Cuts({0, 0}) && cuts({0}, 4) == Cuts({0, 0}), "no sequences");
+  check(cuts({0, 0, 0}, 4) == Cuts({0, 2}), "no tokens");
+  check(cuts({0, 3, 8, 9}, 0) == Cuts({0, 3}), "no limit");
+  check(cuts({0, 3, 8, 9}, 9) == Cuts({0, 3}), "all fit");
+  check(cuts({0, 2, 4, 6, 8}, 4) == Cuts({0, 2, 4}), "two equal runs");
+  check(cuts({0, 2, 4, 6, 8, 9}, 8) == Cuts({0, 2, 5}), "no small run at the end");
+  check(cuts({0, 100}, 8) == Cuts({0, 1}), "one sequence is never cut");
+  check(cuts({0, 1, 101, 102, 103}, 10) == Cuts({0, 2, 4}), "a long sequence among short ones");
+  check(cuts({0, 4, 4, 4, 8}, 4) == Cuts({0, 1, 4}), "empty sequences");
+}
+
+void test_slices() {
+  const std::vector<int32_t> ids = {1, 2, 3, 4, 5, 6}, positions = {0, 1, 0, 0, 1, 2},
+                             types = {0, 0, 1, 1, 0, 0};
+  const std::vector<int32_t> cu_seqlens = {0, 2, 2, 3, 6}, key_counts = {1, 0, 1, 2};
+  const auto values = [](std::span<const int32_t> span) {
+    return std::vector<int32_t>(span.begin(), span.end());
+  };
+  const BatchSlice all({ids, positions, types, cu_seqlens, key_counts}, 1, 4);
+  check(all.first_token() == 2 && values(all.batch().ids) == std::vector<int32_t>({3, 4, 5, 6}), "ids");
+  check(values(all.batch().positions) == std::vector<int32_t>({0, 0, 1, 2}), "positions");
+  check(values(all.batch().token_types) == std::vector<int32_t>({1, 1, 0, 0}), "token types");
+  check(values(all.batch().cu_seqlens) == std::vector<int32_t>({0, 0, 1, 4}), "cu_seqlens");
+  check(values(all.batch().key_counts) == std::vector<int32_t>({0, 1, 2}), "key counts");
+  const BatchSlice bare({ids, positions, {}, cu_seqlens}, 0, 1);
+  check(bare.first_token() == 0 && bare.batch().tokens() == 2, "the first sequence");
+  check(bare.batch().token_types.empty() && bare.batch().key_counts.empty(), "what is left out stays out");
+}
+
 }  // namespace
 }  // namespace padless::test
 
@@ -122,5 +158,7 @@ int main() {
   test::test_rope();
   test::test_shifted_rows();
   test::test_parts();
+  test::test_cuts();
+  test::test_slices();
   return test::finish({"parts"});
 }

@@ -19,6 +19,9 @@
 namespace padless {
 namespace {
 
+// Of a thread: its rows of a few matrices stay in a cache, and are blocks enough to share out evenly.
+constexpr int64_t kLayerTokens = 512;
+
 /** The chip's name as the operating system prints it; "CPU" where it does not. */
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -110,6 +113,8 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
   Result<std::shared_ptr<const DeviceTensor>> upload(const HostTensor& tensor, DType dtype) override {
     return create_cpu_tensor(bytes_, tensor, dtype, context_.threads);
   }
+
+  int64_t layer_tokens() const override { return kLayerTokens * context_.threads; }
 
   Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
                                                  const AttentionShape& shape,
