@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 
+import { computes, type Compute } from './compute';
 import { device as openDevice, type Device, type DeviceOptions } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
 import { adapterOf } from './models/adapters';
@@ -22,7 +23,6 @@ import { abortSignal, callback, checkOptions, integer, oneOf, type Check } from 
 import type { PackedBatch } from './packed';
 import { packedCacheFile } from './packed_cache';
 import { resultOf, type EncoderResult, type RunOptions } from './run';
-import type { Compute } from './weight';
 
 export type { EncoderOutput, EncoderResult, MatrixOutput, RunOptions } from './run';
 
@@ -38,7 +38,11 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** `'cpu'` (the default), `'auto'`, `'cuda:0'`, ..., or the options of {@link device}. */
   device?: string | DeviceOptions;
-  /** What the products compute in; f32 by default. Statistics and sums are float32 in any case. */
+  /**
+   * What the products compute in; f32 by default. Statistics and sums are float32 in any case. A CPU takes f32, bf16 and
+   * int8; a GPU f32, bf16 and f16, and on compute capability 9.0 (Hopper) fp8: e4m3 products with the rest of the layers
+   * as in bf16. Others are E_UNSUPPORTED.
+   */
   dtype?: Compute;
   /** CPU threads that one call uses at most; all that the process may use by default. */
   threads?: number;
@@ -74,7 +78,7 @@ const nonEmpty: Check<string> = (value, fail) =>
 /** The checks of {@link LoadOptions}, for tasks that add options of their own. */
 export const loadOptions = {
   device: deviceChoice,
-  dtype: oneOf(['f32', 'bf16', 'f16', 'int8']),
+  dtype: oneOf(computes),
   threads: integer(1, 1024),
   cacheDir: nonEmpty,
   signal: abortSignal,

@@ -1,13 +1,13 @@
 import type { Device } from './device';
 import { PadlessError, native } from './errors';
 import { Owner } from './handle';
+import { computes, type Compute } from './compute';
 import { addon, type NativeWeight } from './native';
 import { checkOptions, oneOf } from './options';
 import { type Stream, streamOption } from './stream';
 import { Tensor } from './tensor';
 
-/** What a matrix product computes in. */
-export type Compute = 'f32' | 'bf16' | 'f16' | 'int8';
+export type { Compute } from './compute';
 
 /** Options of {@link LinearWeight.pack}. */
 export interface LinearWeightOptions {
@@ -58,7 +58,7 @@ export class LinearWeight extends Owner<NativeWeight> {
   static pack(weight: Tensor, options?: LinearWeightOptions): LinearWeight {
     const checked = checkOptions('LinearWeight.pack', options, {
       bias: (value) => value,
-      compute: oneOf(['f32', 'bf16', 'f16', 'int8']),
+      compute: oneOf(computes),
       stream: streamOption,
     });
     const { shape, device } = floatTensor(weight, 'weight');

@@ -1,4 +1,5 @@
-// The four products of an encoder layer, next to cuBLASLt's plain product of the same sizes.
+// The four products of an encoder layer, next to cuBLASLt's plain product of the same sizes; on Hopper the
+// same in FP8, and the kernel that makes the codes of the rows.
 #include "cuda/bench/setting.h"
 
 namespace padless::cuda::bench {
@@ -10,6 +11,59 @@ struct Layer {
   Activation activation;
   bool residual;
 };
+
+struct Codes {
+  DeviceArray data, scales;
+  QuantizeRowsArgs args;
+};
+
+Result<Codes> allocate_codes(const Matrix& from) {
+  const int64_t stride = (from.cols + 15) / 16 * 16;
+  auto data = DeviceArray::allocate(static_cast<size_t>(from.rows * stride));
+  PADLESS_RETURN_IF_ERROR(data.status());
+  auto scales = DeviceArray::allocate(static_cast<size_t>(from.rows) * sizeof(float));
+  PADLESS_RETURN_IF_ERROR(scales.status());
+  Codes codes{data.take(), scales.take(), {}};
+  codes.args.in = from;
+  codes.args.out = {codes.data.data(), DType::kE4M3, from.rows, from.cols, stride};
+  codes.args.scales = static_cast<float*>(codes.scales.data());
+  return codes;
+}
+
+// `args` is the same product in bf16.
+Status bench_fp8(Setting& setting, Report& report, const Layer& layer, LinearArgs args) {
+  auto in = allocate_codes(args.in), weight = allocate_codes(args.weight);
+  PADLESS_RETURN_IF_ERROR(in.status());
+  PADLESS_RETURN_IF_ERROR(weight.status());
+  PADLESS_RETURN_IF_ERROR(quantize_rows(weight.value().args, setting.device(), setting.stream()));
+  auto codes_seconds =
+      setting.measure([&] { return quantize_rows(in.value().args, setting.device(), setting.stream()); });
+  PADLESS_RETURN_IF_ERROR(codes_seconds.status());
+  args.in = in.value().args.out;
+  args.in_scales = in.value().args.scales;
+  args.weight = weight.value().args.out;
+  args.weight_scales = weight.value().args.scales;
+  const GemmPlan plan = plan_gemm(args, setting.device());
+  auto workspace = DeviceArray::allocate(linear_workspace_bytes(args, plan));
+  PADLESS_RETURN_IF_ERROR(workspace.status());
+  auto seconds =
+      setting.measure([&] { return linear(args, plan, workspace.value().data(), setting.stream()); });
+  PADLESS_RETURN_IF_ERROR(seconds.status());
+  const double rows = static_cast<double>(args.in.rows), n = static_cast<double>(layer.n),
+               k = static_cast<double>(layer.k);
+  report.add({.op = "quantize_rows",
+              .name = concat("[", args.in.rows, ", ", layer.k, "]"),
+              .seconds = codes_seconds.value(),
+              .flops = 3 * rows * k,
+              .bytes = 3 * rows * k + 4 * rows});
+  report.add({.op = "linear_fp8",
+              .name = concat(layer.name, " [", args.in.rows, ", ", layer.n, ", ", layer.k, "] t", plan.tile,
+                             " s", plan.splits),
+              .seconds = seconds.value(),
+              .flops = 2 * rows * n * k,
+              .bytes = rows * k + n * k + 2 * rows * n * (layer.residual ? 2 : 1)});
+  return Status::ok();
+}
 
 Status bench_layer(Setting& setting, Report& report, const Layer& layer) {
   const int64_t m = setting.tokens();
@@ -53,6 +107,7 @@ Status bench_layer(Setting& setting, Report& report, const Layer& layer) {
     measurement.cublas_seconds = theirs.value();
   }
   report.add(measurement);
+  if (setting.device().runs_sm90a()) PADLESS_RETURN_IF_ERROR(bench_fp8(setting, report, layer, args));
   setting.release();
   return Status::ok();
 }

@@ -58,6 +58,9 @@ void test_bad_arguments() {
   const int32_t outside[] = {2};
   check_code(engine->gather_rows(*stream, matrix, outside, matrix), Code::kInvalidArgument, "a row outside");
   check_code(engine->activation_dtype(ComputeType::kI8).status(), Code::kUnsupported, "int8");
+  const bool is_hopper = engine->info().isa == "sm_90";
+  check_code(engine->activation_dtype(ComputeType::kFp8).status(), is_hopper ? Code::kOk : Code::kUnsupported,
+             "fp8");
   PackedBatch batch;
   const std::vector<int32_t> two = {1, 2}, sums = {0, 1};
   batch.ids = batch.positions = two;

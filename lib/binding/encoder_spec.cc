@@ -240,7 +240,8 @@ EncoderSpec read_spec(Reader& reader, Napi::Object object) {
                                             {{"f32", ComputeType::kF32},
                                              {"bf16", ComputeType::kBF16},
                                              {"f16", ComputeType::kF16},
-                                             {"int8", ComputeType::kI8}});
+                                             {"int8", ComputeType::kI8},
+                                             {"fp8", ComputeType::kFp8}});
   return spec;
 }
 

@@ -42,7 +42,8 @@ Napi::Value pack_linear(const Napi::CallbackInfo& info) {
                                                   {{"f32", ComputeType::kF32},
                                                    {"bf16", ComputeType::kBF16},
                                                    {"f16", ComputeType::kF16},
-                                                   {"int8", ComputeType::kI8}});
+                                                   {"int8", ComputeType::kI8},
+                                                   {"fp8", ComputeType::kFp8}});
   read_matrix(reader, weight, out_features, in_features, "weight");
   if (bias) read_matrix(reader, bias, 1, out_features, "bias");
   if (!reader.is_ok()) return reader.raise();

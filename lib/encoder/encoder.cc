@@ -62,8 +62,11 @@ Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Prog
   // What makes the final vector or logits stays exact, whatever the encoder computes in.
   WeightBinder exact(*engine_, weights, ComputeType::kF32, cache, step);
   // Codes of 8 bits for low-rank factors would save nothing.
-  Result<std::vector<Adapter>> adapters =
-      bind_adapters(spec_, spec_.compute == ComputeType::kI8 ? exact : binder);
+  ComputeType factors = spec_.compute;
+  if (factors == ComputeType::kI8) factors = ComputeType::kF32;
+  if (factors == ComputeType::kFp8) factors = ComputeType::kBF16;
+  WeightBinder low_rank(*engine_, weights, factors, cache, step);
+  Result<std::vector<Adapter>> adapters = bind_adapters(spec_, low_rank);
   if (!adapters.is_ok()) return adapters.status();
   weights_.adapters = adapters.take();
   programs_.push_back(build_programs(spec_, weights_, nullptr));

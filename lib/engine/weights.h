@@ -49,8 +49,9 @@ struct LinearPart {
   HostTensor bias;  // data == nullptr: no bias
 };
 
-/** What the matrix product computes in: storage of the packed weight and precision of its operands. */
-enum class ComputeType : uint8_t { kF32, kBF16, kF16, kI8 };
+/** What the matrix product computes in: storage of the packed weight and precision of its operands. kI8 and
+ * kFp8 (e4m3) are codes, with a scale for each output channel and each row of the activations. */
+enum class ComputeType : uint8_t { kF32, kBF16, kF16, kI8, kFp8 };
 
 /** A row of the stacked parts of a linear layer. */
 struct LinearRow {

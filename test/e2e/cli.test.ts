@@ -147,8 +147,9 @@ describe('the other commands', () => {
     const { quantization } = JSON.parse(stdout) as {
       quantization: { dtype: string; relativeError: number; leastCosine: number }[];
     };
-    expect(quantization.map(({ dtype }) => dtype)).toEqual(['bf16', 'int8']);
-    for (const { relativeError: error, leastCosine } of quantization) {
+    // A machine with a Hopper GPU reports fp8, too.
+    expect(quantization.slice(0, 2).map(({ dtype }) => dtype)).toEqual(['bf16', 'int8']);
+    for (const { relativeError: error, leastCosine } of quantization.slice(0, 2)) {
       expect(error).toBeGreaterThan(1e-4);
       expect(error).toBeLessThan(0.05);
       expect(leastCosine).toBeGreaterThan(0.995);

@@ -22,6 +22,7 @@ from generator import (  # noqa: E402
     chains,
     difficult_strings,
     fixtures,
+    fp8_errors,
     half_precision,
     retrieval,
     task_fixtures,
@@ -64,6 +65,11 @@ def write_int8_errors(only: str | None) -> None:
     print(f"int8_errors.json: {count} models")
 
 
+def write_fp8_errors(only: str | None) -> None:
+    count = fp8_errors.write(every_fixture(), MODELS, HERE / "fp8_errors.json", only)
+    print(f"fp8_errors.json: {count} models")
+
+
 def write_chains(only: str | None) -> None:
     for seed, chain in enumerate(chain_list.chains()):
         if only in (None, chain.name):
@@ -92,6 +98,7 @@ GROUPS = {
     "retrieval": write_retrieval,
     "half": write_half_precision,
     "int8": write_int8_errors,
+    "fp8": write_fp8_errors,
     "tasks": write_tasks,
 }
 

@@ -29,7 +29,7 @@ export const isEmulated = process.env['PADLESS_ADDON'] === 'padless_emulator';
 /** Every device that can be used, the CPU once with each of its instruction sets. Others are named with the reason. */
 export function testDevices(): TestDevice[] {
   const found: TestDevice[] = [];
-  for (const { name, kind, available, reason } of devices()) {
+  for (const { name, kind, available, reason, isa: kernels } of devices()) {
     if (isEmulated && kind !== 'emulator') continue;
     if (!available) {
       console.info(`not tested: ${name}, ${reason}`);
@@ -43,7 +43,8 @@ export function testDevices(): TestDevice[] {
         else console.info(`not tested: cpu, ${isa}: the processor lacks it`);
       }
     } else {
-      found.push({ label: name, request: { name }, reducedPrecisions: ['bf16', 'f16'] });
+      const reducedPrecisions: Compute[] = kernels === 'sm_90' ? ['bf16', 'f16', 'fp8'] : ['bf16', 'f16'];
+      found.push({ label: name, request: { name }, reducedPrecisions });
     }
   }
   return found;

@@ -1,7 +1,10 @@
-// What holds in bf16 and int8 on the CPU beside their errors, which test/device/precision.test.ts bounds.
+// What holds in bf16, int8 and (refused) fp8 on the CPU beside their errors, which test/device/precision.test.ts bounds.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Encoder } from '../../ts/encoder';
+import { linear } from '../../ts/ops';
+import { Tensor } from '../../ts/tensor';
+import { LinearWeight } from '../../ts/weight';
 import { testDevices } from '../support/devices';
 import { packGolden, readGolden, relativeError } from '../support/goldens';
 
@@ -43,6 +46,19 @@ describe.each(cpus)('on $label', ({ request }) => {
     });
     expect(relativeError(poolerOutput!, wanted)).toBeLessThan(1e-5);
   });
+});
+
+test('fp8 is refused, with the devices that have it', async () => {
+  const refusal = {
+    code: 'E_UNSUPPORTED',
+    field: 'dtype',
+    message: expect.stringContaining('GPUs of compute capability 9.0 (Hopper)'),
+  };
+  const { checkpoint } = readGolden('bert-one-layer');
+  await expect(Encoder.load(checkpoint, { dtype: 'fp8' })).rejects.toMatchObject(refusal);
+  const weight = Tensor.from(new Float32Array(4), [2, 2]);
+  const product = linear(weight, LinearWeight.pack(weight, { compute: 'fp8' }));
+  await expect(product.read()).rejects.toMatchObject({ code: 'E_UNSUPPORTED', field: 'dtype' });
 });
 
 /** F32 tensors of a safetensors file by name. */

@@ -14,7 +14,7 @@ interface InspectFlags {
 
 /**
  * `padless inspect`: what this machine can compute on; with a directory, what its model is, and with texts what
- * bf16 and int8 cost on them.
+ * bf16, int8 and fp8 cost on them.
  */
 export async function inspect(
   path: string | undefined,
@@ -52,8 +52,8 @@ export async function inspect(
 function costTable(costs: readonly PrecisionCost[]): string {
   return table([
     ['against f32', 'relative error', 'worst text', 'least cosine', 'weights'],
-    ...costs.map(({ dtype, relativeError, worstText, leastCosine, weightBytes, weightBytesF32 }) => [
-      dtype,
+    ...costs.map(({ dtype, device, relativeError, worstText, leastCosine, weightBytes, weightBytesF32 }) => [
+      device === 'cpu' ? dtype : `${dtype}, ${device}`,
       relativeError.toExponential(1),
       `${worstText.relativeError.toExponential(1)} (text ${worstText.index + 1})`,
       leastCosine.toFixed(6),

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { computes } from '../compute';
 import { exitCodeOf, report } from './failure';
 import { interruptSignal } from './interrupt';
 import { CHUNK_POOLING } from '../tasks/chunk_pooling';
@@ -40,9 +41,7 @@ const options = {
     'Hugging Face model directory; a random one of MiniLM shape otherwise',
   ),
   device: new Option('--device <name>', 'cpu, auto, cuda, cuda:1, ...').default('cpu'),
-  dtype: new Option('--dtype <type>', 'what the products compute in')
-    .choices(['f32', 'bf16', 'f16', 'int8'])
-    .default('f32'),
+  dtype: new Option('--dtype <type>', 'what the products compute in').choices(computes).default('f32'),
   threads: new Option('--threads <n>', 'CPU threads').argParser(atLeast(1)),
   batchTokens: new Option('--batch-tokens <n>', 'most tokens of one forward pass').argParser(atLeast(1)),
   json: new Option('--json', 'print JSON'),
@@ -168,7 +167,10 @@ function build(signal: AbortSignal): Command {
     .requiredOption('-o, --output <file>', 'safetensors file to write')
     .addOption(options.batchTokens);
   add('inspect', '[dir]', 'devices of this machine; what a model directory holds')
-    .option('--quantization <texts...>', 'what bf16 and int8 cost on these texts, against f32')
+    .option(
+      '--quantization <texts...>',
+      'what bf16, int8 and, with a Hopper GPU, fp8 cost on these texts, against f32',
+    )
     .addOption(options.cacheDir)
     .addOption(options.json);
   computing(add('bench', '', 'padded against packed, on this machine'))

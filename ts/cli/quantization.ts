@@ -1,12 +1,18 @@
 import { packed, tokenBatches } from '../batching/batches';
+import { devices } from '../device';
 import { Encoder } from '../encoder';
 import type { PackedBatch } from '../packed';
 import { describeModel } from '../models/description';
 import { loadModel } from '../tasks/task';
 
-/** What a precision costs on some texts, against f32 on the same device. */
-export interface PrecisionCost {
-  dtype: 'bf16' | 'int8';
+interface Precision {
+  dtype: 'bf16' | 'int8' | 'fp8';
+  /** The device that computes in it. */
+  device: string;
+}
+
+/** What a precision costs on some texts, against f32 on the CPU. */
+export interface PrecisionCost extends Precision {
   /** |x - f32| / |f32| of the last hidden states of all tokens. */
   relativeError: number;
   /** The text whose hidden states are furthest off, and by how much. */
@@ -24,6 +30,16 @@ interface Outputs {
   /** [B, columns] */
   vectors: Float32Array;
   weightBytes: number;
+}
+
+/** Those of the CPU, and fp8 where a GPU has it. */
+function precisions(): Precision[] {
+  const hopper = devices().find(({ kind, isa }) => kind !== 'cpu' && isa === 'sm_90');
+  return [
+    { dtype: 'bf16', device: 'cpu' },
+    { dtype: 'int8', device: 'cpu' },
+    ...(hopper ? [{ dtype: 'fp8', device: hopper.name } as const] : []),
+  ];
 }
 
 async function outputsOf(encoder: Encoder, batch: PackedBatch, signal: AbortSignal): Promise<Outputs> {
@@ -61,12 +77,7 @@ function cosine(a: Float32Array, b: Float32Array, begin: number, end: number): n
   return product / Math.sqrt(squareA * squareB);
 }
 
-function compare(
-  dtype: PrecisionCost['dtype'],
-  actual: Outputs,
-  exact: Outputs,
-  batch: PackedBatch,
-): PrecisionCost {
+function compare(precision: Precision, actual: Outputs, exact: Outputs, batch: PackedBatch): PrecisionCost {
   const width = exact.hidden.length / batch.tokens;
   const columns = exact.vectors.length / batch.sequences;
   const texts = Array.from({ length: batch.sequences }, (_, index) => ({
@@ -81,7 +92,7 @@ function compare(
   }));
   const worst = texts.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
   return {
-    dtype,
+    ...precision,
     relativeError: relativeError(actual.hidden, exact.hidden, 0, exact.hidden.length),
     worstText: { index: worst.index, relativeError: worst.relativeError },
     leastCosine: Math.min(...texts.map((text) => text.cosine)),
@@ -91,7 +102,7 @@ function compare(
 }
 
 /**
- * Runs the texts on the CPU in f32, bf16 and int8, one loaded model after another.
+ * Runs the texts on the CPU in f32, bf16 and int8, and in fp8 where a GPU can, one loaded model after another.
  *
  * @throws PadlessError whatever loading the model and tokenizing the texts throws; E_ABORTED.
  */
@@ -116,9 +127,9 @@ export async function precisionCosts(
     await tokenizer.dispose();
   }
   const costs: PrecisionCost[] = [];
-  for (const dtype of ['bf16', 'int8'] as const) {
-    using lower = await Encoder.load(path, { ...load, dtype });
-    costs.push(compare(dtype, await outputsOf(lower, batch!, signal), exact, batch!));
+  for (const precision of precisions()) {
+    using lower = await Encoder.load(path, { ...load, ...precision });
+    costs.push(compare(precision, await outputsOf(lower, batch!, signal), exact, batch!));
   }
   return costs;
 }

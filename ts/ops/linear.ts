@@ -1,10 +1,11 @@
+import { computes, type Compute } from '../compute';
 import { native } from '../errors';
 import { addon } from '../native';
 import type { Activation } from '../models/spec';
 import { checkOptions, oneOf } from '../options';
 import { streamOption } from '../stream';
 import { type DType, Tensor } from '../tensor';
-import { type Compute, LinearWeight } from '../weight';
+import { LinearWeight } from '../weight';
 import { Call, type FloatTensor, type OpOptions, any, matrix, optionalTensor } from './call';
 
 /** Options of {@link linear}. */
@@ -41,7 +42,7 @@ export function linear<D extends DType>(
     bias: any,
     activation: oneOf(activations),
     residual: any,
-    compute: oneOf(['f32', 'bf16', 'f16', 'int8']),
+    compute: oneOf(computes),
   });
   const input = call.tensor(x, 'x');
   if (weight instanceof Tensor) {

@@ -92,6 +92,9 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
   Result<DType> activation_dtype(ComputeType compute) const override {
     PADLESS_CHECK(compute != ComputeType::kF16, Code::kUnsupported, "dtype",
                   "the CPU engine does not compute in f16; f32, bf16 and int8 are supported");
+    PADLESS_CHECK(compute != ComputeType::kFp8, Code::kUnsupported, "dtype",
+                  "the CPU engine does not compute in fp8, which GPUs of compute capability 9.0 (Hopper) do; "
+                  "f32, bf16 and int8 are supported");
     return DType::kF32;
   }
 

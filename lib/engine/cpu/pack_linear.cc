@@ -178,7 +178,7 @@ Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& co
                                                             const LinearSource& source) {
   const GemmKernel* kernel = select_gemm_kernel(context.isa, source.compute);
   PADLESS_CHECK(kernel, Code::kUnsupported, "dtype",
-                "the CPU engine computes linear layers in f32, bf16 or int8, not in f16");
+                "the CPU engine computes linear layers in f32, bf16 or int8, not in f16 or fp8");
   return pack_linear_for(*kernel, context.threads, source);
 }
 

@@ -67,7 +67,9 @@ class CudaEngine final : public Engine {
     return run(stream, [](CudaQueue& queue) { return queue.wait(); });
   }
 
-  Result<DType> activation_dtype(ComputeType compute) const override { return storage_of(compute); }
+  Result<DType> activation_dtype(ComputeType compute) const override {
+    return storage_of(compute, *context_->device);
+  }
   Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) override {
     return upload_linear(*uploader_, source);
   }

@@ -77,15 +77,43 @@ class RowRun {
     return matrix;
   }
 
-  /** Lives until the program ends; rows are 16-byte aligned. */
-  Result<Matrix> temporary(int64_t cols, DType dtype) {
-    const int64_t stride = (cols + 7) / 8 * 8;
-    Result<std::unique_ptr<Buffer>> memory =
-        queue_.allocate(static_cast<size_t>(rows_ * stride) * dtype_size(dtype));
+  /** Lives until the program ends. */
+  Result<void*> memory(size_t bytes) {
+    Result<std::unique_ptr<Buffer>> memory = queue_.allocate(bytes);
     if (!memory.is_ok()) return memory.status();
     queue_.touch(memory.value()->data());
     memory_.push_back(memory.take());
-    return Matrix{memory_.back()->data(), dtype, rows_, cols, stride};
+    return memory_.back()->data();
+  }
+
+  /** Lives until the program ends; rows are 16-byte aligned. */
+  Result<Matrix> temporary(int64_t cols, DType dtype) {
+    const int64_t step = dtype == DType::kE4M3 ? 16 : 8;
+    const int64_t stride = (cols + step - 1) / step * step;
+    Result<void*> data = memory(static_cast<size_t>(rows_ * stride) * dtype_size(dtype));
+    if (!data.is_ok()) return data.status();
+    return Matrix{data.value(), dtype, rows_, cols, stride};
+  }
+
+  /** The operands of a product as the weight's dtype wants them. */
+  Status set_operands(LinearArgs& args, const Matrix& in, const CudaLinearWeight& weight) {
+    args.weight = weight.view();
+    args.weight_scales = weight.scales();
+    if (args.weight.dtype != DType::kE4M3) {
+      Result<Matrix> operand = as_dtype(in, args.weight.dtype);
+      if (!operand.is_ok()) return operand.status();
+      args.in = operand.value();
+      return Status::ok();
+    }
+    Result<Matrix> codes = temporary(in.cols, DType::kE4M3);
+    if (!codes.is_ok()) return codes.status();
+    Result<void*> scales = memory(static_cast<size_t>(rows_) * sizeof(float));
+    if (!scales.is_ok()) return scales.status();
+    args.in = codes.value();
+    args.in_scales = static_cast<const float*>(scales.value());
+    queue_.touch(weight.scales());
+    return quantize_rows({in, args.in, static_cast<float*>(scales.value()), rows_on_device_},
+                         queue_.context().device->properties(), queue_.get());
   }
 
   /** The matrix itself if it has the dtype, otherwise a converted copy. */
@@ -125,17 +153,15 @@ class RowRun {
                   "a product cannot write to its own input");
     Result<Matrix> in = input(step.in);
     if (!in.is_ok()) return in.status();
-    const DType dtype = weight->view().dtype;
+    DType dtype = weight->view().dtype;
+    if (dtype == DType::kE4M3) dtype = in.value().dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
     // A product of f32, such as a head's, leaves f32.
     Result<Matrix> out = output(step.out, dtype == DType::kF32 ? dtype : in.value().dtype);
     if (!out.is_ok()) return out.status();
 
     LinearArgs args;
     args.rows_on_device = rows_on_device_;
-    Result<Matrix> operand = as_dtype(in.value(), dtype);
-    if (!operand.is_ok()) return operand.status();
-    args.in = operand.value();
-    args.weight = weight->view();
+    PADLESS_RETURN_IF_ERROR(set_operands(args, in.value(), *weight));
     args.bias = weight->bias();
     args.activation = step.activation;
     args.glu = weight->glu();
@@ -155,11 +181,9 @@ class RowRun {
     const GemmPlan plan = plan_gemm(args, queue_.context().device->properties(), options_);
     void* workspace = nullptr;
     if (const size_t bytes = linear_workspace_bytes(args, plan); bytes > 0) {
-      Result<std::unique_ptr<Buffer>> memory = queue_.allocate(bytes);
-      if (!memory.is_ok()) return memory.status();
-      workspace = memory.value()->data();
-      queue_.touch(workspace);
-      memory_.push_back(memory.take());
+      Result<void*> made = memory(bytes);
+      if (!made.is_ok()) return made.status();
+      workspace = made.value();
     }
     queue_.touch(weight->view().data);
     queue_.touch(weight->bias());

@@ -15,14 +15,14 @@ constexpr size_t kBlockBytes = size_t{4} << 20;
 
 /** Elements from row to row: tensor cores want 16-byte aligned rows; other tensors are contiguous. */
 int64_t aligned_stride(int64_t cols, DType dtype) {
-  if (dtype_size(dtype) != 2) return cols;
+  if (dtype_size(dtype) > 2) return cols;
   const auto per_16_bytes = static_cast<int64_t>(16 / dtype_size(dtype));
   return (cols + per_16_bytes - 1) / per_16_bytes * per_16_bytes;
 }
 
 }  // namespace
 
-Result<DType> storage_of(ComputeType compute) {
+Result<DType> storage_of(ComputeType compute, const CudaDevice& device) {
   switch (compute) {
     case ComputeType::kF32:
       return DType::kF32;
@@ -30,10 +30,18 @@ Result<DType> storage_of(ComputeType compute) {
       return DType::kBF16;
     case ComputeType::kF16:
       return DType::kF16;
+    case ComputeType::kFp8: {
+      const int capability = device.properties().compute_capability;
+      PADLESS_CHECK(device.properties().runs_sm90a(), Code::kUnsupported, "dtype",
+                    "fp8 needs a GPU of compute capability 9.0 (Hopper: H100, H200, GH200); ", device.name(),
+                    " has ", capability / 10, ".", capability % 10, ", which computes in f32, bf16 and f16");
+      return DType::kBF16;
+    }
     case ComputeType::kI8:
       break;
   }
-  return Status(Code::kUnsupported, "the CUDA engine computes in f32, bf16 or f16, not in int8", "dtype");
+  return Status(Code::kUnsupported, "the CUDA engine computes in f32, bf16, f16 or fp8, not in int8",
+                "dtype");
 }
 
 Result<std::unique_ptr<WeightUploader>> WeightUploader::create(const CudaContext& context) {
@@ -64,6 +72,25 @@ Result<std::shared_ptr<Buffer>> WeightUploader::upload(int64_t rows, size_t row_
   return std::shared_ptr<Buffer>(buffer.take());
 }
 
+Result<WeightUploader::Codes> WeightUploader::quantize(const Matrix& from, int64_t stride) {
+  const std::lock_guard lock(mutex_);
+  CudaDevice& device = *queue_->context().device;
+  PADLESS_RETURN_IF_ERROR(device.enter());
+  Result<std::unique_ptr<Buffer>> data = queue_->allocate(static_cast<size_t>(from.rows * stride));
+  if (!data.is_ok()) return data.status();
+  Result<std::unique_ptr<Buffer>> scales = queue_->allocate(static_cast<size_t>(from.rows) * sizeof(float));
+  if (!scales.is_ok()) return scales.status();
+  Codes codes{data.take(), scales.take()};
+  for (const void* used : {from.data, codes.data->data(), codes.scales->data()}) queue_->touch(used);
+  QuantizeRowsArgs args;
+  args.in = from;
+  args.out = {codes.data->data(), DType::kE4M3, from.rows, from.cols, stride};
+  args.scales = static_cast<float*>(codes.scales->data());
+  PADLESS_RETURN_IF_ERROR(device.check(quantize_rows(args, device.properties(), queue_->get())));
+  PADLESS_RETURN_IF_ERROR(queue_->wait());
+  return codes;
+}
+
 Result<std::shared_ptr<const DeviceTensor>> upload_tensor(WeightUploader& uploader, const HostTensor& tensor,
                                                           DType dtype) {
   PADLESS_RETURN_IF_ERROR(check_upload(tensor, dtype));
@@ -87,9 +114,10 @@ Result<std::shared_ptr<const DeviceTensor>> upload_tensor(WeightUploader& upload
 Result<std::shared_ptr<const LinearWeight>> upload_linear(WeightUploader& uploader,
                                                           const LinearSource& source) {
   PADLESS_RETURN_IF_ERROR(check_linear_source(source));
-  Result<DType> storage = storage_of(source.compute);
+  Result<DType> storage = storage_of(source.compute, uploader.device());
   if (!storage.is_ok()) return storage.status();
-  const DType dtype = storage.value();
+  const bool as_codes = source.compute == ComputeType::kFp8;
+  const DType dtype = as_codes ? DType::kF32 : storage.value();
   int64_t stacked = 0;
   bool has_bias = false;
   for (const LinearPart& part : source.parts) {
@@ -133,9 +161,17 @@ Result<std::shared_ptr<const LinearWeight>> upload_linear(WeightUploader& upload
     if (!uploaded.is_ok()) return uploaded.status();
     bias = uploaded.take();
   }
-  const Matrix view = {weight.value()->data(), dtype, rows, cols, stride};
-  return std::shared_ptr<const LinearWeight>(
-      std::make_shared<CudaLinearWeight>(out_features, source.glu, view, weight.take(), std::move(bias)));
+  Matrix view = {weight.value()->data(), dtype, rows, cols, stride};
+  WeightUploader::Codes kept{weight.take(), nullptr};
+  if (as_codes) {
+    const int64_t code_stride = aligned_stride(cols, DType::kE4M3);
+    Result<WeightUploader::Codes> codes = uploader.quantize(view, code_stride);
+    if (!codes.is_ok()) return codes.status();
+    kept = codes.take();
+    view = {kept.data->data(), DType::kE4M3, rows, cols, code_stride};
+  }
+  return std::shared_ptr<const LinearWeight>(std::make_shared<CudaLinearWeight>(
+      out_features, source.glu, view, std::move(kept.data), std::move(kept.scales), std::move(bias)));
 }
 
 }  // namespace padless::cuda

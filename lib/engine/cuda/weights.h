@@ -22,6 +22,15 @@ class WeightUploader {
   /** Device memory of `rows` rows, filled when this returns. */
   Result<std::shared_ptr<Buffer>> upload(int64_t rows, size_t row_bytes, const Fill& fill);
 
+  struct Codes {
+    std::shared_ptr<Buffer> data;    // e4m3 [rows, stride]
+    std::shared_ptr<Buffer> scales;  // f32 [rows]
+  };
+  /** What quantize_rows() makes of `from`, which must live until this returns. */
+  Result<Codes> quantize(const Matrix& from, int64_t stride);
+
+  const CudaDevice& device() const { return *queue_->context().device; }
+
  private:
   std::mutex mutex_;
   std::unique_ptr<CudaQueue> queue_;
@@ -40,21 +49,27 @@ class CudaTensor final : public DeviceTensor {
 
 class CudaLinearWeight final : public LinearWeight {
  public:
+  /** `scales` and `bias` may be null. */
   CudaLinearWeight(int64_t out_features, bool glu, const Matrix& view, std::shared_ptr<Buffer> weight,
-                   std::shared_ptr<Buffer> bias)
+                   std::shared_ptr<Buffer> scales, std::shared_ptr<Buffer> bias)
       : out_features_(out_features),
         glu_(glu),
         view_(view),
         weight_(std::move(weight)),
+        scales_(std::move(scales)),
         bias_(std::move(bias)) {}
 
   int64_t in_features() const override { return view_.cols; }
   int64_t out_features() const override { return out_features_; }
-  size_t bytes() const override { return weight_->bytes() + (bias_ ? bias_->bytes() : 0); }
+  size_t bytes() const override {
+    return weight_->bytes() + (scales_ ? scales_->bytes() : 0) + (bias_ ? bias_->bytes() : 0);
+  }
 
   bool glu() const { return glu_; }
   /** [rows of the product, in_features]; a GLU's gate and up rows are interleaved. */
   const Matrix& view() const { return view_; }
+  /** f32, one for each row of view(), or null: of e4m3 alone. */
+  const float* scales() const { return scales_ ? static_cast<const float*>(scales_->data()) : nullptr; }
   /** f32, one for each row of view(), or null. */
   const float* bias() const { return bias_ ? static_cast<const float*>(bias_->data()) : nullptr; }
 
@@ -63,11 +78,13 @@ class CudaLinearWeight final : public LinearWeight {
   const bool glu_;
   const Matrix view_;
   const std::shared_ptr<Buffer> weight_;
+  const std::shared_ptr<Buffer> scales_;
   const std::shared_ptr<Buffer> bias_;
 };
 
-/** What products in `compute` keep weights and activations in; E_UNSUPPORTED for int8. */
-Result<DType> storage_of(ComputeType compute);
+/** What activations are kept in when products compute in `compute`, and weights, too, but for e4m3;
+ * E_UNSUPPORTED where the device has no such products. */
+Result<DType> storage_of(ComputeType compute, const CudaDevice& device);
 
 Result<std::shared_ptr<const DeviceTensor>> upload_tensor(WeightUploader& uploader, const HostTensor& tensor,
                                                           DType dtype);

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench/cpu/rivals"))
 
 import export_onnx  # noqa: E402  (int8 as the benchmark makes it)
-from generator import fixtures, references  # noqa: E402
+from generator import error_file, fixtures, references  # noqa: E402
 from generator.half_precision import stored_errors  # noqa: E402
 from generator.references import Reference, Sequence  # noqa: E402
 
@@ -123,14 +123,6 @@ def _errors(fixture: "fixtures.Fixture", folder: Path) -> dict[str, float]:
 
 
 def write(all_fixtures: "list[fixtures.Fixture]", models: Path, path: Path, only: str | None) -> int:
-    """Writes the errors of `all_fixtures`, or of `only` that one beside what is in the file."""
     logging.getLogger().setLevel(logging.ERROR)  # advice on preparing a model before quantizing it
-    errors = json.loads(path.read_text())["errors"] if path.exists() else {}
-    chosen = [fixture for fixture in all_fixtures if only in (None, fixture.name)]
-    for fixture in chosen:
-        errors[fixture.name] = _errors(fixture, models / fixture.name)
-        print(fixture.name, errors[fixture.name], flush=True)
-    lines = ",\n".join(f'  "{name}": {json.dumps(errors[name])}' for name in sorted(errors))
-    versions = json.dumps({"transformers": transformers.__version__, "onnxruntime": onnxruntime.__version__})
-    path.write_text(f'{{\n "versions": {versions},\n "errors": {{\n{lines}\n }}\n}}\n')
-    return len(chosen)
+    versions = {"transformers": transformers.__version__, "onnxruntime": onnxruntime.__version__}
+    return error_file.update(path, versions, all_fixtures, lambda fixture: _errors(fixture, models / fixture.name), only)

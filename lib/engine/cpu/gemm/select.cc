@@ -52,6 +52,7 @@ const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
       if (isa.avx_vnni) return &avx2::i8_dot_kernel;
       return avx512 ? &avx512::i8_widen_kernel : &avx2::i8_widen_kernel;
     case ComputeType::kF16:
+    case ComputeType::kFp8:
       return nullptr;
   }
   return nullptr;
@@ -68,6 +69,7 @@ const GemmKernel* select_neon(const CpuIsa& isa, ComputeType compute) {
     case ComputeType::kI8:
       return isa.neon_dotprod ? &neon::i8_dot_kernel : &neon::i8_widen_kernel;
     case ComputeType::kF16:
+    case ComputeType::kFp8:
       return nullptr;
   }
   return nullptr;
@@ -84,6 +86,7 @@ const GemmKernel* select_portable(ComputeType compute) {
     case ComputeType::kI8:
       return &portable::i8_widen_kernel;
     case ComputeType::kF16:
+    case ComputeType::kFp8:
       return nullptr;
   }
   return nullptr;
