@@ -62,6 +62,7 @@ describe.each(testDevices())('on $label', ({ request, reducedPrecisions }) => {
     ...fixtures.map((name): [string, Compute] => [name, reducedPrecisions[0]!]),
     ['bert-head-64', 'f32'],
     ['deberta-v3', 'f32'],
+    ...(reducedPrecisions.includes('fp8') ? ([['bert-head-64', 'fp8']] as [string, Compute][]) : []),
   ];
   test.each(cases)('%s in %s: the same bits as kernel by kernel', async (name, dtype) => {
     const golden = readGolden(name);
