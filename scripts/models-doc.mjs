@@ -53,7 +53,8 @@ const readJson = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
 
 /** The fixtures by name, with what they are of and what their precisions cost elsewhere. */
 function readFixtures() {
-  const int8 = readJson(root, 'test/goldens/int8_errors.json').errors;
+  const errorsOf = (dtype) => readJson(root, `test/goldens/${dtype}_errors.json`).errors;
+  const [int8, fp8] = [errorsOf('int8'), errorsOf('fp8')];
   const found = new Map();
   for (const name of readdirSync(models)) {
     const { model_type: modelType, architectures } = readJson(models, name, 'checkpoint/config.json');
@@ -62,6 +63,7 @@ function readFixtures() {
       bf16: cases.transformersBfloat16Error,
       f16: cases.transformersFloat16Error,
       int8: int8[name] ?? {},
+      fp8: fp8[name] ?? {},
     };
     found.set(name, { name, modelType, className: architectures?.[0] ?? '', task: cases.task, elsewhere });
   }
@@ -104,7 +106,7 @@ function tables(all, output, fixtures, { keys, keyOf }) {
   const reduced = [
     { title: 'bf16, cpu', dtype: 'bf16', isOn: isCpu },
     ...others.flatMap((name) =>
-      ['bf16', 'f16'].map((dtype) => ({
+      ['bf16', 'f16', 'fp8'].map((dtype) => ({
         title: `${dtype}, ${name}`,
         dtype,
         isOn: (device) => device === name,
@@ -151,7 +153,7 @@ function page(lines) {
 Written by \`scripts/models-doc.mjs\` from what \`test/device\` measures. Every number is a relative L2 error against Hugging Face transformers in float64. \`test/goldens/README.md\` says what the fixtures are.
 
 - The first table of each pair is for f32: the error of the worst sequence of all fixtures of the row. The suites fail at 1e-5.
-- The second is for lower precisions: the worst error of a fixture and, in brackets, the worst ratio to what the precision costs elsewhere, transformers in bf16 or f16 and onnxruntime's dynamic int8 of the same checkpoint. The suites fail at 2x, for int8 at 1.1x (at 1.5x for four one-layer heads of 16 columns and for experts, where chance decides) or where the mean of all fixtures is above 1x. On the CPU it is the worst instruction set.
+- The second is for lower precisions: the worst error of a fixture and, in brackets, the worst ratio to what the precision costs elsewhere, transformers in bf16 or f16, onnxruntime's dynamic int8 of the same checkpoint, and e4m3 operands of otherwise float32 products in transformers. The suites fail at 2x, for int8 at 1.1x (at 1.5x for four one-layer heads of 16 columns and for experts, where chance decides) or where the mean of all fixtures is above 1x (for fp8 1.1x). On the CPU it is the worst instruction set.
 - \`emulator:0\` is the CUDA engine in the emulator of \`cuda/emulator\`, **not hardware**. Sequences of more than 150 tokens run there for one fixture only.
 - Empty: not run on that device.
 

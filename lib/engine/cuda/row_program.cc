@@ -113,7 +113,7 @@ class RowRun {
     args.in_scales = static_cast<const float*>(scales.value());
     queue_.touch(weight.scales());
     return quantize_rows({in, args.in, static_cast<float*>(scales.value()), rows_on_device_},
-                         queue_.context().device->properties(), queue_.get());
+                         queue_.context().device->properties(), queue_.launches());
   }
 
   /** The matrix itself if it has the dtype, otherwise a converted copy. */
