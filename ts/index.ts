@@ -6,6 +6,7 @@ export {
   type SparseEncodeOptions,
   type SparseEncoderLoadOptions,
 } from './tasks/sparse_encoder';
+export type { Side } from './models/routes';
 export { SparseVectors, sparseDot, type SparseVector } from './tasks/sparse_vectors';
 export {
   LateInteraction,

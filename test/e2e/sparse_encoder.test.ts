@@ -7,6 +7,8 @@ import { sparseDot, type SparseVector } from '../../ts/tasks/sparse_vectors';
 import { Embedder } from '../../ts/tasks/embedder';
 import { relativeError } from '../support/chains';
 import { makeRetrieval } from '../support/retrieval';
+import { spoilTensor } from '../support/spoil';
+import { editJson } from '../support/tasks';
 
 let scratch: string;
 beforeAll(() => (scratch = mkdtempSync(join(tmpdir(), 'padless-sparse-'))));
@@ -18,7 +20,7 @@ function dense({ indices, values }: SparseVector, dimensions: number): Float64Ar
   return row;
 }
 
-describe.each(['splade', 'splade-old', 'splade-bare', 'tilde'])('%s', (name) => {
+describe.each(['splade', 'splade-old', 'splade-bare', 'splade-router', 'tilde'])('%s', (name) => {
   test('equals the reference, alone and in one batch', async () => {
     const { checkpoint, texts, expected } = makeRetrieval(name, join(scratch, name));
     await using encoder = await SparseEncoder.load(checkpoint);
@@ -189,6 +191,120 @@ describe('load', () => {
     await expect(Embedder.load(checkpoint)).rejects.toMatchObject({
       code: 'E_UNSUPPORTED',
       message: expect.stringContaining('SparseEncoder'),
+    });
+  });
+});
+
+describe('a Router: queries are looked up', () => {
+  const load = (name: string, edit: (folder: string) => void = () => undefined) => {
+    const { checkpoint, ...golden } = makeRetrieval('splade-router', join(scratch, name));
+    edit(checkpoint);
+    return { ...golden, load: () => SparseEncoder.load(checkpoint) };
+  };
+  const router = (change: (values: Record<string, Record<string, unknown>>) => void) => (folder: string) =>
+    editJson(join(folder, 'router_config.json'), change as never);
+
+  test('queries equal the reference, with topK, in chunks, and one at a time', async () => {
+    const { queries, expected, load: open } = load('queries');
+    await using encoder = await open();
+    const found = await encoder.encode(queries, { side: 'query' });
+    const { shape, data } = expected.get('queries')!;
+    expect([found.length, found.dimensions]).toEqual(shape);
+    const actual = Array.from(found, (vector) => [...dense(vector, shape[1]!)]).flat();
+    expect(relativeError(actual, data)).toBeLessThan(1e-7);
+    expect(found.row(1).indices.length).toBe(0);
+    const top = await encoder.encode(queries, { side: 'query', topK: 2 });
+    const best = [...found.row(2).values].sort((a, b) => b - a).slice(0, 2);
+    expect([...top.row(2).values].sort((a, b) => b - a)).toEqual(best);
+    const long = `${'bread '.repeat(100)}river`;
+    const whole = await encoder.encode(long, { side: 'query', chunks: true });
+    const [cut, brief] = [
+      await encoder.encode(long, { side: 'query' }),
+      await encoder.encode('bread river', { side: 'query' }),
+    ];
+    expect(whole.indices).toEqual(brief.indices);
+    expect(cut.indices.length).toBeLessThan(whole.indices.length);
+    await expect(encoder.encode(long, { side: 'query', truncate: false })).rejects.toMatchObject({
+      code: 'E_TOO_LONG',
+    });
+    await expect(encoder.encode('a', { side: 'query', signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'E_ABORTED',
+    });
+    expect((await encoder.encode([], { side: 'query' })).length).toBe(0);
+  });
+
+  test('the default route counts', async () => {
+    const { texts, load: open } = load(
+      'default',
+      router(({ parameters }) => (parameters!['default_route'] = 'query')),
+    );
+    await using encoder = await open();
+    const [plain, query] = [await encoder.encode(texts), await encoder.encode(texts, { side: 'query' })];
+    expect(plain.values).toEqual(query.values);
+    expect((await encoder.encode(texts, { side: 'document' })).values).not.toEqual(query.values);
+    const { load: none } = load(
+      'no-default',
+      router(
+        (values) =>
+          (values['parameters'] = { default_route: null as never, allow_empty_key: false as never }),
+      ),
+    );
+    await using other = await none();
+    await expect(other.encode(texts)).rejects.toMatchObject({ code: 'E_INVALID_ARGUMENT', field: 'side' });
+  });
+
+  test.each<[string, (folder: string) => void, string, string]>([
+    [
+      'another route',
+      router(({ structure }) => (structure!['image'] = [])),
+      'E_UNSUPPORTED',
+      'structure.image',
+    ],
+    ['an unknown class', router(({ types }) => (types![''] = 'custom.Thing')), 'E_UNSUPPORTED', 'types.'],
+    [
+      'a model for queries',
+      router(({ structure }) => (structure!['query'] = ['', 'document_1_SpladePooling'])),
+      'E_UNSUPPORTED',
+      'modules.json',
+    ],
+    ['no list', router(({ structure }) => (structure!['query'] = 'x')), 'E_BAD_CONFIG', 'structure.query'],
+    [
+      'a folder outside',
+      router((values) => {
+        values['types']!['../x'] = values['types']!['query_0_SparseStaticEmbedding'];
+        values['structure']!['query'] = ['../x'];
+      }),
+      'E_BAD_CONFIG',
+      '../x/config.json',
+    ],
+    [
+      'weights in JSON',
+      (folder) =>
+        editJson(
+          join(folder, 'query_0_SparseStaticEmbedding/config.json'),
+          (values) => (values['path'] = 'idf.json'),
+        ),
+      'E_UNSUPPORTED',
+      'path',
+    ],
+    [
+      'NaN among the weights',
+      (folder) => spoilTensor(join(folder, 'query_0_SparseStaticEmbedding/model.safetensors'), 'weight'),
+      'E_BAD_WEIGHTS',
+      'query_0_SparseStaticEmbedding/weight',
+    ],
+  ])('%s is refused', async (name, edit, code, field) => {
+    const { load: open } = load(name.replace(/\W/g, '-'), edit);
+    await expect(open()).rejects.toMatchObject({ code, field });
+  });
+
+  test('side is for such checkpoints alone', async () => {
+    await using encoder = await SparseEncoder.load(
+      makeRetrieval('splade', join(scratch, 'sides')).checkpoint,
+    );
+    await expect(encoder.encode('a', { side: 'query' })).rejects.toMatchObject({
+      code: 'E_INVALID_ARGUMENT',
+      field: 'side',
     });
   });
 });

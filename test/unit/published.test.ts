@@ -153,6 +153,15 @@ test.each<[string, Record<string, unknown>]>([
     { positions: 'alibi', mlp: 'glu', activation: 'gelu', chain: 'mean', limit: 8192 },
   ],
   [
+    'jina-embeddings-v3',
+    {
+      positions: rope(20_000),
+      taskAdapters: 'retrieval.query, retrieval.passage, separation, classification, text-matching of rank 4',
+      chain: 'mean, normalize',
+      limit: 8194,
+    },
+  ],
+  [
     'albert-base-v2',
     { layers: 12, distinctLayers: 1, embeddingSize: 128, activation: 'gelu_tanh', head: 'masked-lm' },
   ],

@@ -12,7 +12,9 @@ export type ModuleKind =
   | 'Dropout'
   | 'MLMTransformer'
   | 'SpladePooling'
-  | 'MultiVectorMask';
+  | 'MultiVectorMask'
+  | 'Router'
+  | 'SparseStaticEmbedding';
 
 /** Each module's class as sentence-transformers has named it: up to 5.3, and the paths since; and PyLate's. */
 const MODULE_TYPES: Readonly<Record<string, ModuleKind>> = {
@@ -34,6 +36,11 @@ const MODULE_TYPES: Readonly<Record<string, ModuleKind>> = {
   'sentence_transformers.sparse_encoder.models.SpladePooling': 'SpladePooling',
   'sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling': 'SpladePooling',
   'sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask': 'MultiVectorMask',
+  'sentence_transformers.models.Router': 'Router',
+  'sentence_transformers.base.modules.router.Router': 'Router',
+  'sentence_transformers.sparse_encoder.models.SparseStaticEmbedding': 'SparseStaticEmbedding',
+  'sentence_transformers.sparse_encoder.modules.sparse_static_embedding.SparseStaticEmbedding':
+    'SparseStaticEmbedding',
   'pylate.models.Dense.Dense': 'Dense',
   'custom_st.Transformer': 'Transformer',
 };
@@ -50,6 +57,22 @@ export interface Module {
   custom?: string;
 }
 
+/** The kind of the class that the key `name` of `field` has; older routers say `...Dense.Dense` of a module's file. */
+export function moduleKind(field: Reader, name: string, where = ''): ModuleKind {
+  const type = field.string(name);
+  const known = type.replace(/\.(\w+)\.\1$/, '.$1');
+  for (const spelling of [type, known]) {
+    if (Object.hasOwn(MODULE_TYPES, spelling)) return MODULE_TYPES[spelling]!;
+  }
+  const guess = nearest(type, Object.keys(MODULE_TYPES));
+  const names = [...new Set(Object.values(MODULE_TYPES))].join(', ');
+  throw field.error(
+    name,
+    `${where}is "${type}", which is not supported${guess ? ` (did you mean "${guess}"?)` : ''}; supported are sentence-transformers' ${names}`,
+    'E_UNSUPPORTED',
+  );
+}
+
 function readModule(value: unknown, index: number): Module {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new PadlessError('E_BAD_CONFIG', `${MODULES}: module ${index} must be an object.`, {
@@ -57,17 +80,8 @@ function readModule(value: unknown, index: number): Module {
     });
   }
   const field = reader(value as Record<string, unknown>, MODULES);
+  const kind = moduleKind(field, 'type', `of module ${index} `);
   const type = field.string('type');
-  const kind = Object.hasOwn(MODULE_TYPES, type) ? MODULE_TYPES[type] : undefined;
-  if (!kind) {
-    const guess = nearest(type, Object.keys(MODULE_TYPES));
-    const names = [...new Set(Object.values(MODULE_TYPES))].join(', ');
-    throw field.error(
-      'type',
-      `of module ${index} is "${type}", which is not supported${guess ? ` (did you mean "${guess}"?)` : ''}; supported are sentence-transformers' ${names}`,
-      'E_UNSUPPORTED',
-    );
-  }
   const path = field.string('path', '').replace(/\/$/, '');
   return { kind, path, ...(type.startsWith('custom_') && { custom: type }) };
 }

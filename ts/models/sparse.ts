@@ -5,12 +5,25 @@ import { ModelDirectory } from './directory';
 import { moduleConfig, readModules, refuseOtherModules, settingsReader, type Module } from './modules';
 import { readSettings, type PipelineSpec } from './pipeline';
 import { tokenProjection } from './projections';
+import { readRoutes, staticEmbedding, staticWeights, type Side } from './routes';
 import { readTokenLimits } from './token_limits';
 
 /** A model and how its tokens become a sparse vector. */
 export interface SparseDescription {
   description: ModelDescription;
   weights: SparseWeights;
+  /** Where queries are not run through the model. */
+  queries?: StaticQueries;
+}
+
+/** Queries whose vectors are weights looked up by token (OpenSearch's models, called inference-free). */
+export interface StaticQueries {
+  /** With a tokenizer of its own. */
+  directory: ModelDirectory;
+  /** A number for each id. */
+  weights: Float32Array;
+  /** Which side a text is of where nothing is said. */
+  byDefault: Side | undefined;
 }
 
 export type SparseWeights =
@@ -59,8 +72,8 @@ async function describeTerms(directory: ModelDirectory): Promise<ModelDescriptio
  * Reads a directory of a SPLADE model, with the modules.json of sentence-transformers or as a bare masked
  * language model, or of a TILDEv2 model.
  *
- * @throws PadlessError as {@link describeModel}; E_UNSUPPORTED for other modules (such as the inference-free
- * queries of OpenSearch's models) and for heads that give no logits of words.
+ * @throws PadlessError as {@link describeModel}; E_UNSUPPORTED for other modules and for heads that give no logits of
+ * words.
  */
 export async function describeSparse(path: string): Promise<SparseDescription> {
   const directory = await ModelDirectory.open(path);
@@ -72,6 +85,19 @@ export async function describeSparse(path: string): Promise<SparseDescription> {
     requireWords(description);
     return { description, weights: { kind: 'logits', logs: 1 } };
   }
+  if (modules[0]?.kind !== 'Router') return describeChain(directory, modules);
+  const [router] = refuseOtherModules(modules, [['Router']], 'one Router');
+  const { query, document, byDefault } = await readRoutes(directory, router!.path);
+  const folder = staticEmbedding(query);
+  const described = await describeChain(directory, document);
+  const weights = await staticWeights(directory, folder, described.description.spec.vocabSize);
+  return { ...described, queries: { directory: await directory.subdirectory(folder), weights, byDefault } };
+}
+
+async function describeChain(
+  directory: ModelDirectory,
+  modules: readonly Module[],
+): Promise<SparseDescription> {
   const [transformer, pooling] = refuseOtherModules(
     modules,
     [['Transformer', 'MLMTransformer'], ['SpladePooling']],

@@ -1,13 +1,15 @@
 import { packed, type TokenBatch } from '../batching/batches';
 import { loadOptions, type LoadOptions } from '../encoder';
-import { throwIfAborted } from '../errors';
+import { PadlessError, throwIfAborted } from '../errors';
 import { describeSparse, type SparseWeights } from '../models/sparse';
-import { abortSignal, boolean, checkOptions, integer, string } from '../options';
+import { SIDES, type Side } from '../models/routes';
+import { abortSignal, boolean, checkOptions, integer, oneOf, string } from '../options';
 import type { SparseRows } from '../run';
 import { beyondTheLimit, strideOption, type ChunkOptions } from './chunk_pooling';
 import { checkTexts, promptFor } from './inputs';
 import { collectSparse } from './sparse_chunks';
 import type { SparseVectors } from './sparse_vectors';
+import { StaticQueries } from './static_queries';
 import { Task, loadModel, type Call, type Model } from './task';
 import { termWeights } from './term_weights';
 
@@ -21,6 +23,11 @@ export interface SparseEncoderLoadOptions extends LoadOptions {
 export interface SparseEncodeOptions {
   /** Keep the largest weights of each text, so many (sentence-transformers' `max_active_dims`); all otherwise. */
   topK?: number;
+  /**
+   * What the texts are, for a checkpoint that takes the vectors of queries from a table of weights (OpenSearch's
+   * inference-free models); `default_route` of the checkpoint otherwise, documents as a rule.
+   */
+  side?: Side;
   /** Name of a prompt of config_sentence_transformers.json, put before each text; its default otherwise. */
   promptName?: string;
   /** A prompt as text, instead of a name. `''` for none. */
@@ -40,6 +47,7 @@ export interface SparseEncodeOptions {
 
 const encodeOptions = {
   topK: integer(1),
+  side: oneOf(SIDES),
   promptName: string,
   prompt: string,
   batchTokens: integer(1),
@@ -62,17 +70,24 @@ const encodeOptions = {
  */
 export class SparseEncoder extends Task {
   readonly #weights: SparseWeights;
+  readonly #queries: StaticQueries | undefined;
   readonly #truncate: boolean;
 
-  private constructor(model: Model, weights: SparseWeights, truncate: boolean) {
+  private constructor(
+    model: Model,
+    weights: SparseWeights,
+    queries: StaticQueries | undefined,
+    truncate: boolean,
+  ) {
     super(model);
     this.#weights = weights;
+    this.#queries = queries;
     this.#truncate = truncate;
   }
 
   /**
-   * Loads a directory of a masked language model, with modules.json of sentence-transformers or without, or of a
-   * TILDEv2 model.
+   * Loads a directory of a masked language model, with modules.json of sentence-transformers (also with a Router for
+   * queries that are looked up) or without, or of a TILDEv2 model.
    *
    * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS, E_BAD_TOKENIZER, E_UNSUPPORTED, E_DEVICE,
    * E_ABORTED or E_INVALID_ARGUMENT.
@@ -83,13 +98,16 @@ export class SparseEncoder extends Task {
       truncate: boolean,
     });
     throwIfAborted(load.signal);
-    const { description, weights } = await describeSparse(path);
+    const { description, weights, queries } = await describeSparse(path);
     const logits = weights.kind === 'logits';
-    return new SparseEncoder(
-      await loadModel(description, { ...(load as LoadOptions), logits }),
-      weights,
-      truncate,
-    );
+    const lookup = queries && (await StaticQueries.load(queries, load.signal));
+    try {
+      const model = await loadModel(description, { ...(load as LoadOptions), logits });
+      return new SparseEncoder(model, weights, lookup, truncate);
+    } catch (error) {
+      await lookup?.dispose();
+      throw error;
+    }
   }
 
   /** Columns of a vector: ids of the vocabulary. */
@@ -114,8 +132,16 @@ export class SparseEncoder extends Task {
     const long = beyondTheLimit(checked, this.#truncate);
     const texts = checkTexts(input);
     const prefix = promptFor(checked, this.encoder.pipeline);
+    const queries = this.#lookup(checked.side);
     return this.whileOpen(checked.signal, async (call) => {
       const collected = collectSparse(chunks, topK);
+      if (queries) {
+        const options = { prefix, ...long, signal: call.signal };
+        const append: Parameters<StaticQueries['encode']>[3] = (rows, indices) =>
+          collected.append(rows, indices);
+        await queries.encode(texts, options, chunks ? 0 : topK, append);
+        return collected.vectors(this.dimensions);
+      }
       await this.forward(
         texts,
         { prefix, ...long, details: this.#weights.kind === 'terms' },
@@ -129,6 +155,24 @@ export class SparseEncoder extends Task {
       );
       return collected.vectors(this.dimensions);
     });
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    await this.#queries?.dispose();
+  }
+
+  /** The table that the vectors of these texts come from, if they do. */
+  #lookup(side: Side | undefined): StaticQueries | undefined {
+    if (this.#queries) return this.#queries.takes(side) ? this.#queries : undefined;
+    if (side === undefined) return undefined;
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      'The checkpoint reads queries as it reads documents: leave side out.',
+      {
+        field: 'side',
+      },
+    );
   }
 
   async #run(batch: TokenBatch, topK: number, { signal }: Call): Promise<SparseRows> {

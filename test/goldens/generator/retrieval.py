@@ -106,6 +106,39 @@ def _splade(folder: Path, source: Path, seed: int, layout: str) -> str:
     return _write(folder, {"texts": TEXTS}, {"sparse": torch.stack(rows)})
 
 
+def _router(folder: Path, source: Path, seed: int) -> str:
+    """OpenSearch's inference-free layout: the document's transformer lies in the directory itself."""
+    checkpoint = folder / "checkpoint"
+    size = _tokenizer(checkpoint, source, [])
+    _bert(checkpoint, hf.BertForMaskedLM, size, seed)
+    _modules(checkpoint, [("", "sentence_transformers.models.Router")])
+    old = "sentence_transformers.sparse_encoder.models"
+    kinds = {"query_0_SparseStaticEmbedding": "SparseStaticEmbedding", "": "MLMTransformer"}
+    kinds |= {"document_1_SpladePooling": "SpladePooling"}
+    router = {
+        "types": {path: f"{old}.{kind}.{kind}" for path, kind in kinds.items()},
+        "structure": {"query": ["query_0_SparseStaticEmbedding"], "document": ["", "document_1_SpladePooling"]},
+        "parameters": {"default_route": "document", "allow_empty_key": True},
+    }
+    _json(checkpoint, "router_config.json", router)
+    pooling = {"pooling_strategy": "max", "activation_function": "log1p_relu", "word_embedding_dimension": size}
+    _json(checkpoint, "document_1_SpladePooling/config.json", pooling)
+    lookup = checkpoint / "query_0_SparseStaticEmbedding"
+    _json(lookup, "config.json", {"frozen": True})
+    _tokenizer(lookup, source, [])
+    weight = torch.rand(size, generator=torch.Generator().manual_seed(seed)) * 8
+    weight[::7] = 0
+    save_file({"weight": weight}, lookup / "model.safetensors")
+    _settings(checkpoint, model_type="SparseEncoder", prompts={"query": "", "document": ""}, similarity_fn_name="dot")
+    reference = SparseEncoder(str(checkpoint)).double()
+    dense = {"convert_to_sparse_tensor": False}
+    expected = {
+        "sparse": torch.stack([reference.encode_document(text, **dense) for text in TEXTS]),
+        "queries": torch.stack([reference.encode_query(text, **dense) for text in QUERIES]),
+    }
+    return _write(folder, {"texts": TEXTS, "queries": QUERIES}, expected)
+
+
 def _tilde(folder: Path, source: Path, seed: int) -> str:
     checkpoint = folder / "checkpoint"
     size = _tokenizer(checkpoint, source, [])
@@ -249,6 +282,7 @@ CASES = {
     "splade": ("bert", lambda f, s: _splade(f, s, 501, "new")),
     "splade-old": ("bert", lambda f, s: _splade(f, s, 502, "old")),
     "splade-bare": ("bert", lambda f, s: _splade(f, s, 503, "bare")),
+    "splade-router": ("bert", lambda f, s: _router(f, s, 505)),
     "tilde": ("bert", lambda f, s: _tilde(f, s, 504)),
     "colbert-stanford": ("bert", lambda f, s: _late(f, s, 511, "stanford")),
     "colbert-pylate": ("bert", lambda f, s: _late(f, s, 512, "pylate")),
