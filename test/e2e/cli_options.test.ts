@@ -6,6 +6,7 @@ import { Embedder } from '../../ts/tasks/embedder';
 import { Reranker } from '../../ts/tasks/reranker';
 import { makeChain } from '../support/chains';
 import { padless } from '../support/command_line';
+import { makeRetrieval } from '../support/retrieval';
 import { scratchDirectory } from '../support/scratch';
 import { makeTask } from '../support/tasks';
 
@@ -128,5 +129,27 @@ describe('--cache-dir', () => {
       const { status, stderr } = padless(args);
       expect([status, stderr]).toEqual([1, expect.stringMatching(/^error E_INVALID_ARGUMENT: .*cache/i)]);
     }
+  });
+});
+
+describe('inspect says what the directory’s task would run', () => {
+  test.each<[string, object]>([
+    ['splade', { task: 'SparseEncoder', vectors: { kind: 'logits', logs: 1 }, queries: 'as documents' }],
+    ['splade-router', { task: 'SparseEncoder', vectors: { logs: 2 }, queries: 'looked up by token' }],
+    [
+      'colbert-pylate',
+      {
+        task: 'LateInteraction',
+        dimensions: 12,
+        query: { marker: '[Q] ', expansion: { length: 14, fixed: true, attend: false } },
+        document: { marker: '[D] ', maxLength: 25, skippedTokens: 32 },
+      },
+    ],
+    ['colbert-stanford', { task: 'LateInteraction', dimensions: 12, document: { maxLength: 28 } }],
+    ['multi-vector', { task: 'LateInteraction', document: { marker: 'a text: ', skippedTokens: 2 } }],
+  ])('%s', (name, model) => {
+    makeRetrieval(name, folder(name));
+    expect(json('inspect', folder(name))).toMatchObject({ model: { ...model, hiddenSize: 16 } });
+    expect(padless(['inspect', folder(name)]).stdout).toMatch(/^task +(Sparse|Late)/m);
   });
 });

@@ -1,7 +1,11 @@
 import { devices, type DeviceInfo } from '../device';
 import { describeModel, type ModelDescription } from '../models/description';
+import { ModelDirectory } from '../models/directory';
 import { headFacts } from '../models/heads/describe';
 import { specFacts } from '../models/describe';
+import { describeLateInteraction, isOriginalColbert } from '../models/late_interaction';
+import { readModules, taskOf } from '../models/modules';
+import { describeSparse } from '../models/sparse';
 import { PadlessError } from '../errors';
 import { precisionCosts, type PrecisionCost } from './quantization';
 import { table } from './table';
@@ -32,7 +36,7 @@ export async function inspect(
     });
   }
   const machine = devices();
-  const model = path === undefined ? undefined : facts(await describeModel(path));
+  const model = path === undefined ? undefined : await describe(path);
   const quantization =
     flags.quantization && path !== undefined
       ? await precisionCosts(path, flags.quantization, flags.cacheDir, signal)
@@ -66,6 +70,34 @@ function costTable(costs: readonly PrecisionCost[]): string {
 function deviceRow({ name, available, reason, description, isa, threads }: DeviceInfo): string[] {
   const offers = [isa, threads !== undefined && `${threads} threads`].filter(Boolean).join(', ');
   return [name, available ? offers : `unavailable: ${reason}`, description ?? ''];
+}
+
+/** What the directory's task would run. */
+async function describe(path: string): Promise<Record<string, unknown>> {
+  const directory = await ModelDirectory.open(path);
+  const modules = await readModules(directory);
+  const task = modules && taskOf(modules);
+  if (task === 'SparseEncoder') {
+    const { description, weights, queries } = await describeSparse(path);
+    return {
+      ...facts(description),
+      task,
+      vectors: weights,
+      queries: queries ? 'looked up by token' : 'as documents',
+    };
+  }
+  if (task === 'LateInteraction' || (!modules && (await isOriginalColbert(directory)))) {
+    const { description, query, document } = await describeLateInteraction(path);
+    const { skipped, ...rest } = document;
+    return {
+      ...facts(description),
+      task: 'LateInteraction',
+      dimensions: description.projections[0]!.head.width,
+      query,
+      document: { ...rest, skippedTokens: skipped.length },
+    };
+  }
+  return facts(await describeModel(path));
 }
 
 /** The description without handles, in plain values. */

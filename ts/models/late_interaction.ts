@@ -225,6 +225,12 @@ async function describeOriginal(directory: ModelDirectory): Promise<LateInteract
   };
 }
 
+/** Whether the directory is one of the original ColBERT. */
+export async function isOriginalColbert(directory: ModelDirectory): Promise<boolean> {
+  const { architectures } = await directory.json('config.json');
+  return Array.isArray(architectures) && architectures[0] === 'HF_ColBERT';
+}
+
 /**
  * Reads a directory of a late-interaction model: sentence-transformers' MultiVectorEncoder, PyLate, or the original
  * ColBERT (`architectures` HF_ColBERT).
@@ -235,8 +241,8 @@ export async function describeLateInteraction(path: string): Promise<LateInterac
   const directory = await ModelDirectory.open(path);
   const modules = await readModules(directory);
   if (modules) return describeModules(directory, modules);
+  if (await isOriginalColbert(directory)) return describeOriginal(directory);
   const { architectures } = await directory.json('config.json');
-  if (Array.isArray(architectures) && architectures[0] === 'HF_ColBERT') return describeOriginal(directory);
   throw new PadlessError(
     'E_UNSUPPORTED',
     `Late interaction needs ${MODULES} of sentence-transformers or PyLate, or the class HF_ColBERT, but "architectures" in config.json is ${JSON.stringify(architectures ?? null)}.`,

@@ -86,6 +86,13 @@ function readModule(value: unknown, index: number): Module {
   return { kind, path, ...(type.startsWith('custom_') && { custom: type }) };
 }
 
+/** What takes a chain that gives no sentence embedding. */
+export function taskOf(modules: readonly Module[]): 'SparseEncoder' | 'LateInteraction' | undefined {
+  const kinds = modules.map(({ kind }) => kind);
+  if (kinds.includes('SpladePooling') || kinds[0] === 'Router') return 'SparseEncoder';
+  return kinds[1] === 'Dense' || kinds.includes('MultiVectorMask') ? 'LateInteraction' : undefined;
+}
+
 /** The modules of a directory in their order; undefined without modules.json. */
 export async function readModules(directory: ModelDirectory): Promise<Module[] | undefined> {
   return (await directory.jsonArray(MODULES))?.map(readModule);

@@ -1,6 +1,6 @@
 import { PadlessError } from '../errors';
 import type { ModelDirectory } from './directory';
-import { MODULES, moduleConfig, readModules, settingsReader, type Module } from './modules';
+import { MODULES, moduleConfig, readModules, settingsReader, taskOf, type Module } from './modules';
 import { readPooling, type PoolingMode } from './pooling';
 import { reader, type Reader } from './reader';
 import type { Activation } from './spec';
@@ -165,9 +165,8 @@ export function readSettings(
 
 /** Which task is made for a chain that gives no sentence embedding. */
 function hint(modules: readonly Module[]): string {
-  const kinds = modules.map(({ kind }) => kind);
-  if (kinds.includes('SpladePooling')) return ': load it with SparseEncoder';
-  return kinds[1] === 'Dense' || kinds.includes('MultiVectorMask') ? ': load it with LateInteraction' : '';
+  const task = taskOf(modules);
+  return task ? `: load it with ${task}` : '';
 }
 
 /**
