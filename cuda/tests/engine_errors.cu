@@ -66,6 +66,14 @@ void test_bad_arguments() {
   batch.ids = batch.positions = two;
   batch.cu_seqlens = sums;
   check_code(engine->prepare(*stream, batch, {1, 1, 64}).status(), Code::kInvalidArgument, "ids without end");
+  const size_t bytes = emulator::device_bytes_in_use();
+  for (const std::vector<int32_t>& wrong :
+       {std::vector<int32_t>{0, INT32_MAX}, {0, INT32_MAX, INT32_MIN + 2}, {0, 3, 2}, {1, 2}}) {
+    batch.cu_seqlens = wrong;
+    check_code(engine->prepare(*stream, batch, {1, 1, 64}).status(), Code::kInvalidArgument,
+               concat("prefix sums that end at ", wrong.back()));
+  }
+  check(emulator::device_bytes_in_use() == bytes, "no memory was asked for");
   check_ok(completion(*stream), "the stream still works");
   check_no_fault("bad arguments");
 }

@@ -62,6 +62,29 @@ describe('fromSequences', () => {
   );
 });
 
+/** More tokens than 32 bits count, in little memory: the same array again and again. */
+test('refuses more than 2^31 - 1 tokens before it has memory for them', async () => {
+  const sequence = new Uint8Array(2 ** 20);
+  const sequences = Array<Uint8Array>(2 ** 11).fill(sequence);
+  const before = process.memoryUsage().arrayBuffers;
+  await expectError(() => PackedBatch.fromSequences(sequences), {
+    code: 'E_INVALID_ARGUMENT',
+    field: 'sequences',
+    words: '2147483648 tokens',
+  });
+  await expectError(() => PackedBatch.fromPadded([1], [1], [2 ** 16, 2 ** 15]), {
+    code: 'E_INVALID_ARGUMENT',
+    field: 'ids',
+    words: '65536 * 32768',
+  });
+  await expectError(() => PackedBatch.fromIds({ ids: [1], cuSeqlens: [0, 2 ** 31] }), {
+    code: 'E_INVALID_ARGUMENT',
+    field: 'cuSeqlens',
+    words: '2147483648',
+  });
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20);
+});
+
 describe('fromPadded', () => {
   test('drops padding on either side and in holes; tokens keep their columns', () => {
     const ids = [0, 1, 2, 3, 4, 5, -9, 7, 8, -1, -1, -1];
