@@ -184,7 +184,7 @@ struct PoolRowsArgs {
   PoolMode mode = PoolMode::kMean;
   Matrix in;                                // [T, H]
   Matrix out;                               // f32 [B, H]
-  const int32_t* cu_seqlens = nullptr;      // [B + 1]
+  const int32_t* cu_seqlens = nullptr;      // [B + 1], clamped here to in's rows
   const int32_t* skip = nullptr;            // [B] leading tokens that do not count, or null
   const int32_t* rows_on_device = nullptr;  // of `out`: sequences
 };
@@ -314,7 +314,7 @@ struct VarlenAttentionArgs {
   Matrix out;              // [T, heads * head_dim], q's dtype
   float* lse = nullptr;    // [heads, lse_stride]: log of the softmax denominator, -inf for none; or null
   int64_t lse_stride = 0;  // at least T
-  const int32_t* cu_seqlens = nullptr;  // [B + 1]
+  const int32_t* cu_seqlens = nullptr;  // [B + 1], clamped here to q's rows
   const int32_t* key_counts =
       nullptr;  // [B] leading tokens that are keys, the others see them; null: all are
   float scale = 0;

@@ -3,6 +3,7 @@
 
 #include "cuda/padless_cuda.h"
 #include "cuda/platform.cuh"
+#include "cuda/tile/token_range.cuh"
 
 namespace padless::cuda {
 
@@ -16,6 +17,7 @@ struct AttentionParams {
   float* lse;  // [heads, lse_stride], or null
   int64_t lse_stride;
   const int32_t* cu_seqlens;
+  int tokens;                 // T: what cu_seqlens is clamped to
   const int32_t* key_counts;  // [sequences], or null: every token is a key
   const AttentionTile* tiles;
   int parts;                  // that a tile of queries is cut into, each a block's
@@ -53,10 +55,11 @@ template <class T>
 DEVICE AttentionItem attention_item(const AttentionParams<T>& p, int index, int queries) {
   const int head = index % p.heads, share = index / p.heads;
   const AttentionTile tile = p.tiles[share / p.parts];
-  const int64_t begin = p.cu_seqlens[tile.sequence];
-  const int length = static_cast<int>(p.cu_seqlens[tile.sequence + 1] - begin);
+  const TokenRange tokens = token_range(p.cu_seqlens, tile.sequence, p.tokens);
+  const int length = tokens.end - tokens.begin;
   const int keys = p.key_counts == nullptr ? length : min(p.key_counts[tile.sequence], length);
-  return {head, head / p.queries_per_kv, tile.first_query + share % p.parts * queries, length, keys, begin};
+  const int first_query = tile.first_query + share % p.parts * queries;
+  return {head, head / p.queries_per_kv, first_query, length, keys, tokens.begin};
 }
 
 // What is added to a score (in base 2), and whether the key is seen at all.

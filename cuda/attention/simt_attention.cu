@@ -9,6 +9,7 @@
 #include "cuda/checks.h"
 #include "cuda/tile/row.cuh"
 #include "cuda/tile/stream_order.cuh"
+#include "cuda/tile/token_range.cuh"
 
 namespace padless::cuda {
 namespace {
@@ -29,6 +30,7 @@ struct Params {
   float* lse;  // [heads, lse_stride], or null
   int64_t lse_stride;
   const int32_t* cu_seqlens;
+  int tokens;
   const int32_t* key_counts;   // [sequences], or null: every token is a key
   const AttentionTile* tiles;  // block x is tile x / heads, head x % heads; block y a part of its queries
   int heads, queries_per_kv, head_dim;
@@ -83,8 +85,9 @@ __global__ void __launch_bounds__(kThreads, 1) simt_attention_kernel(const Param
   wait_for_stream();
   const AttentionTile tile = p.tiles[static_cast<int>(blockIdx.x) / p.heads];
   const int head = static_cast<int>(blockIdx.x) % p.heads, kv_head = head / p.queries_per_kv;
-  const int64_t begin = p.cu_seqlens[tile.sequence];
-  const int length = static_cast<int>(p.cu_seqlens[tile.sequence + 1] - begin);
+  const TokenRange tokens = token_range(p.cu_seqlens, tile.sequence, p.tokens);
+  const int64_t begin = tokens.begin;
+  const int length = tokens.end - tokens.begin;
   const int first_query = tile.first_query + static_cast<int>(blockIdx.y) * kQueries;
   if (first_query >= length) return;  // the same for the whole block
   const int last_query = min(first_query + kQueries, length) - 1;
@@ -192,6 +195,7 @@ Params<T> params_of(const VarlenAttentionArgs& args) {
   p.lse = args.lse;
   p.lse_stride = args.lse_stride;
   p.cu_seqlens = args.cu_seqlens;
+  p.tokens = static_cast<int>(args.q.rows);
   p.key_counts = args.key_counts;
   p.heads = static_cast<int>(args.shape.heads);
   p.queries_per_kv = static_cast<int>(args.shape.heads / args.shape.kv_heads);

@@ -101,6 +101,7 @@ AttentionParams<T> params_of(const VarlenAttentionArgs& args) {
   p.lse = args.lse;
   p.lse_stride = args.lse_stride;
   p.cu_seqlens = args.cu_seqlens;
+  p.tokens = static_cast<int>(args.q.rows);
   p.key_counts = args.key_counts;
   p.heads = static_cast<int>(args.shape.heads);
   p.queries_per_kv = static_cast<int>(args.shape.heads / args.shape.kv_heads);

@@ -7,6 +7,7 @@
 #include "cuda/padless_cuda.h"
 #include "cuda/tile/row_count.cuh"
 #include "cuda/tile/stream_order.cuh"
+#include "cuda/tile/token_range.cuh"
 #include "cuda/tile/vector.cuh"
 
 namespace padless::cuda {
@@ -22,7 +23,7 @@ struct Params {
   const int32_t* cu_seqlens;  // [B + 1]
   const int32_t* skip;        // [B], or null
   RowCount sequences;
-  int cols;
+  int in_rows, cols;
   bool whole;
   PoolMode mode;
 };
@@ -36,9 +37,8 @@ struct Counted {
   int64_t begin, first, last;
 };
 
-DEVICE Counted counted_tokens(const int32_t* cu_seqlens, const int32_t* skip, int64_t sequence,
-                              PoolMode mode) {
-  const int64_t begin = cu_seqlens[sequence], end = cu_seqlens[sequence + 1];
+DEVICE Counted counted_tokens(const TokenRange& range, const int32_t* skip, int64_t sequence, PoolMode mode) {
+  const int64_t begin = range.begin, end = range.end;
   const int64_t skipped = skip == nullptr ? 0 : skip[sequence];
   Counted tokens{begin, min(begin + skipped, end), end};
   if (mode == PoolMode::kCls) {
@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(32 * kPoolWarps) pool_rows_kernel(const Params
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int first_column = static_cast<int>(blockIdx.y) * kPoolColumns;
   const int column = first_column + lane * kVectorElements;
-  const Counted tokens = counted_tokens(p.cu_seqlens, p.skip, sequence, p.mode);
+  const Counted tokens =
+      counted_tokens(token_range(p.cu_seqlens, sequence, p.in_rows), p.skip, sequence, p.mode);
   const bool maximum = p.mode == PoolMode::kMax, empty = tokens.begin == tokens.last;
 
   REGS(float, result, [kVectorElements]);
@@ -122,6 +123,7 @@ Status enqueue(const PoolRowsArgs& args, LaunchStream stream) {
                          args.cu_seqlens,
                          args.skip,
                          {static_cast<int32_t>(args.out.rows), args.rows_on_device},
+                         static_cast<int>(args.in.rows),
                          static_cast<int>(args.in.cols),
                          whole,
                          args.mode};

@@ -19,6 +19,8 @@ struct AttentionCase {
   bool blind_head = false;      // relative bias of head 0: -inf at every distance
   AttentionPlanOptions options = {.strategy = AttentionStrategy::kSingle};
   int64_t spare_rows = 0, out_gap = 0;
+  int32_t outside =
+      0;  // the device's prefix sums begin so far before the first token and end so far past the last
   int nan_sequence = -1;
   bool simt = false;  // the kernel without tensor cores
   int compute_capability = 80;
@@ -31,7 +33,7 @@ struct AttentionCase {
         alibi ? " alibi" : "", relative ? " relative" : "", position_keys ? " position keys" : "",
         position_queries ? " position queries" : "", " reach ", reach, irregular_rows ? " irregular" : "",
         negative_scale ? " negative scale" : "", blind_head ? " blind head" : "", " strategy ",
-        static_cast<int>(options.strategy), " NaN ", nan_sequence, " lengths");
+        static_cast<int>(options.strategy), " NaN ", nan_sequence, " outside ", outside, " lengths");
     for (int32_t length : lengths) text += concat(" ", length);
     for (int32_t count : key_counts) text += concat(" of ", count);
     return text;
@@ -95,7 +97,10 @@ class Problem {
     check_ok(plan.status(), name);
     if (!plan.is_ok()) return {};
     DeviceBuffer<AttentionTile> tiles(plan.value().tiles);
-    DeviceBuffer<int32_t> cu_seqlens(sums_);
+    std::vector<int32_t> device_sums = sums_;
+    device_sums.front() -= c_.outside;
+    device_sums.back() += c_.outside;
+    DeviceBuffer<int32_t> cu_seqlens(device_sums);
     DeviceBuffer<int32_t> key_counts(c_.key_counts);
     DeviceBuffer<uint32_t> counter(std::vector<uint32_t>{0});
     DeviceBuffer<float> lse(static_cast<size_t>(c_.heads * tokens_));

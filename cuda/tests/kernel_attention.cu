@@ -73,7 +73,9 @@ void test_isolation() {
   for (const AttentionPlanOptions& options : {kSingle, kGrouped, kPersistent}) {
     run_case<bf16>({.lengths = {37, 20, 70}, .options = options, .nan_sequence = 1});
     run_case<bf16>({.lengths = {37, 70}, .options = options, .spare_rows = 80});
+    run_case<bf16>({.lengths = {37, 70}, .options = options, .spare_rows = 80, .outside = 1000});
   }
+  run_case<bf16>({.lengths = {37, 70}, .position_keys = true, .spare_rows = 80, .outside = 1000});
   run_case<bf16>({.lengths = {37, 70}, .out_gap = 3});  // misaligned output rows
 }
 

@@ -188,6 +188,8 @@ void test_isolation() {
       c.nan_sequence = 3;
       c.spare_rows = 80;
       run_case<bf16>(c);
+      c.outside = 1000;
+      run_case<bf16>(c);
       c.out_gap = 3;  // misaligned output rows
       run_case<fp16>(c);
     }

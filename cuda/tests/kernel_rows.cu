@@ -112,6 +112,7 @@ struct PoolCase {
   int64_t cols;
   int64_t gap = 0, spare_rows = 0;
   std::vector<int32_t> skip = {};
+  int32_t outside = 0;  // the device's prefix sums begin before the first row, and end past the last
 };
 
 std::vector<int32_t> prefix_sums(const std::vector<int32_t>& lengths) {
@@ -160,7 +161,10 @@ void test_pool(const PoolCase& c, bool nan_neighbour = false) {
     }
     in.upload();
   }
-  DeviceBuffer<int32_t> cu_seqlens(sums), skip(c.skip);
+  auto device_sums = sums;
+  device_sums.front() -= c.outside;
+  device_sums.back() += c.outside;
+  DeviceBuffer<int32_t> cu_seqlens(device_sums), skip(c.skip);
   const auto batch = static_cast<int64_t>(c.lengths.size());
   for (PoolMode mode : kModes) {
     TestMatrix<float> out(batch, c.cols, 3);
@@ -196,6 +200,7 @@ void test_pools() {
   test_pool<bf16>({.lengths = {}, .cols = 64});
   test_pool<bf16>({.lengths = {0, 0}, .cols = 64});
   test_pool<bf16>({.lengths = {4, 3}, .cols = 64, .spare_rows = 5});
+  test_pool<bf16>({.lengths = {4, 3}, .cols = 64, .spare_rows = 5, .outside = 5});
   test_pool<bf16>({.lengths = {6, 4, 0, 9, 3}, .cols = 72, .skip = {2, 4, 1, 0, 7}});
   test_pool<bf16>({.lengths = {6, 4, 7}, .cols = 72}, true);
 }

@@ -43,6 +43,7 @@ void test_spans_and_biases() {
 void test_isolation() {
   run_simt<bf16>({.lengths = {37, 20, 70}, .head_dim = 24, .nan_sequence = 1});
   run_simt<bf16>({.lengths = {37, 70}, .head_dim = 24, .spare_rows = 80});
+  run_simt<bf16>({.lengths = {37, 70}, .head_dim = 24, .spare_rows = 80, .outside = 1000});
   run_simt<bf16>({.lengths = {37, 70}, .head_dim = 24, .out_gap = 3});
 }
 
