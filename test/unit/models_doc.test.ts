@@ -53,7 +53,7 @@ test('the script takes the worst errors and ratios of a row, by device', () => {
   const page = readFileSync(output, 'utf8');
   expect(page).toContain('| bert | bert, bert-relu | 4e-7 |  | 1e-6 |');
   const worst = (1.5 * bf16['last_hidden_state']!).toExponential(0);
-  expect(page).toContain('| model_type | bf16, cpu | bf16, gpu | f16, gpu | int8, cpu |');
-  expect(page).toContain(`| bert | ${worst} (1.5x) |  |  |  |`);
+  expect(page).toContain('| model_type | bf16, cpu | bf16, gpu | f16, gpu | fp8, gpu | int8, cpu |');
+  expect(page).toContain(`| bert | ${worst} (1.5x) |  |  |  |  |`);
   expect(page).toContain('| BertForTokenClassification | token classification | bert-token |  |  | 3e-7 |');
 });
