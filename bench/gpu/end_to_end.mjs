@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { endToEndLoads } from './plan.mjs';
 
 const require = createRequire(import.meta.url);
-const { Encoder, PackedBatch, device } = require('../../dist/index.js');
+const { Encoder, PackedBatch } = require('../../dist/index.js');
 const { BERT_BASE, MINILM, writeRandomCheckpoint } = require('../../dist/demo/random_checkpoint.js');
 const { Random } = require('../../dist/demo/random.js');
 
@@ -61,7 +61,7 @@ for (const [model, shape] of Object.entries(shapes)) {
   try {
     await writeRandomCheckpoint(folder, { vocabSize, seed: 1, shape });
     const load = (overlap) =>
-      Encoder.load(folder, { device: device({ name: values.device, overlap }), dtype: values.dtype });
+      Encoder.load(folder, { device: { name: values.device, overlap }, dtype: values.dtype });
     const [encoder, overlapping] = [await load(false), await load(true)];
     const { description, isa } = encoder.device.info;
     for (const { lengths, ...load } of ofModel) {
