@@ -30,6 +30,10 @@ Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Prog
   Result<DType> activations = engine_->activation_dtype(spec_.compute);
   if (!activations.is_ok()) return activations.status();
   activations_ = activations.value();
+  // Other steps than products work on them in f32, and so do disentangled products.
+  const bool plain = spec_.ropes.empty() && !spec_.query_key_norm && spec_.adapters.count == 0 &&
+                     spec_.bias.kind != BiasSpec::Kind::kDisentangled;
+  qkv_ = plain && engine_->attention_takes_bf16(spec_.compute) ? DType::kBF16 : activations_;
 
   const int64_t dense_heads = std::count_if(spec_.head.begin(), spec_.head.end(), [](const HeadStep& step) {
     return step.kind == HeadStep::Kind::kDense;

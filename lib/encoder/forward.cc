@@ -141,7 +141,7 @@ Result<Workspace*> Encoder::encode(Stream& stream, Workspaces& spaces, const Pac
       layer_rows = std::max<int64_t>(layer_rows, batch.cu_seqlens[cuts[i + 1]] - batch.cu_seqlens[cuts[i]]);
     }
   }
-  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, activations_, space.batch->rows(), layer_rows));
+  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, activations_, qkv_, space.batch->rows(), layer_rows));
   PADLESS_RETURN_IF_ERROR(check_running(cancelled));
   if (sliced) {
     PADLESS_RETURN_IF_ERROR(encode_slices(stream, space, batch, cuts, request, cancelled));

@@ -12,11 +12,11 @@ struct Need {
 };
 
 /** By Binding, up to the ropes; no columns where the spec needs none. */
-std::vector<Need> needs(const EncoderSpec& spec, DType activations) {
+std::vector<Need> needs(const EncoderSpec& spec, DType activations, DType qkv) {
   const bool convolves = spec.convolution.kernel > 0;
   std::vector<Need> needs(kRope);
   needs[kHidden] = {spec.hidden_size, activations};
-  needs[kQkv] = {spec.query_width() + 2 * spec.key_width(), activations};
+  needs[kQkv] = {spec.query_width() + 2 * spec.key_width(), qkv};
   needs[kContext] = {spec.query_width(), activations};
   needs[kEmbedding] = {spec.embeddings.projection ? spec.embeddings.width : 0, activations};
   needs[kWindow] = {spec.convolution.kernel * spec.hidden_size, activations};
@@ -28,9 +28,9 @@ std::vector<Need> needs(const EncoderSpec& spec, DType activations) {
 
 }  // namespace
 
-Status Workspace::fit(Engine& engine, const EncoderSpec& spec, DType activations, int64_t rows,
+Status Workspace::fit(Engine& engine, const EncoderSpec& spec, DType activations, DType qkv, int64_t rows,
                       int64_t layer_rows) {
-  const std::vector<Need> wanted = needs(spec, activations);
+  const std::vector<Need> wanted = needs(spec, activations, qkv);
   activations_.resize(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     Activations& kept = activations_[i];

@@ -33,7 +33,8 @@ class Workspace {
  public:
   /** Makes memory for `rows` hidden rows, and for all else that layers need of `layer_rows`; E_OUT_OF_MEMORY.
    */
-  Status fit(Engine& engine, const EncoderSpec& spec, DType activations, int64_t rows, int64_t layer_rows);
+  Status fit(Engine& engine, const EncoderSpec& spec, DType activations, DType qkv, int64_t rows,
+             int64_t layer_rows);
   /** The matrices of `part`, whose first row is row `first` of the hidden rows, with the token rows that it
    * was prepared with for `ropes` behind the activations. */
   LayerRows layer_rows(const PreparedBatch& part, int64_t first, size_t ropes) const;

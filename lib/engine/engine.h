@@ -160,6 +160,9 @@ class Engine {
   /** What [T, ...] activations are stored in when the products compute in `compute`; E_UNSUPPORTED if they
    * cannot. */
   virtual Result<DType> activation_dtype(ComputeType compute) const = 0;
+  /** Whether q, k and v of `attention` are best stored in bf16 when activations are not, if products alone
+   * make them and no bias is disentangled. */
+  virtual bool attention_takes_bf16(ComputeType) const { return false; }
   virtual Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) = 0;
   /** A copy in the device's memory as `dtype`: embedding tables keep their file's, norms are f32. An i32
    * tensor stays i32. */

@@ -93,11 +93,31 @@ inline void test_int8_as_bf16(const Runner& runner) {
         concat("int8 on ", runner.name(), " has other bits than bf16"));
 }
 
+/** Queries, keys and values of bf16 give the bits of the same numbers in f32. */
+inline void test_bf16_input(const Runner& runner) {
+  for (const Case& test : bf16_cases()) {
+    Input input = make_input(test, 500);
+    std::vector<uint16_t> halves;
+    for (float& value : input.qkv) {
+      halves.push_back(float_to_bf16(value));
+      value = bf16_to_float(halves.back());
+    }
+    if (halves.empty()) continue;
+    const Output wanted = run(runner, test, input);
+    const Output got = run(runner, test, input, halves);
+    check(same_bits(wanted.out, got.out) && same_bits(wanted.lse, got.lse),
+          concat(test.name, " on ", runner.name(), " has other bits from bf16"));
+  }
+}
+
 /** All of it. */
 inline void test_bf16_kernels(const std::vector<Runner>& runners) {
   for (const Runner& runner : runners) {
     test_bf16_error(runner);
     test_int8_as_bf16(runner);
+    const bool takes_bf16 = runner.kernels ? runner.kernels->takes_bf16
+                                           : attention_takes_bf16_cpu(runner.context.isa, ComputeType::kBF16);
+    if (takes_bf16) test_bf16_input(runner);
   }
   test_nan_neighbour(runners, ComputeType::kBF16);
   test_bits(runners, bf16_cases(), 100);

@@ -109,10 +109,17 @@ struct Runner {
   std::string name() const { return kernels ? kernels_name : isa_name(context.isa); }
 };
 
-inline Output run(const Runner& runner, const Case& test, Input& input) {
+/** `halves`, if any, take the place of input.qkv. */
+inline Output run(const Runner& runner, const Case& test, Input& input, std::vector<uint16_t> halves = {}) {
   const CpuContext& context = runner.context;
   Output output;
-  const AttentionArgs args = make_args(test, input, output);
+  AttentionArgs args = make_args(test, input, output);
+  if (!halves.empty()) {
+    for (Matrix* matrix : {&args.q, &args.k, &args.v}) {
+      matrix->data = halves.data() + (static_cast<float*>(matrix->data) - input.qkv.data());
+      matrix->dtype = DType::kBF16;
+    }
+  }
   PackedBatch batch;
   batch.cu_seqlens = input.cu_seqlens;
   batch.key_counts = test.key_counts;

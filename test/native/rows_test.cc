@@ -245,6 +245,35 @@ void test_bound_inner(int64_t inner_columns) {
   }
 }
 
+/** A matrix that only products write may be bf16 where they store it: the f32 results, rounded. */
+void test_bf16_matrix() {
+  const int64_t rows = 77;
+  std::vector<float> attention = normal_values(rows * LayerProgram::kHidden, 31);
+  for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
+    for (const CpuContext& context : kernel_contexts(2)) {
+      const LayerProgram layer(context, compute, 192, false, 1000);
+      const auto& next = std::get<LinearStep>(layer.program.steps.back());
+      const bool stores = dynamic_cast<const CpuLinearWeight&>(*next.weight).kernel().stores_bf16;
+      std::vector<float> qkv(static_cast<size_t>(rows * LayerProgram::kNext));
+      std::vector<uint16_t> halves(qkv.size());
+      Matrix out = matrix_of(qkv, rows, LayerProgram::kNext);
+      const std::string name = concat(isa_name(context.isa), " compute ", static_cast<int>(compute));
+      for (const bool bf16 : {false, true}) {
+        std::vector<float> state = normal_values(rows * LayerProgram::kHidden, 32);
+        if (bf16) out = {halves.data(), DType::kBF16, rows, LayerProgram::kNext, LayerProgram::kNext};
+        const Matrix matrices[] = {matrix_of(attention, rows, LayerProgram::kHidden),
+                                   matrix_of(state, rows, LayerProgram::kHidden), out};
+        const Status status = run_rows_cpu(context, layer.program, matrices, rows);
+        const bool refused = bf16 && !stores;
+        check_status(status, refused ? Code::kInvalidArgument : Code::kOk, refused ? "matrices" : "", name);
+      }
+      if (!stores) continue;
+      const auto rounds_to = [](float value, uint16_t half) { return float_to_bf16(value) == half; };
+      check(std::equal(qkv.begin(), qkv.end(), halves.begin(), rounds_to), name + ": bf16 of other numbers");
+    }
+  }
+}
+
 void test_refusals() {
   const CpuContext context = contexts(1).back();
   const LinearCase shape{.rows = 4, .in_features = 8, .parts = {16}};
@@ -308,6 +337,7 @@ int main(int argc, char** argv) {
     test::test_layer(ComputeType::kI8, inner_columns, 3e-2);
     test::test_bound_inner(inner_columns);
   }
+  test::test_bf16_matrix();
   test::test_refusals();
   return test::finish();
 }

@@ -8,8 +8,9 @@
 
 namespace padless {
 
-/** E_INVALID_ARGUMENT naming `field` unless the matrix is f32, at least `rows` x exactly `cols`, and has
- * data. */
-Status check_matrix(const Matrix& matrix, int64_t rows, int64_t cols, const char* field);
+/** E_INVALID_ARGUMENT naming `field` unless the matrix is of `dtype`, at least `rows` x exactly `cols`, and
+ * has data. */
+Status check_matrix(const Matrix& matrix, int64_t rows, int64_t cols, const char* field,
+                    DType dtype = DType::kF32);
 
 }  // namespace padless

@@ -9,6 +9,7 @@
 #include "lib/core/thread_pool.h"
 #include "lib/engine/cpu/attention/attention.h"
 #include "lib/engine/cpu/embed.h"
+#include "lib/engine/cpu/gemm/select.h"
 #include "lib/engine/cpu/linear.h"
 #include "lib/engine/cpu/memory.h"
 #include "lib/engine/cpu/pool.h"
@@ -96,6 +97,13 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
                   "the CPU engine does not compute in fp8, which GPUs of compute capability 9.0 (Hopper) do; "
                   "f32, bf16 and int8 are supported");
     return DType::kF32;
+  }
+
+  bool attention_takes_bf16(ComputeType compute) const override {
+    // Queries are then rounded twice, before and after their scale: int8's bounds have no room for it.
+    if (compute != ComputeType::kBF16) return false;
+    const GemmKernel* kernel = select_gemm_kernel(context_.isa, compute);
+    return kernel && kernel->stores_bf16 && attention_takes_bf16_cpu(context_.isa, compute);
   }
 
   Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) override {

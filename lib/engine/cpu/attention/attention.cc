@@ -89,7 +89,8 @@ Status check_bias(const AttentionBias& bias, const AttentionShape& shape) {
   return disentangled ? check_disentangled(bias, shape) : Status::ok();
 }
 
-Status check(const AttentionPlan& plan, const PackedBatch& batch, const AttentionArgs& args) {
+Status check(const AttentionKernels& kernels, const AttentionPlan& plan, const PackedBatch& batch,
+             const AttentionArgs& args) {
   PADLESS_RETURN_IF_ERROR(check_attention_shape(args.shape));
   PADLESS_CHECK(args.shape.heads == plan.shape.heads && args.shape.kv_heads == plan.shape.kv_heads &&
                     args.shape.head_dim == plan.shape.head_dim,
@@ -100,9 +101,10 @@ Status check(const AttentionPlan& plan, const PackedBatch& batch, const Attentio
   const int64_t tokens = batch.tokens();
   const int64_t query_cols = args.shape.heads * args.shape.head_dim;
   const int64_t key_cols = args.shape.kv_heads * args.shape.head_dim;
-  PADLESS_RETURN_IF_ERROR(check_matrix(args.q, tokens, query_cols, "q"));
-  PADLESS_RETURN_IF_ERROR(check_matrix(args.k, tokens, key_cols, "k"));
-  PADLESS_RETURN_IF_ERROR(check_matrix(args.v, tokens, key_cols, "v"));
+  const DType dtype = kernels.takes_bf16 && args.q.dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.q, tokens, query_cols, "q", dtype));
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.k, tokens, key_cols, "k", dtype));
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.v, tokens, key_cols, "v", dtype));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out"));
   if (args.lse.data != nullptr)
     PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
@@ -140,14 +142,20 @@ AttentionHeadBias bias_of(const AttentionBias& bias, int64_t first_head, int64_t
   return head;
 }
 
+const char* row_bytes(const Matrix& matrix, int64_t row) {
+  return static_cast<const char*>(matrix.data) +
+         row * matrix.stride * static_cast<int64_t>(dtype_size(matrix.dtype));
+}
+
 /** The part of `args` that is KV head `kv_head` of the sequence whose tokens are [begin, begin + length). */
 AttentionHead head_of(const AttentionArgs& args, int64_t begin, int64_t length, int64_t kv_head) {
   const int64_t dim = args.shape.head_dim;
   const int64_t group = args.shape.heads / args.shape.kv_heads;
   AttentionHead head;
-  head.q = args.q.row<const float>(begin) + kv_head * group * dim;
-  head.k = args.k.row<const float>(begin) + kv_head * dim;
-  head.v = args.v.row<const float>(begin) + kv_head * dim;
+  head.q = row_bytes(args.q.columns(kv_head * group * dim, group * dim), begin);
+  head.k = row_bytes(args.k.columns(kv_head * dim, dim), begin);
+  head.v = row_bytes(args.v.columns(kv_head * dim, dim), begin);
+  head.bf16 = args.q.dtype == DType::kBF16;
   head.out = args.out.row<float>(begin) + kv_head * group * dim;
   if (args.lse.data != nullptr) head.lse = args.lse.row<float>(kv_head * group) + begin;
   head.q_stride = args.q.stride;
@@ -173,9 +181,10 @@ AttentionFetch fetch_of(const AttentionArgs& args, int64_t first, int64_t last) 
   const Matrix* const matrices[] = {&args.q, &args.k, &args.v};
   for (int i = 0; i < 3; ++i) {
     const Matrix& matrix = *matrices[i];
-    fetch.from[i] = reinterpret_cast<const char*>(matrix.row<const float>(first));
-    fetch.stride[i] = matrix.stride * static_cast<int64_t>(sizeof(float));
-    fetch.bytes[i] = matrix.cols * static_cast<int64_t>(sizeof(float));
+    const auto size = static_cast<int64_t>(dtype_size(matrix.dtype));
+    fetch.from[i] = row_bytes(matrix, first);
+    fetch.stride[i] = matrix.stride * size;
+    fetch.bytes[i] = matrix.cols * size;
   }
   fetch.rows = last - first;
   return fetch;
@@ -218,6 +227,12 @@ Status check_attention_shape(const AttentionShape& shape) {
   return Status::ok();
 }
 
+bool attention_takes_bf16_cpu(const CpuIsa& isa, ComputeType compute) {
+  AttentionArgs args;
+  args.compute = compute;
+  return kernels_for(isa, args).takes_bf16;
+}
+
 Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
                      const AttentionArgs& args) {
   return attention_with(kernels_for(context.isa, args), context, plan, batch, args);
@@ -225,7 +240,7 @@ Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const
 
 Status attention_with(const AttentionKernels& kernels, const CpuContext& context, const AttentionPlan& plan,
                       const PackedBatch& batch, const AttentionArgs& args) {
-  PADLESS_RETURN_IF_ERROR(check(plan, batch, args));
+  PADLESS_RETURN_IF_ERROR(check(kernels, plan, batch, args));
   const auto tasks = static_cast<int64_t>(plan.tasks.size());
   if (tasks == 0) return Status::ok();
   const int64_t floats = kernels.scratch_floats(bias_of(args.bias, 0, args.shape.head_dim),

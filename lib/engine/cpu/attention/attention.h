@@ -22,6 +22,9 @@ namespace padless {
 Status attention_cpu(const CpuContext& context, const AttentionPlan& plan, const PackedBatch& batch,
                      const AttentionArgs& args);
 
+/** Whether q, k and v without a disentangled bias may be bf16. */
+bool attention_takes_bf16_cpu(const CpuIsa& isa, ComputeType compute);
+
 /** The same on kernels of the caller's choice, which must be able to run here. */
 Status attention_with(const AttentionKernels& kernels, const CpuContext& context, const AttentionPlan& plan,
                       const PackedBatch& batch, const AttentionArgs& args);

@@ -118,7 +118,8 @@ class QueryBlock {
     for (int n = 0; n < kVectors; ++n) {
       row_max_[n] = broadcast(-__builtin_inff());
       row_sum_[n] = zero();
-      const float* q = head_.q + (first_ + n * kLanes) * head_.q_stride + member * dim;
+      const float* q =
+          static_cast<const float*>(head_.q) + (first_ + n * kLanes) * head_.q_stride + member * dim;
       transpose_in(q, head_.q_stride, rows_of(n), dim, head_.scale * kLog2E, scratch_.q + n * kLanes, kWidth);
     }
     Product::pair_rows(scratch_.q, dim, kWidth);
@@ -273,15 +274,17 @@ Rows pack_rows(const AttentionHead& head, int64_t begin, int64_t end, const Scra
   const int64_t dim = head.head_dim;
   const int64_t columns = in_registers(dim);
   const bool many = (head.last_query - head.first_query) * head.group >= kPackedQueries;
-  Rows rows = {head.k, head.k_stride, head.v, head.v_stride};
+  const auto* const keys = static_cast<const float*>(head.k);
+  const auto* const values = static_cast<const float*>(head.v);
+  Rows rows = {keys, head.k_stride, values, head.v_stride};
   if (Product::kPairs || many) {
-    Product::pack_keys(head.k + begin * head.k_stride, head.k_stride, end - begin, dim,
+    Product::pack_keys(keys + begin * head.k_stride, head.k_stride, end - begin, dim,
                        scratch.k + begin * columns, columns);
     rows.k = scratch.k;
     rows.k_stride = columns;
   }
   if (Product::kPairs || many || dim != columns) {
-    Product::pack_values(head.v + begin * head.v_stride, head.v_stride, end - begin, dim,
+    Product::pack_values(values + begin * head.v_stride, head.v_stride, end - begin, dim,
                          scratch.v + Product::units(begin) * columns, columns);
     rows.v = scratch.v;
     rows.v_stride = columns;

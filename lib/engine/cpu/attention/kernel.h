@@ -29,11 +29,12 @@ struct AttentionFetch {
 
 /** One KV head of one sequence with the query heads that share it. Row t of a view is data + t * stride. */
 struct AttentionHead {
-  const float* q = nullptr;  // [length, group * head_dim]
-  const float* k = nullptr;  // [length, head_dim]
-  const float* v = nullptr;  // [length, head_dim]
-  float* out = nullptr;      // [length, group * head_dim]
-  float* lse = nullptr;      // [group, length], or null
+  const void* q = nullptr;  // [length, group * head_dim]
+  const void* k = nullptr;  // [length, head_dim]
+  const void* v = nullptr;  // [length, head_dim]
+  float* out = nullptr;     // [length, group * head_dim]
+  float* lse = nullptr;     // [group, length], or null
+  bool bf16 = false;        // q, k and v are bf16, not f32: for kernels that take it
   int64_t q_stride = 0;
   int64_t k_stride = 0;
   int64_t v_stride = 0;
@@ -59,6 +60,7 @@ using AttentionKernel = void (*)(const AttentionHead& head, float* scratch);
 struct AttentionKernels {
   AttentionScratchSize scratch_floats;
   AttentionKernel run;
+  bool takes_bf16 = false;  // queries, keys and values may be bf16
   // Called on a thread before its first and after its last `run`; null where there is nothing to do.
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;

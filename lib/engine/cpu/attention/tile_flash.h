@@ -39,15 +39,6 @@ constexpr int kScoreTile = 5;
 constexpr int kATile = 6;
 constexpr int kBTile = 7;
 
-inline TileShapes attention_tile_shapes() {
-  TileShapes shapes;
-  for (int tile = 0; tile < 8; ++tile) {
-    shapes.rows[tile] = kTileRows;
-    shapes.row_bytes[tile] = kTileBytes;
-  }
-  return shapes;
-}
-
 /** 2^x, relative error 8e-5; NaN stays NaN. 0 in lanes outside of `mask`. */
 inline Vec exp2_masked(Vec x, __mmask16 mask) {
   constexpr int kFloor = 1;
@@ -58,7 +49,8 @@ inline Vec exp2_masked(Vec x, __mmask16 mask) {
   return {_mm512_maskz_scalef_ps(mask, p.v, x.v)};
 }
 
-template <class Tiles>
+/** Queries, keys and values are rows of Element: float, or uint16_t for bf16. */
+template <class Tiles, class Element>
 class TileFlash {
  public:
   TileFlash(Tiles& tiles, const AttentionHead& head, const TileScratch& scratch, Fetcher& fetch)
@@ -77,6 +69,8 @@ class TileFlash {
   }
 
  private:
+  static const Element* elements(const void* rows) { return static_cast<const Element*>(rows); }
+
   static constexpr float kPairOfOnes = __builtin_bit_cast(float, 0x3f803f80);
 
   TileBlock block_at(int64_t i) const {
@@ -101,14 +95,14 @@ class TileFlash {
       Vec squares = zero();
       for (int64_t half = 0; half * kLanes < rows; ++half) {
         const int64_t first = key + half * kLanes;
-        squares = max(pack_key_block(head_.k + first * head_.k_stride, head_.k_stride, rows - half * kLanes,
-                                     head_.head_dim,
+        squares = max(pack_key_block(elements(head_.k) + first * head_.k_stride, head_.k_stride,
+                                     rows - half * kLanes, head_.head_dim,
                                      scratch_.k + (2 * step + half) * scratch_.column_tiles * kTileFloats),
                       squares);
       }
       store(scratch_.key_square + step * kLanes, squares);
       store(scratch_.largest_value + step * kLanes,
-            pack_value_step(head_.v + key * head_.v_stride, head_.v_stride, rows, head_.head_dim,
+            pack_value_step(elements(head_.v) + key * head_.v_stride, head_.v_stride, rows, head_.head_dim,
                             scratch_.v + step * scratch_.value_tiles * kTileFloats));
       fetch_.step();
     }
@@ -124,7 +118,7 @@ class TileFlash {
   /** Packs the queries of a block and decides whether its scores need a maximum. */
   void start_block(int64_t i, int64_t member) {
     const TileBlock block = block_at(i);
-    const float* const q = head_.q + block.first * head_.q_stride + member * head_.head_dim;
+    const Element* const q = elements(head_.q) + block.first * head_.q_stride + member * head_.head_dim;
     const Vec q_squares =
         pack_query_block(q, head_.q_stride, block.rows, head_.head_dim, head_.scale * kLog2E, query_tiles(i));
     Vec key_squares = zero();
@@ -380,7 +374,11 @@ void run_tile_flash(const AttentionHead& head, float* memory) {
   const TileScratch scratch(memory, head.bias, head.head_dim, head.last_query - head.first_query,
                             head.length);
   Fetcher fetch(head.fetch);
-  TileFlash<Tiles>(thread_tiles<Tiles>(), head, scratch, fetch).run();
+  if (head.bf16) {
+    TileFlash<Tiles, uint16_t>(thread_tiles<Tiles>(), head, scratch, fetch).run();
+  } else {
+    TileFlash<Tiles, float>(thread_tiles<Tiles>(), head, scratch, fetch).run();
+  }
 }
 
 /** No disentangled bias, whose products are fp32. */
@@ -388,6 +386,7 @@ template <class Tiles>
 constexpr AttentionKernels tile_attention_kernels() {
   return {.scratch_floats = tile_scratch_floats,
           .run = run_tile_flash<Tiles>,
+          .takes_bf16 = true,
           .enter = [] { thread_tiles<Tiles>().configure(attention_tile_shapes()); },
           .leave = [] { thread_tiles<Tiles>().release(); }};
 }

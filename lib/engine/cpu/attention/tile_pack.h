@@ -33,21 +33,49 @@ inline Vec add_squares(Vec sum, __m512i pairs) {
   return {_mm512_dpbf16_ps(sum.v, (__m512bh)pairs, (__m512bh)pairs)};
 }
 
-/** Columns [first, first + kLanes) of a row, 0 from `columns` on. */
-inline Vec load_columns(const float* row, int64_t first, int64_t columns) {
-  if (first + kLanes <= columns) return load(row + first);
-  return first < columns ? load(row + first, static_cast<int>(columns - first)) : zero();
+/** Lanes [0, count) of a register, where `count` may be less than none or more than all. */
+inline __mmask16 lanes_below(int64_t count) {
+  return simd::first_lanes(static_cast<int>(least(kLanes, most(0, count))));
 }
 
-/** The pairs of 32 columns of a row from `first` on, times `scale`. */
-inline __m512i load_pairs(const float* row, int64_t first, int64_t columns, Vec scale) {
+/** Columns [first, first + kLanes) of a row, 0 from `columns` on. */
+inline Vec load_columns(const float* row, int64_t first, int64_t columns) {
+  return {_mm512_maskz_loadu_ps(lanes_below(columns - first), row + first)};
+}
+inline __m256i load_halves(const uint16_t* row, int64_t first, int64_t columns) {
+  return _mm256_maskz_loadu_epi16(lanes_below(columns - first), row + first);
+}
+inline Vec load_columns(const uint16_t* row, int64_t first, int64_t columns) {
+  return simd::widen_bf16(load_halves(row, first, columns));
+}
+
+/** Columns of two rows, or of two parts of one, as bf16: those of `low` first. */
+inline __m512i load_both(const float* low, const float* high, int64_t first, int64_t low_columns,
+                         int64_t high_columns) {
+  return round_pairs(load_columns(high, first, high_columns), load_columns(low, first, low_columns));
+}
+inline __m512i load_both(const uint16_t* low, const uint16_t* high, int64_t first, int64_t low_columns,
+                         int64_t high_columns) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(load_halves(low, first, low_columns)),
+                            load_halves(high, first, high_columns), 1);
+}
+
+/** The pairs of 32 columns of a row from `first` on. */
+template <class Element>
+__m512i load_pairs(const Element* row, int64_t first, int64_t columns) {
+  return load_both(row, row + kLanes, first, columns, columns - kLanes);
+}
+/** The same times `scale`. */
+template <class Element>
+__m512i load_pairs(const Element* row, int64_t first, int64_t columns, Vec scale) {
   return round_pairs(load_columns(row, first + kLanes, columns) * scale,
                      load_columns(row, first, columns) * scale);
 }
 
 /** One block of queries; the sum of the lanes of the result bounds the squared length of each. */
-inline Vec pack_query_block(const float* from, int64_t stride, int64_t rows, int64_t columns, float scale,
-                            float* to) {
+template <class Element>
+Vec pack_query_block(const Element* from, int64_t stride, int64_t rows, int64_t columns, float scale,
+                     float* to) {
   const Vec factor = broadcast(scale);
   Vec longest = zero();
   for (int64_t row = 0; row < kTileQueries; ++row, from += stride) {
@@ -63,14 +91,15 @@ inline Vec pack_query_block(const float* from, int64_t stride, int64_t rows, int
 }
 
 /** One block of keys; the squared length of each. */
-inline Vec pack_key_block(const float* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
+template <class Element>
+Vec pack_key_block(const Element* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
   Vec squares = zero();
   for (int64_t first = 0; first < columns; first += kTileColumns, to += kTileFloats) {
     Vec tile[kLanes];
     for (int64_t row = 0; row < kLanes; ++row) {
       tile[row] = zero();
       if (row < rows) {
-        tile[row].v = _mm512_castsi512_ps(load_pairs(from + row * stride, first, columns, broadcast(1.f)));
+        tile[row].v = _mm512_castsi512_ps(load_pairs(from + row * stride, first, columns));
       }
     }
     transpose(tile);
@@ -83,23 +112,24 @@ inline Vec pack_key_block(const float* from, int64_t stride, int64_t rows, int64
 }
 
 /** One step of values; the largest magnitude of each lane. */
-inline Vec pack_value_step(const float* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
+template <class Element>
+Vec pack_value_step(const Element* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
   // Lanes of the first, then of the second source, in turn.
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
                                          22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  constexpr int kLargestMagnitude = 0b1011;
-  Vec largest = zero();
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  __m512i largest = _mm512_setzero_si512();  // finite bf16 order like their bits
   for (int64_t first = 0; first < columns; first += kLanes, to += kTileFloats) {
     for (int64_t row = 0; row < kLanes; ++row) {
-      const float* const at = from + row * stride;
-      const Vec low = row < rows ? load_columns(at, first, columns) : zero();
-      const Vec high = row + kLanes < rows ? load_columns(at + kLanes * stride, first, columns) : zero();
-      largest.v = _mm512_range_ps(largest.v, low.v, kLargestMagnitude);
-      largest.v = _mm512_range_ps(largest.v, high.v, kLargestMagnitude);
-      _mm512_store_si512(to + row * kLanes, _mm512_permutexvar_epi16(order, round_pairs(high, low)));
+      const Element* const at = from + row * stride;
+      const __m512i both = load_both(at, at + kLanes * stride, first, row < rows ? columns : 0,
+                                     row + kLanes < rows ? columns : 0);
+      largest = _mm512_max_epu16(largest, _mm512_and_si512(both, magnitude));
+      _mm512_store_si512(to + row * kLanes, _mm512_permutexvar_epi16(order, both));
     }
   }
-  return largest;
+  return max(simd::widen_bf16(_mm512_castsi512_si256(largest)),
+             simd::widen_bf16(_mm512_extracti64x4_epi64(largest, 1)));
 }
 
 }  // namespace

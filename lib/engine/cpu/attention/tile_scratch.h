@@ -8,6 +8,15 @@
 namespace padless::avx512 {
 namespace {
 
+inline TileShapes attention_tile_shapes() {
+  TileShapes shapes;
+  for (int tile = 0; tile < 8; ++tile) {
+    shapes.rows[tile] = kTileRows;
+    shapes.row_bytes[tile] = kTileBytes;
+  }
+  return shapes;
+}
+
 /** Steps of 32 keys whose K and V stay in the first-level cache while all blocks of queries pass. */
 inline int64_t chunk_steps(int64_t head_dim) {
   constexpr int64_t kChunkBytes = 32 * 1024;

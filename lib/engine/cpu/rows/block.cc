@@ -18,14 +18,11 @@ void add_rows(const NormTask& task, const float* residual, int64_t residual_stri
 }  // namespace
 
 // A temporary's rows are `stride` apart; the temporaries of a block follow each other.
-char* RowBlock::temporary(Slot slot) const {
-  return memory_.temporaries + plan_.slots[static_cast<size_t>(slot)].temporary_offset * rows_;
-}
-
-float* RowBlock::slot_row(Slot slot, int64_t row) const {
+char* RowBlock::row_bytes(Slot slot, int64_t row) const {
   const PlannedSlot& planned = plan_.slots[static_cast<size_t>(slot)];
-  if (planned.matrix) return planned.matrix + (first_ + row) * planned.stride;
-  return reinterpret_cast<float*>(temporary(slot)) + row * planned.stride;
+  const int64_t bytes = planned.stride * (planned.bf16 ? 2 : 4);
+  if (planned.matrix) return planned.matrix + (first_ + row) * bytes;
+  return memory_.temporaries + planned.temporary_offset * rows_ + row * bytes;
 }
 
 void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const {
@@ -39,7 +36,7 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
   float* scale = memory_.operand_scale + begin;
   int32_t* zero_point = memory_.operand_zero_point + begin;
   if (is_bf16(step.in)) {
-    const auto* source = reinterpret_cast<const uint16_t*>(temporary(step.in)) + begin * stride;
+    const auto* source = reinterpret_cast<const uint16_t*>(row_bytes(step.in, begin));
     return kernel.convert_bf16_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride,
                                     scale, zero_point);
   }
@@ -62,12 +59,9 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
     task.a_stride = plan_.operand_stride;
     task.a_scale = memory_.operand_scale;
     task.a_zero_point = memory_.operand_zero_point;
-  } else if (is_bf16(step.in)) {
-    task.a = temporary(step.in);
-    task.a_stride = slot_stride(step.in) * 2;
   } else {
-    task.a = reinterpret_cast<const char*>(slot_row(step.in, 0));
-    task.a_stride = slot_stride(step.in) * 4;
+    task.a = row_bytes(step.in, 0);
+    task.a_stride = slot_stride(step.in) * (is_bf16(step.in) ? 2 : 4);
   }
   task.rows = rows_;
   task.block_steps = block_steps;
@@ -88,7 +82,7 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
     task.next_panel_bytes = static_cast<int64_t>(next.size());
     const int64_t column = step.weight->layout().first_column(panel);
     if (bf16) {
-      task.bf16_out = temporary(step.out) + column * 2;
+      task.bf16_out = row_bytes(step.out, 0) + column * 2;
     } else {
       task.out = slot_row(step.out, 0) + column;
     }

@@ -42,8 +42,8 @@ class RowBlock {
 
  private:
   /** Row `row` of the block. */
-  float* slot_row(Slot slot, int64_t row) const;
-  char* temporary(Slot slot) const;
+  char* row_bytes(Slot slot, int64_t row) const;
+  float* slot_row(Slot slot, int64_t row) const { return reinterpret_cast<float*>(row_bytes(slot, row)); }
   bool is_bf16(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].bf16; }
   int64_t slot_stride(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].stride; }
 

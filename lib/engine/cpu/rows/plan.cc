@@ -29,7 +29,7 @@ class Planner {
   Result<RowPlan> plan() {
     PADLESS_CHECK(plan_.rows >= 0, Code::kInvalidArgument, "rows", "rows is ", plan_.rows);
     for (size_t i = 0; i < program_.slots.size(); ++i) {
-      PADLESS_RETURN_IF_ERROR(add_slot(program_.slots[i], is_bf16(static_cast<Slot>(i))));
+      PADLESS_RETURN_IF_ERROR(add_slot(program_.slots[i], bf16_use(static_cast<Slot>(i))));
     }
     for (const RowStep& step : program_.steps) {
       PADLESS_RETURN_IF_ERROR(std::visit([this](const auto& kind) { return add_step(kind); }, step));
@@ -44,9 +44,14 @@ class Planner {
                   "program");
   }
 
-  /** Whether nothing but products uses the slot, and those give bf16 and take it, as it is only without
+  /** Whether a slot can hold bf16, and whether steps both write and read it. */
+  struct BF16Use {
+    bool possible = false;
+    bool both_ways = false;
+  };
+  /** Possible if nothing but products uses the slot, and those give bf16 and take it: as it is only without
    * padding. */
-  bool is_bf16(Slot slot) const {
+  BF16Use bf16_use(Slot slot) const {
     const auto fits = [&](const LinearStep& step, int64_t columns) {
       const auto* weight = dynamic_cast<const CpuLinearWeight*>(step.weight.get());
       if (!weight || step.residual == slot) return false;
@@ -62,14 +67,14 @@ class Planner {
       if (const auto* linear = std::get_if<LinearStep>(&step)) {
         const bool reads = linear->in == slot;
         const bool writes = linear->out == slot;
-        if ((reads || writes || linear->residual == slot) && !fits(*linear, planned.cols)) return false;
+        if ((reads || writes || linear->residual == slot) && !fits(*linear, planned.cols)) return {};
         is_read = is_read || reads;
         is_written = is_written || writes;
       } else if (uses(step, slot)) {
-        return false;
+        return {};
       }
     }
-    return planned.binding < 0 && is_read && is_written;
+    return {.possible = true, .both_ways = is_read && is_written};
   }
 
   static bool uses(const RowStep& step, Slot slot) {
@@ -84,13 +89,13 @@ class Planner {
     return false;
   }
 
-  Status add_slot(const RowSlot& slot, bool bf16) {
+  Status add_slot(const RowSlot& slot, BF16Use use) {
     PADLESS_CHECK(slot.cols > 0, Code::kInvalidArgument, "program", "a slot of ", slot.cols, " columns");
     PlannedSlot planned;
     if (slot.binding < 0) {
-      const int64_t element_bytes = bf16 ? 2 : 4;
+      planned.bf16 = use.possible && use.both_ways;
+      const int64_t element_bytes = planned.bf16 ? 2 : 4;
       const int64_t bytes = spread_stride(slot.cols * element_bytes);
-      planned.bf16 = bf16;
       planned.stride = bytes / element_bytes;
       planned.temporary_offset = plan_.temporary_bytes;
       plan_.temporary_bytes += bytes;
@@ -98,15 +103,17 @@ class Planner {
       PADLESS_CHECK(static_cast<size_t>(slot.binding) < matrices_.size(), Code::kInvalidArgument, "matrices",
                     "binding ", slot.binding, " of ", matrices_.size(), " matrices");
       const Matrix& matrix = matrices_[static_cast<size_t>(slot.binding)];
-      PADLESS_CHECK(matrix.dtype == DType::kF32, Code::kInvalidArgument, "matrices", "matrix ", slot.binding,
-                    " is ", dtype_name(matrix.dtype), "; the CPU engine keeps activations in f32");
+      planned.bf16 = matrix.dtype == DType::kBF16 && use.possible;
+      PADLESS_CHECK(matrix.dtype == DType::kF32 || planned.bf16, Code::kInvalidArgument, "matrices",
+                    "matrix ", slot.binding, " is ", dtype_name(matrix.dtype),
+                    "; the steps that use it keep activations in f32 here");
       PADLESS_CHECK(matrix.cols == slot.cols && matrix.stride >= matrix.cols && matrix.rows >= plan_.rows,
                     Code::kInvalidArgument, "matrices", "matrix ", slot.binding, " is [", matrix.rows, ", ",
                     matrix.cols, "] with stride ", matrix.stride, "; needed are ", plan_.rows, " rows of ",
                     slot.cols);
       PADLESS_CHECK(matrix.data || plan_.rows == 0, Code::kInvalidArgument, "matrices", "matrix ",
                     slot.binding, " has no data");
-      planned.matrix = static_cast<float*>(matrix.data);
+      planned.matrix = static_cast<char*>(matrix.data);
       planned.stride = matrix.stride;
     }
     plan_.slots.push_back(planned);

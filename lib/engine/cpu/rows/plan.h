@@ -17,8 +17,8 @@ namespace padless {
 
 /** Where a slot's rows are: in a bound matrix, or at `offset` bytes a row of the block's temporaries. */
 struct PlannedSlot {
-  float* matrix = nullptr;       // row 0 of the bound matrix; null: a temporary
-  bool bf16 = false;             // a temporary between two products: the operand of the second already
+  char* matrix = nullptr;        // row 0 of the bound matrix; null: a temporary
+  bool bf16 = false;             // not f32: only products use it
   int64_t stride = 0;            // elements
   int64_t temporary_offset = 0;  // bytes a row of the block
 };
