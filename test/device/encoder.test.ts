@@ -158,7 +158,7 @@ describe.each(testDevices())('on $label', ({ request, label }) => {
           short.map(async (index) => (await run(encoder, golden, [index]))[0]!),
         );
         const tokens = short.reduce((sum, index) => sum + golden.sequences[index]!.ids.length, 0);
-        const order = Array.from({ length: Math.ceil(2000 / tokens) }, () => short.keys()).flatMap((keys) => [
+        const order = Array.from({ length: Math.ceil(3000 / tokens) }, () => short.keys()).flatMap((keys) => [
           ...keys,
         ]);
         const together = await run(

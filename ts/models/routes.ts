@@ -7,10 +7,10 @@ import type { ModelDirectory } from './directory';
 import { moduleKind, refuseOtherModules, type Module } from './modules';
 import { reader } from './reader';
 
-export const SIDES = ['query', 'document'] as const;
-
 /** Which of the two a text is. */
-export type Side = (typeof SIDES)[number];
+export type Side = 'query' | 'document';
+
+export const SIDES = ['query', 'document'] as const satisfies readonly Side[];
 
 /** The modules of each side, and the one that counts where nothing is said. */
 export interface Routes {

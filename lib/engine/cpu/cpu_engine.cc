@@ -21,7 +21,7 @@ namespace padless {
 namespace {
 
 // Of a thread: its rows of a few matrices stay in a cache, and are blocks enough to share out evenly.
-constexpr int64_t kLayerTokens = 512;
+constexpr int64_t kLayerTokens = 1024;
 
 /** The chip's name as the operating system prints it; "CPU" where it does not. */
 std::string processor_name() {

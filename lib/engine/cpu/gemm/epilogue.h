@@ -65,7 +65,7 @@ void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typen
     const Vec bias = bias_of(v);
     const Vec up_bias = bias_of(kGlu ? v + out_vectors : v);
     const int64_t first = first_row * out_stride + column;
-    float* out = task.out + first;
+    float* out = task.out ? task.out + first : nullptr;
     char* bf16_out = task.bf16_out ? task.bf16_out + first * 2 : nullptr;
     const float* residual = task.residual ? task.residual + first_row * residual_stride + column : nullptr;
     const auto plus_residual = [&](Vec value) {
