@@ -34,6 +34,8 @@ struct Quantized {
         scales(static_cast<size_t>(from.rows())) {
     check_ok(quantize_rows({.in = from.view(), .out = codes.view(), .scales = scales.data()}, kH100, nullptr),
              "quantize_rows");
+    // A product may fetch its weight ahead of its turn in the stream: it must be there before the launch.
+    check_ok(to_status(cudaDeviceSynchronize()), "the end of quantize_rows");
   }
   TestMatrix<e4m3> codes;
   DeviceBuffer<float> scales;
