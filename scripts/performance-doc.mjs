@@ -9,6 +9,7 @@ import {
   MODEL_TITLES,
   bestRival,
   distinct,
+  fractionAtWork,
   groupsOf,
   integer,
   isNoisy,
@@ -48,13 +49,14 @@ function comparison(groups) {
     ],
     groups.map((group) => {
       const [padless, rival] = [padlessOf(group), bestRival(group)];
+      const atWork = fractionAtWork(padless);
       return [
         `${group.workload}: ${group.title}${isNoisy(group) ? ' (machine not at full speed)' : ''}`,
         group.dtype,
         integer(padless.tokensPerSecond),
         milliseconds(padless.ms),
         percent(padless.fractionOfRoof),
-        padless.fractionAtWork === undefined ? 'not measured' : percent(padless.fractionAtWork),
+        atWork === undefined ? 'not measured' : percent(atWork),
         ...(rival
           ? [`${rival.name}, ${rival.mode}`, integer(rival.tokensPerSecond), times(ratioToBest(group))]
           : ['none installed', '', '']),

@@ -69,7 +69,6 @@ function summary(entry, workload, operations) {
   const full = entry.samples.filter((sample) => sample.full);
   const kept = full.length > 0 ? full : entry.samples;
   const ms = median(kept.map((sample) => sample.ms));
-  const fraction = (roof) => median(kept.map((sample) => ((operations / sample.ms) * 1e3) / sample[roof]));
   return {
     name: entry.name,
     mode: entry.mode,
@@ -81,8 +80,7 @@ function summary(entry, workload, operations) {
     ...(kept.length > 0 && {
       ms,
       tokensPerSecond: (workload.tokens / ms) * 1e3,
-      fractionOfRoof: fraction('roof'),
-      fractionAtWork: fraction('roofAtWork'),
+      fractionOfRoof: median(kept.map((sample) => ((operations / sample.ms) * 1e3) / sample.roof)),
       keptSamples: full.length,
       samples: entry.samples,
     }),
@@ -99,7 +97,7 @@ function roundsFor(players, rounds) {
  * Runs one workload. `references` holds the vectors that later precisions are compared with, by `referenceKey`.
  *
  * @returns a result for every contestant and mode; those of the final rounds have `samples`, `ms`,
- * `tokensPerSecond`, `fractionOfRoof` and, at the clock of the work, `fractionAtWork`.
+ * `tokensPerSecond` and `fractionOfRoof`.
  */
 export async function play(contestants, workload, options) {
   const { dtype, operations, rounds, finalists, roof } = options;

@@ -1,4 +1,5 @@
 // What the report and the documentation read from a results file.
+import { median } from './statistics.mjs';
 
 export const DTYPES = ['f32', 'bf16', 'int8'];
 export const MODEL_TITLES = {
@@ -30,6 +31,17 @@ export function ratioToBest(group) {
 /** No sample of padless or its best rival was taken at the machine's full speed. */
 export const isNoisy = (group) =>
   [padlessOf(group), bestRival(group)].some((entry) => entry?.keptSamples === 0);
+
+/** A chip's clock under work is not below this share of the rested one: less was measured beside a neighbour. */
+const LOWEST_CLOCK = 0.75;
+
+/** The share of the roof at the clock of the work; undefined where no sample says it. */
+export function fractionAtWork({ fractionOfRoof, samples }) {
+  const lost = samples
+    .filter(({ roof, roofAtWork }) => roofAtWork >= LOWEST_CLOCK * roof)
+    .map(({ roof, roofAtWork }) => roof / roofAtWork);
+  return lost.length > 0 ? fractionOfRoof * median(lost) : undefined;
+}
 
 export const distinct = (values) => [...new Set(values)];
 export const integer = (value) => Math.round(value).toLocaleString('en-US');
