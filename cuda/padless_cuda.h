@@ -1,5 +1,5 @@
-// The launch API of the CUDA kernels: plain structs and functions, the only header of cuda/ that lib/
-// includes.
+// The launch API of the CUDA kernels: plain structs and functions; with padless_experts.h and runtime.h all
+// of cuda/ that lib/ includes.
 //
 // Every function checks its arguments on the host, enqueues on `stream` and returns: no synchronisation, no
 // allocation, no host read of device memory. A Status other than ok means that nothing was enqueued.
@@ -249,40 +249,6 @@ GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device,
 /** Bytes of workspace that the plan needs: 0 without split-K. */
 size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan);
 Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, LaunchStream stream);
-
-// ---- experts
-
-/** The softmax of the rows' logits, their `chosen` largest scores, and the rows of each expert, rising. */
-struct RouteExpertsArgs {
-  Matrix logits;               // f32 [rows, experts]
-  int64_t chosen = 0;          // experts a row
-  int32_t* choices = nullptr;  // [rows, chosen], the largest score first; of equals the first expert
-  float* scores = nullptr;     // [rows, chosen]
-  int32_t* list = nullptr;     // [experts, rows]: the first counts[e] of line e are the rows of expert e
-  float* weights = nullptr;    // [experts, rows]: their scores
-  int32_t* counts = nullptr;   // [experts]
-  const int32_t* rows_on_device = nullptr;
-};
-Status route_experts(const RouteExpertsArgs& args, LaunchStream stream);
-
-/** sum = residual + bias. */
-struct StartExpertsArgs {
-  Matrix residual;              // [rows, H]
-  const float* bias = nullptr;  // [H], or null
-  Matrix sum;                   // f32 [rows, H]
-  const int32_t* rows_on_device = nullptr;
-};
-Status start_experts(const StartExpertsArgs& args, LaunchStream stream);
-
-/** sum[list[i]] += weights[i] * result[i] for i < *count. */
-struct AddExpertArgs {
-  Matrix result;                   // [rows, H]
-  const int32_t* list = nullptr;   // [rows], no row twice
-  const float* weights = nullptr;  // [rows]
-  const int32_t* count = nullptr;
-  Matrix sum;  // f32 [rows, H]
-};
-Status add_expert(const AddExpertArgs& args, LaunchStream stream);
 
 // ---- attention
 

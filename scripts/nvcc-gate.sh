@@ -1,6 +1,6 @@
 #!/bin/bash
 # Compiles every kernel with nvcc and fails on a spill, local memory, serialised wgmma or any warning; then
-# scripts/sass-gate.sh. Kernels of sm90 folders are compiled for 90a alone.
+# scripts/sass-gate.sh. Kernels of sm90 folders and the benchmark are compiled for 90a alone.
 #   scripts/nvcc-gate.sh [arch ...]      default: 80 86 89 90a
 # Prints registers, static shared memory and spills of each kernel; the last line is "N passed, N failed".
 set -uo pipefail
@@ -27,8 +27,8 @@ compile() {  # one file for one architecture
 export -f compile
 
 for arch in "${archs[@]}"; do
-  find cuda -name '*.cu' -not -path 'cuda/tests/*' -not -path 'cuda/bench/*' -not -path 'cuda/emulator/*' | sort |
-    if [ "$arch" = 90a ]; then cat; else grep -v /sm90/; fi | sed "s/$/ $arch/"
+  find cuda -name '*.cu' -not -path 'cuda/tests/*' -not -path 'cuda/emulator/*' | sort |
+    if [ "$arch" = 90a ]; then cat; else grep -vE '/sm90/|^cuda/bench/'; fi | sed "s/$/ $arch/"
 done | xargs -P 2 -L 1 bash -c 'compile $0 $1'
 
 # C75xx: ptxas serialises wgmma, or ignores setmaxnreg, and calls that information.

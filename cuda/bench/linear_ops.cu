@@ -27,7 +27,22 @@ Result<Codes> allocate_codes(const Matrix& from) {
   codes.args.in = from;
   codes.args.out = {codes.data.data(), DType::kE4M3, from.rows, from.cols, stride};
   codes.args.scales = static_cast<float*>(codes.scales.data());
-  return codes;
+  return Result<Codes>(std::move(codes));  // nvcc copies what it may only move, otherwise
+}
+
+struct TimedLinear {
+  GemmPlan plan;
+  double seconds;
+};
+
+Result<TimedLinear> time_linear(Setting& setting, const LinearArgs& args) {
+  const GemmPlan plan = plan_gemm(args, setting.device());
+  auto workspace = DeviceArray::allocate(linear_workspace_bytes(args, plan));
+  PADLESS_RETURN_IF_ERROR(workspace.status());
+  auto seconds =
+      setting.measure([&] { return linear(args, plan, workspace.value().data(), setting.stream()); });
+  PADLESS_RETURN_IF_ERROR(seconds.status());
+  return TimedLinear{plan, seconds.value()};
 }
 
 // `args` is the same product in bf16.
@@ -43,12 +58,9 @@ Status bench_fp8(Setting& setting, Report& report, const Layer& layer, LinearArg
   args.in_scales = in.value().args.scales;
   args.weight = weight.value().args.out;
   args.weight_scales = weight.value().args.scales;
-  const GemmPlan plan = plan_gemm(args, setting.device());
-  auto workspace = DeviceArray::allocate(linear_workspace_bytes(args, plan));
-  PADLESS_RETURN_IF_ERROR(workspace.status());
-  auto seconds =
-      setting.measure([&] { return linear(args, plan, workspace.value().data(), setting.stream()); });
-  PADLESS_RETURN_IF_ERROR(seconds.status());
+  auto timed = time_linear(setting, args);
+  PADLESS_RETURN_IF_ERROR(timed.status());
+  const auto& [plan, seconds] = timed.value();
   const double rows = static_cast<double>(args.in.rows), n = static_cast<double>(layer.n),
                k = static_cast<double>(layer.k);
   report.add({.op = "quantize_rows",
@@ -59,7 +71,7 @@ Status bench_fp8(Setting& setting, Report& report, const Layer& layer, LinearArg
   report.add({.op = "linear_fp8",
               .name = concat(layer.name, " [", args.in.rows, ", ", layer.n, ", ", layer.k, "] t", plan.tile,
                              " s", plan.splits),
-              .seconds = seconds.value(),
+              .seconds = seconds,
               .flops = 2 * rows * n * k,
               .bytes = rows * k + n * k + 2 * rows * n * (layer.residual ? 2 : 1)});
   return Status::ok();
@@ -79,18 +91,15 @@ Status bench_layer(Setting& setting, Report& report, const Layer& layer) {
   args.activation = layer.activation;
   args.out = out.value();
   if (layer.residual) args.residual = out.value();
-  const GemmPlan plan = plan_gemm(args, setting.device());
-  auto workspace = DeviceArray::allocate(linear_workspace_bytes(args, plan));
-  PADLESS_RETURN_IF_ERROR(workspace.status());
-  auto seconds =
-      setting.measure([&] { return linear(args, plan, workspace.value().data(), setting.stream()); });
-  PADLESS_RETURN_IF_ERROR(seconds.status());
+  auto timed = time_linear(setting, args);
+  PADLESS_RETURN_IF_ERROR(timed.status());
+  const auto& [plan, seconds] = timed.value();
   const double rows = static_cast<double>(m), n = static_cast<double>(layer.n),
                k = static_cast<double>(layer.k);
   Measurement measurement{
       .op = "linear",
       .name = concat(layer.name, " [", m, ", ", layer.n, ", ", layer.k, "] t", plan.tile, " s", plan.splits),
-      .seconds = seconds.value(),
+      .seconds = seconds,
       .flops = 2 * rows * n * k,
       .bytes = 2 * (rows * k + n * k + rows * n * (layer.residual ? 2 : 1))};
   if (setting.cublas() != nullptr) {

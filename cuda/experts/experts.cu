@@ -9,7 +9,7 @@
 #include <cfloat>
 
 #include "cuda/checks.h"
-#include "cuda/padless_cuda.h"
+#include "cuda/padless_experts.h"
 #include "cuda/tile/block_scan.cuh"
 #include "cuda/tile/row_count.cuh"
 #include "cuda/tile/stream_order.cuh"

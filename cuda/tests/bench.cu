@@ -1,4 +1,6 @@
 // The microbenchmarks without a GPU: arguments, lengths, reports; and every benchmark at a tiny size.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -11,6 +13,9 @@
 
 namespace padless::cuda::test {
 namespace {
+
+// Other schedules of this test run beside it.
+std::string own_file(const char* name) { return concat(name, ".", getpid()); }
 
 using bench::Options;
 
@@ -67,7 +72,7 @@ void test_lengths() {
       check(lengths == bench::make_lengths(options).value(), concat(kind, ": a seed, one batch"));
     }
   }
-  options.lengths = "bench_lengths.txt";
+  options.lengths = own_file("bench_lengths");
   std::ofstream(options.lengths) << "3\n512\n\n1\n";
   check(bench::make_lengths(options).value() == std::vector<int32_t>{3, 512, 1}, "lengths of a file");
   std::ofstream(options.lengths) << "3\n513\n";
@@ -92,7 +97,7 @@ void test_runs() {
   options.batch = 3;
   options.max_length = 24;
   options.samples = 1;
-  options.json = "bench_report.json";
+  options.json = own_file("bench_report");
   std::remove(options.json.c_str());
   auto setting = bench::Setting::create(options, 1024);
   check_ok(setting.status(), "setting");

@@ -1,6 +1,7 @@
 // route_experts, start_experts and add_expert against fp64.
 #include <cmath>
 
+#include "cuda/padless_experts.h"
 #include "cuda/tests/kernel_support.h"
 
 namespace padless::cuda::test {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "cuda/padless_experts.h"
 #include "lib/engine/cuda/row_program.h"
 
 namespace padless::cuda {
