@@ -14,4 +14,8 @@ if ! cmake --build "$build" -j2 -- --no-print-directory; then
 fi
 log=$build/ctest.log
 ctest --test-dir "$build" -j2 --output-on-failure "$@" 2>&1 | tee "$log" || true
+if grep -q '\*\*\*' "$log"; then
+  echo "what the failed tests printed:"
+  awk '/\*\*\*/ { on = 1; lines = 0 } / Start +[0-9]+:|Test +#[0-9]+:.* Passed / { on = 0 } on && lines++ < 40' "$log"
+fi
 awk '/ Passed / { passed++ } /\*\*\*/ { failed++ } END { printf "%d passed, %d failed\n", passed, failed; exit failed || !passed }' "$log"

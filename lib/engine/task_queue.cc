@@ -52,21 +52,22 @@ TaskQueue::~TaskQueue() {
 }
 
 void TaskQueue::enqueue(std::function<void()> task) {
+  const std::shared_ptr<Queue> queue = queue_;  // the task may hold the last reference to this object
   bool drain_here = false;
   {
-    const std::lock_guard lock(queue_->mutex);
-    queue_->tasks.push_back(std::move(task));
+    const std::lock_guard lock(queue->mutex);
+    queue->tasks.push_back(std::move(task));
     if (!thread_.joinable()) {
       try {
-        thread_ = std::thread([queue = queue_] { queue->drain(true); });
+        thread_ = std::thread([queue] { queue->drain(true); });
       } catch (const std::system_error&) {
         // The system has no thread to give: late is better than never, so the caller works the queue off.
-        drain_here = queue_->runner == std::thread::id();
+        drain_here = queue->runner == std::thread::id();
       }
     }
   }
-  queue_->changed.notify_one();
-  if (drain_here) queue_->drain(false);
+  queue->changed.notify_one();
+  if (drain_here) queue->drain(false);
 }
 
 bool TaskQueue::on_own_thread() const {
