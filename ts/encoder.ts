@@ -23,6 +23,7 @@ import { abortSignal, callback, checkOptions, integer, oneOf, type Check } from 
 import type { PackedBatch } from './packed';
 import { packedCacheFile } from './packed_cache';
 import { resultOf, type EncoderResult, type RunOptions } from './run';
+import { onAbort } from './signals';
 
 export type { EncoderOutput, EncoderResult, MatrixOutput, RunOptions } from './run';
 
@@ -141,8 +142,7 @@ async function followed<T>(
   options: Pick<LoadOptions, 'signal' | 'onProgress'>,
 ): Promise<T> {
   const { signal, onProgress } = options;
-  const cancel = () => ticket.cancel();
-  signal?.addEventListener('abort', cancel, { once: true });
+  const unhook = signal && onAbort(signal, () => ticket.cancel());
   let reported = -1;
   const report = () => {
     const [done, total] = ticket.progress();
@@ -157,7 +157,7 @@ async function followed<T>(
     throw signal?.aborted ? abortError(signal) : fromNative(error);
   } finally {
     clearInterval(timer);
-    signal?.removeEventListener('abort', cancel);
+    unhook?.();
     ticket.dispose();
   }
 }

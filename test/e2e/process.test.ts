@@ -84,3 +84,13 @@ test('200 rounds of load, run and dispose do not grow the memory', () => {
   // A leak of one checkpoint's 0.4 MB a round would be 80 MB.
   expect(grown).toBeLessThan(16 * 2 ** 20);
 }, 120_000);
+
+test('many calls at once, and many with one signal, warn of no leak', () => {
+  expect(
+    run(`const embedder = await Embedder.load(checkpoint, { pooling: 'mean' });
+      const { signal } = new AbortController();
+      const calls = Array.from({ length: 40 }, (_, i) => embedder.embed('text ' + i, i % 2 ? { signal } : {}));
+      console.log((await Promise.all(calls)).length);
+      await embedder[Symbol.asyncDispose]();`),
+  ).toBe('40');
+});

@@ -1,6 +1,8 @@
+import { getEventListeners } from 'node:events';
+
 import { Random } from '../../ts/demo/random';
 import { PadlessError } from '../../ts/errors';
-import { abortable, withSignals } from '../../ts/signals';
+import { abortable, onAbort, withSignals } from '../../ts/signals';
 import { Embeddings } from '../../ts/tasks/embeddings';
 import { checkTexts, promptFor } from '../../ts/tasks/inputs';
 import { RowCollector } from '../../ts/tasks/row_collector';
@@ -187,5 +189,20 @@ describe('signals', () => {
     await withSignals([one.signal], async (signal) => void (inner = signal));
     one.abort();
     expect(inner!.aborted).toBe(false);
+  });
+
+  test('onAbort keeps one listener for all who wait, and none afterwards', () => {
+    const controller = new AbortController();
+    const listeners = () => getEventListeners(controller.signal, 'abort').length;
+    const fired: number[] = [];
+    const unhooks = [1, 2, 3].map((n) => onAbort(controller.signal, () => fired.push(n)));
+    expect(listeners()).toBe(1);
+    unhooks.forEach((unhook) => unhook());
+    expect(listeners()).toBe(0);
+    const [first] = [4, 5].map((n) => onAbort(controller.signal, () => fired.push(n)));
+    first!();
+    controller.abort();
+    expect(fired).toEqual([5]);
+    unhooks[0]!();
   });
 });
