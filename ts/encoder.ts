@@ -4,6 +4,7 @@ import { computes, type Compute } from './compute';
 import { device as openDevice, type Device, type DeviceOptions } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
 import { adapterOf } from './models/adapters';
+import { openWeights } from './io/weight_file';
 import { describeModel, type ModelDescription } from './models/description';
 import type { ModelDirectory } from './models/directory';
 import type { TensorLocation } from './models/families';
@@ -224,7 +225,7 @@ export class Encoder {
     try {
       for (const file of paths) {
         throwIfAborted(signal);
-        files.set(file, await openSafetensors(file));
+        files.set(file, await openWeights(file));
         onProgress?.({ stage: 'read', done: files.size, total: paths.length });
       }
       const tensors: Record<string, NativeTensorSource> = {};
@@ -348,13 +349,4 @@ function noHead(): PadlessError {
 /** A native call that may throw at once or reject later, as one promise. */
 async function asPromise<T>(call: () => Promise<T>): Promise<T> {
   return call();
-}
-
-/** Maps a safetensors file and checks its header. */
-async function openSafetensors(file: string): Promise<NativeSafetensors> {
-  try {
-    return await addon.openSafetensors(file);
-  } catch (error) {
-    throw fromNative(error);
-  }
 }

@@ -3,7 +3,7 @@ import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { join, resolve as absolute, sep } from 'node:path';
 
 import { PadlessError, fromNative, type ErrorCode } from '../errors';
-import { addon } from '../native';
+import { openWeights } from '../io/weight_file';
 import { parseJson } from './json';
 
 /** Configs are a few KiB, an index of a thousand shards a few MiB; more is an attack on memory. */
@@ -60,6 +60,10 @@ function cacheBlobs(root: string): string | undefined {
 const isInside = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 
+/** That nothing is at `path`, and how to get it if it is the name of a model. */
+const missing = (path: string): string =>
+  `does not exist${/^\w[\w.-]*\/\w[\w.-]*$/.test(path) ? ` ("padless pull ${path}" downloads a model of that name)` : ''}`;
+
 /** A model directory on disk. Nothing outside it is ever read, whatever its files say. */
 export class ModelDirectory {
   private constructor(
@@ -68,8 +72,17 @@ export class ModelDirectory {
     private readonly root: string,
   ) {}
 
-  /** @throws PadlessError E_NOT_FOUND if there is no such directory. */
+  /** @throws PadlessError E_NOT_FOUND if there is no such directory, E_INVALID_ARGUMENT for what is no path. */
   static async open(path: string): Promise<ModelDirectory> {
+    if (typeof path !== 'string' || path === '') {
+      throw new PadlessError(
+        'E_INVALID_ARGUMENT',
+        'The path of a model directory must be a string, not empty.',
+        {
+          field: 'path',
+        },
+      );
+    }
     const fail = (why: string, cause?: unknown) =>
       new PadlessError('E_NOT_FOUND', `${path} ${why}; give the directory of a Hugging Face model.`, {
         field: path,
@@ -80,7 +93,7 @@ export class ModelDirectory {
       const root = await realpath(path);
       if ((await stat(root)).isDirectory()) return new ModelDirectory(absolute(path), root);
     } catch (error) {
-      throw fail(isMissing(error) ? 'does not exist' : `cannot be read: ${(error as Error).message}`, error);
+      throw fail(isMissing(error) ? missing(path) : `cannot be read: ${(error as Error).message}`, error);
     }
     throw fail('is not a directory');
   }
@@ -265,14 +278,12 @@ async function readSmallFile(path: string, name: string): Promise<Uint8Array> {
 
 /** The names of the tensors of a safetensors file, its header checked. */
 async function tensorNames(path: string): Promise<string[]> {
+  const file = await openWeights(path);
   try {
-    const file = await addon.openSafetensors(path);
-    try {
-      return file.tensors().map(({ name }) => name);
-    } finally {
-      file.close();
-    }
+    return file.tensors().map(({ name }) => name);
   } catch (error) {
     throw fromNative(error);
+  } finally {
+    file.close();
   }
 }

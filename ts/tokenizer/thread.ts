@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { PadlessError } from '../errors';
+import { orPointer } from '../io/lfs_pointer';
 import { abortable } from '../signals';
 import type {
   DecodeRequest,
@@ -158,6 +159,6 @@ export async function leaseThread(
     return { thread: entry.thread, ready: await abortable(entry.thread.loaded, signal), release };
   } catch (error) {
     void release();
-    throw error;
+    throw await orPointer(error, setup.file);
   }
 }

@@ -169,5 +169,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: Error) => {
-  send({ kind: 'failed', id: undefined, code: 'E_BAD_TOKENIZER', message: error.message });
+  // The binding puts nothing between these words and the reason.
+  const message = error.message.replace(/^Error loading from file/, '');
+  send({ kind: 'failed', id: undefined, code: 'E_BAD_TOKENIZER', message });
 });
