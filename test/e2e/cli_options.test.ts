@@ -153,3 +153,37 @@ describe('inspect says what the directory’s task would run', () => {
     expect(padless(['inspect', folder(name)]).stdout).toMatch(/^task +(Sparse|Late)/m);
   });
 });
+
+describe('--file', () => {
+  test('with a byte order mark and ends of lines as Windows has them', () => {
+    writeFileSync(folder('windows.txt'), '\ufeffthe river\r\n\r\nthe clock\r\n');
+    const read = json('classify', '-m', folder('classifier'), '-f', folder('windows.txt')) as {
+      text: string;
+    }[];
+    expect(read.map(({ text }) => text)).toEqual(['the river', 'the clock']);
+    const whole = ['answer', '-m', folder('questions'), 'who?', '-f', folder('windows.txt')];
+    expect(json(...whole)).toEqual(
+      json('answer', '-m', folder('questions'), 'who?', 'the river\r\n\r\nthe clock\r\n'),
+    );
+  });
+
+  test.each(['classify', 'answer'])('%s refuses a directory', (command) => {
+    const model = folder(command === 'classify' ? 'classifier' : 'questions');
+    const words = command === 'answer' ? ['who?'] : [];
+    const { status, stderr } = padless([command, '-m', model, ...words, '-f', scratch]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining('E_NOT_FOUND')]);
+    expect(stderr).toContain(scratch);
+  });
+});
+
+test('--pooling takes one mode each time, so that a text may follow', () => {
+  rmSync(join(folder('embedder'), 'modules.json'));
+  const read = (...args: string[]) =>
+    json('embed', '-m', folder('embedder'), ...args) as { dimensions: number };
+  const { dimensions } = read('--pooling', 'mean', 'a text');
+  expect(read('--pooling', 'mean', '--pooling', 'cls', 'a text').dimensions).toBe(2 * dimensions);
+  expect(padless(['embed', '-m', folder('embedder'), '--pooling', 'sum', 'a text'])).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('--pooling'),
+  });
+});

@@ -74,6 +74,8 @@ test('table aligns numbers right and text left', () => {
     ]),
   ).toBe('a     n\nbcd   5\ne    12\n');
   expect(clip('one\n two  three', 8)).toBe('one two…');
+  expect(clip('red \x1b[31m text\x07, \u202etxet', 40)).toBe('red [31m text , txet');
+  expect(clip('abc👍👍', 5)).toBe('abc…');
 });
 
 describe('pull', () => {

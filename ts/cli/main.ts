@@ -7,6 +7,7 @@ import { exitCodeOf, report } from './failure';
 import { interruptSignal } from './interrupt';
 import { CHUNK_POOLING } from '../tasks/chunk_pooling';
 import { AGGREGATIONS } from '../tasks/entities';
+import { POOLING_MODES } from '../tasks/inputs';
 import { SCORE_ACTIVATIONS } from '../tasks/scores';
 
 /** Every command's module is loaded when it runs, so that `--help` needs neither addon nor tokenizer. */
@@ -34,6 +35,11 @@ function atLeast(low: number): (text: string) => number {
   };
 }
 
+/** Collects the values of a flag that may be given several times. */
+const repeated = (value: string, others: string[] = []): string[] => [...others, value];
+
+const isPoolingMode = (mode: string): boolean => (POOLING_MODES as readonly string[]).includes(mode);
+
 const options = {
   model: new Option('-m, --model <dir>', 'Hugging Face model directory').makeOptionMandatory(),
   optionalModel: new Option(
@@ -45,6 +51,13 @@ const options = {
   threads: new Option('--threads <n>', 'CPU threads').argParser(atLeast(1)),
   batchTokens: new Option('--batch-tokens <n>', 'most tokens of one forward pass').argParser(atLeast(1)),
   json: new Option('--json', 'print JSON'),
+  pooling: new Option(
+    '--pooling <mode>',
+    `where modules.json is missing: ${POOLING_MODES.join(', ')}; several are concatenated`,
+  ).argParser((mode: string, others?: string[]) => {
+    if (isPoolingMode(mode)) return repeated(mode, others);
+    throw new InvalidArgumentError(`It must be one of ${POOLING_MODES.join(', ')}.`);
+  }),
   file: new Option('-f, --file <path>', 'one text a line; - is standard input'),
   noTruncate: new Option('--no-truncate', "fail on a text beyond the model's limit"),
   cacheDir: new Option(
@@ -115,11 +128,7 @@ function addHeadCommands(add: Add): void {
   onHead(add('fill-mask', '[texts...]', 'the likeliest tokens behind masks'))
     .addOption(options.file)
     .option('--top-k <n>', 'tokens for each mask', atLeast(1), 5)
-    .option(
-      '--target <token>',
-      'only this token is a candidate; repeat it for more',
-      (token, others: string[] = []) => [...others, token],
-    )
+    .option('--target <token>', 'only this token is a candidate; repeat it for more', repeated)
     .addOption(options.noTruncate);
   onHead(add('answer', '<question> [context...]', 'the answer to a question in a text'))
     .option('-f, --file <path>', 'the text; - is standard input')
@@ -153,7 +162,7 @@ function build(signal: AbortSignal): Command {
     .option('--prompt <text>', 'put before each text')
     .option('--prompt-name <name>', "one of the checkpoint's prompts")
     .option('--task <name>', "one of the checkpoint's task adapters, with its instruction")
-    .option('--pooling <modes...>', 'cls, mean, max, ...; needed where modules.json is missing')
+    .addOption(options.pooling)
     .option('--dimensions <n>', 'keep the first so many numbers', atLeast(1))
     .option('--layers <n>', 'run the first so many layers only', atLeast(1))
     .option('--normalize', 'scale vectors to length 1')
@@ -191,7 +200,7 @@ function build(signal: AbortSignal): Command {
     .option('--token <token>', 'access token; HF_TOKEN otherwise');
   computing(add('demo', '', 'embed the sentences of text files: tokens saved, time, neighbours'))
     .addOption(options.optionalModel)
-    .option('--pooling <modes...>', 'for a model directory without modules.json')
+    .addOption(options.pooling)
     .option('--keep <dir>', 'write the random checkpoint here and keep it');
   return program;
 }

@@ -1,7 +1,12 @@
-/** A cell's text, cut to `width` characters. */
+/** What spaces stand for in a table: also what a terminal obeys (escape sequences). */
+const SPACES = /[\s\p{Cc}]+/gu;
+/** What turns the direction of the rest of a line. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** A cell's text, cut to `width` UTF-16 units. */
 export function clip(text: string, width: number): string {
-  const line = text.replace(/\s+/g, ' ').trim();
-  return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+  const line = text.replace(TURNS, '').replace(SPACES, ' ').trim();
+  return line.length <= width ? line : `${line.slice(0, width - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
 /** Rows in aligned columns: numbers to the right, text to the left. */
