@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseIds } from '../../ts/cli/ids_file';
 import { isNeeded, pull } from '../../ts/cli/pull';
 import { clip, table } from '../../ts/cli/table';
+import { root } from '../support/child';
 
 describe('parseIds', () => {
   const limits = { vocabSize: 10, tokenTypes: 2, maxLength: 4 };
@@ -57,6 +58,8 @@ test.each([
   ['model-00001-of-00003.safetensors', true],
   ['1_Pooling/config.json', true],
   ['2_Dense/model.safetensors', true],
+  ['colbert_linear.pt', true],
+  ['0_Router/query_0_SparseStaticEmbedding/model.safetensors', true],
   ['sentence_bert_config.json', true],
   ['pytorch_model.bin', false],
   ['onnx/model.onnx', false],
@@ -64,6 +67,17 @@ test.each([
   ['../config.json', false],
   ['a/1_Pooling/config.json', false],
 ])('pull of %s: %p', (path, expected) => expect(isNeeded(path)).toBe(expected));
+
+test('pull brings every file that a fixture has', () => {
+  const paths = ['models', 'retrieval'].flatMap((group) =>
+    (readdirSync(join(root, 'test/goldens', group), { recursive: true }) as string[]).flatMap((path) => {
+      const inside = /\/checkpoint\/(.+\.\w+)$/.exec(path)?.[1];
+      return inside === undefined || inside === 'vocab.txt' ? [] : [inside];
+    }),
+  );
+  expect(new Set(paths).size).toBeGreaterThan(20);
+  expect(paths.filter((path) => !isNeeded(path))).toEqual([]);
+});
 
 test('table aligns numbers right and text left', () => {
   expect(

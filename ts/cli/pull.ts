@@ -4,6 +4,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { downloadFile, listFiles, type ListFileEntry } from '@huggingface/hub';
 import { PadlessError, abortError } from '../errors';
+import { CONVERTER } from '../models/directory';
 import { transferBar } from './transfer_bar';
 
 interface PullFlags {
@@ -31,17 +32,21 @@ const ROOT_FILES = new Set([
   'modules.json',
   'config_sentence_transformers.json',
   'model.safetensors.index.json',
+  'router_config.json',
+  'artifact.metadata',
 ]);
+/** The layers beside BGE-M3, which `scripts/convert-checkpoint.py` converts where they are pickles. */
+const TOKEN_LAYER = /^(colbert|sparse)_linear\.(safetensors|pt)$/;
 const SENTENCE_CONFIG = /^sentence_[\w-]+_config\.json$/;
-/** Folders of sentence-transformers modules: `1_Pooling`, `2_Dense`, ... */
-const MODULE_FOLDER = /^\d+(_\w+)?$/;
+/** Folders of sentence-transformers modules: `1_Pooling`, `2_Dense`, ..., and `query_0_...` of a Router. */
+const MODULE_FOLDER = /^((query|document)_)?\d+(_\w+)?$/;
 
 /** Whether padless reads this file of a model repository. */
 export function isNeeded(path: string): boolean {
-  const parts = path.split('/');
-  const name = parts.at(-1)!;
-  if (parts.length > 2 || (parts.length === 2 && !MODULE_FOLDER.test(parts[0]!))) return false;
-  return ROOT_FILES.has(name) || SENTENCE_CONFIG.test(name) || WEIGHTS.test(name);
+  const folders = path.split('/');
+  const name = folders.pop()!;
+  if (!folders.every((folder) => MODULE_FOLDER.test(folder))) return false;
+  return [SENTENCE_CONFIG, WEIGHTS, TOKEN_LAYER].some((names) => names.test(name)) || ROOT_FILES.has(name);
 }
 
 /**
@@ -113,7 +118,7 @@ async function neededFiles(source: Source, id: string): Promise<ListFileEntry[]>
   if (!names.has('config.json') || !files.some((file) => WEIGHTS.test(basename(file.path)))) {
     throw new PadlessError(
       'E_BAD_WEIGHTS',
-      `${id} has no ${names.has('config.json') ? 'safetensors file; only those are read' : 'config.json'}.`,
+      `${id} has no ${names.has('config.json') ? `safetensors file, and only those are read; download its pickles in another way, and convert them: python ${CONVERTER} DIR` : 'config.json'}.`,
       { field: 'id' },
     );
   }
