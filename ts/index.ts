@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 export { PadlessError, type ErrorCode } from './errors';
 export { Embedder, type EmbedOptions, type EmbedderLoadOptions } from './tasks/embedder';
 export type { ChunkOptions } from './tasks/chunk_pooling';

@@ -259,6 +259,13 @@ describe('accepted', () => {
     expect((await parseFiles(files))!.maxSeqLength).toBe(5);
   });
 
+  test("transformers' int(1e30) is no limit", async () => {
+    for (const config of [{ max_seq_length: 1e30 }, { processor_kwargs: { model_max_length: 1e30 } }]) {
+      const parsed = await parseFiles(chain([], { 'sentence_bert_config.json': config }));
+      expect(parsed!.maxSeqLength).toBeUndefined();
+    }
+  });
+
   test('arguments for transformers that change no number', async () => {
     const config = {
       max_seq_length: 99,

@@ -1,5 +1,6 @@
 import type { ModelDirectory } from './directory';
 import { reader, type Reader } from './reader';
+import { tokenLimit } from './token_limits';
 
 /** What a cross-encoder's directory says about its scores. */
 export interface CrossEncoderSettings {
@@ -78,7 +79,7 @@ export async function readCrossEncoder(
     (await directory.json('sentence_bert_config.json', { optional: true })) ?? {},
     'sentence_bert_config.json',
   );
-  const maxSeqLength = limits.optionalInteger('max_seq_length', { min: 1 });
+  const maxSeqLength = tokenLimit(limits, 'max_seq_length');
   return {
     activation:
       readActivation(settings, 'activation_fn') ??

@@ -1,3 +1,4 @@
+import { NO_LIMIT } from '../tokenizer/settings';
 import type { ModelDirectory } from './directory';
 import { reader, type Reader } from './reader';
 
@@ -68,6 +69,12 @@ function refuseOtherOutputs(field: Reader, use: TransformerUse): void {
   }
 }
 
+/** A number of tokens; undefined where there is none, or transformers' int(1e30), which means no limit. */
+export function tokenLimit(field: Reader, name: string): number | undefined {
+  const isNone = (field.optionalNumber(name, { min: 1 }) ?? Infinity) >= NO_LIMIT;
+  return isNone ? undefined : field.optionalInteger(name, { min: 1 });
+}
+
 /** What a Transformer module does with its texts. */
 export interface TokenLimits {
   maxSeqLength?: number;
@@ -90,8 +97,9 @@ export async function readTokenLimits(
     refuseOtherOutputs(field, use);
     argumentsFor(field, 'model');
     argumentsFor(field, 'config');
-    const fromTokenizer = argumentsFor(field, 'processor')?.optionalInteger('model_max_length', { min: 1 });
-    const maxSeqLength = fromTokenizer ?? field.optionalInteger('max_seq_length', { min: 1 });
+    const processor = argumentsFor(field, 'processor');
+    const fromTokenizer = processor && tokenLimit(processor, 'model_max_length');
+    const maxSeqLength = fromTokenizer ?? tokenLimit(field, 'max_seq_length');
     return {
       ...(maxSeqLength !== undefined && { maxSeqLength }),
       doLowerCase: field.boolean('do_lower_case', false),

@@ -16,8 +16,8 @@ export interface TokenizerSettings {
   givesTypes: boolean;
 }
 
-/** transformers writes int(1e30) for "no limit". */
-const NO_LIMIT = 1e9;
+/** Limits from here on are none: transformers writes int(1e30). */
+export const NO_LIMIT = 1e9;
 
 const BERT_TOKENIZERS = /^(Bert|DistilBert|Electra|MPNet)Tokenizer(Fast)?$/;
 
