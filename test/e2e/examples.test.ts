@@ -21,7 +21,7 @@ const givens = `
   const [queries, texts] = [['how do tides work'], ['Ada Lovelace lived in London.']];
   const x = padless.Tensor.from(Array(16).fill(0.5), [4, 4]);
   const [weight, bias] = [padless.Tensor.from(Array(16).fill(0.1), [4, 4]), padless.Tensor.from([1, 2, 3, 4], [4])];
-  const [q, k, v] = [1, 2, 3].map((i) => padless.Tensor.from(Array(5 * 48).fill(i / 8), [5, 48])) as
+  const [q, k, v] = [1, 2, 3].map((i) => padless.Tensor.from(Array(5 * 768).fill(i / 8), [5, 768])) as
     [padless.Tensor, padless.Tensor, padless.Tensor];
   const batch = padless.PackedBatch.fromSequences([[1, 2, 3], [4, 5]]);
   void [signal, premise, hypothesis, question, context, documents, queries, texts, x, weight, bias, q, k, v, batch];
