@@ -1,9 +1,11 @@
 #include "bench/native/roof.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include "lib/core/thread_pool.h"
@@ -112,9 +114,10 @@ RoofLoop choose_loop(const CpuIsa&, ComputeType) { return {}; }
 /** Seconds from the first start to the last end of work(index) on `threads` threads that start together. */
 double seconds_together(int threads, const std::function<void(int)>& work) {
   std::vector<Clock::time_point> begin(static_cast<size_t>(threads)), end(static_cast<size_t>(threads));
-  SpinBarrier together;
+  std::atomic<int> arrived{0};
   ThreadPool::shared().run(threads, [&](int index, int count) {
-    together.wait(count);
+    ++arrived;
+    while (arrived < count) std::this_thread::yield();
     begin[static_cast<size_t>(index)] = Clock::now();
     work(index);
     end[static_cast<size_t>(index)] = Clock::now();

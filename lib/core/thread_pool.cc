@@ -1,7 +1,6 @@
 #include "lib/core/thread_pool.h"
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -14,39 +13,15 @@
 #include <pthread.h>
 #endif
 
+#include "lib/core/spin.h"
+
 namespace padless {
 namespace {
-
-// Waking a sleeping thread takes tens of microseconds; the gap between two regions of one forward is shorter.
-constexpr std::chrono::microseconds kSpinTime(50);
-// Reading the clock costs as much as several pauses.
-constexpr int kPausesPerClockRead = 32;
 
 constexpr int kWidthBits = 16;
 constexpr uint64_t kWidthMask = (uint64_t{1} << kWidthBits) - 1;
 
 thread_local bool inside_region = false;
-
-void pause_cpu() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-/** Pauses until `done` returns true, for at most `limit`; returns whether it did. */
-template <class Predicate>
-bool spin_until(Predicate done, std::chrono::microseconds limit) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  do {
-    for (int i = 0; i < kPausesPerClockRead; ++i) {
-      if (done()) return true;
-      pause_cpu();
-    }
-  } while (std::chrono::steady_clock::now() < end);
-  return done();
-}
 
 /** Keeps this library loaded for good: its sleeping threads must have code to return to after a dlclose. */
 void pin_library() {
@@ -87,7 +62,7 @@ void ThreadPool::State::worker(int index, uint64_t seen) {
   inside_region = true;
   const auto has_news = [&] { return ticket.load(std::memory_order_acquire) != seen; };
   for (;;) {
-    if (!spin_until(has_news, kSpinTime)) {
+    if (!spin_until(has_news)) {
       std::unique_lock<std::mutex> lock(sleep);
       ++sleepers;
       wake.wait(lock, has_news);
@@ -132,7 +107,7 @@ void ThreadPool::State::begin(int threads, const std::function<void(int, int)>& 
 
 void ThreadPool::State::await_workers() {
   const auto done = [&] { return unfinished.load(std::memory_order_acquire) == 0; };
-  if (spin_until(done, kSpinTime)) {
+  if (spin_until(done)) {
     // The last worker may still hold `sleep`; it touches nothing of the region any more.
     return;
   }
@@ -175,17 +150,6 @@ void ThreadPool::run(int threads, const std::function<void(int index, int count)
   work(0, threads);
   inside_region = false;
   if (threads > 1) state.await_workers();
-}
-
-void SpinBarrier::wait(int count) {
-  const int phase = phase_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count - 1) {
-    arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
-    return;
-  }
-  const auto released = [&] { return phase_.load(std::memory_order_acquire) != phase; };
-  while (!spin_until(released, kSpinTime)) std::this_thread::yield();
 }
 
 }  // namespace padless

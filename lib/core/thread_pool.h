@@ -1,7 +1,6 @@
 // Worker threads shared by every model in the process.
 #pragma once
 
-#include <atomic>
 #include <functional>
 
 namespace padless {
@@ -29,17 +28,6 @@ class ThreadPool {
   ~ThreadPool() = default;
   struct State;
   State* state_;
-};
-
-/** All threads of a region meet here; spins, then yields. Reusable. */
-class SpinBarrier {
- public:
-  /** `count` is that of the region, the same for all of its threads. */
-  void wait(int count);
-
- private:
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> phase_{0};
 };
 
 /** Logical CPUs this process may use: its affinity mask and its cgroup's quota, at least 1. */

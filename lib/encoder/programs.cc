@@ -58,6 +58,7 @@ class LayerWriter {
       norm(layer.attention_norm, x_, in);
     }
     product(layer.qkv, additions(spec.weights).qkv, in, qkv);
+    program_.next = layer.output;
     const auto& [heads, kv_heads, head_dim] = spec_.attention;
     if (spec_.query_key_norm) {
       program_.steps.push_back(HeadNormStep{layer.query_gamma, spec_.norm.eps, qkv, 0, heads, head_dim});

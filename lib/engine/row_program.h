@@ -113,6 +113,8 @@ using RowStep = std::variant<LinearStep, NormStep, L2NormalizeStep, HeadNormStep
 struct RowProgram {
   std::vector<RowSlot> slots;
   std::vector<RowStep> steps;
+  /** The first product after this program's last, or null: an engine may fetch it ahead. */
+  std::shared_ptr<const LinearWeight> next;
 
   Slot bound(int binding, int64_t cols) {
     slots.push_back({cols, binding});

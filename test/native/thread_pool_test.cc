@@ -10,7 +10,9 @@
 #include <chrono>
 #include <cstdio>
 #include <thread>
+#include <vector>
 
+#include "lib/core/work_shares.h"
 #include "test/native/cpu_test.h"
 
 namespace padless::test {
@@ -60,18 +62,37 @@ void test_nested_region_runs_alone() {
   check(inner == 3, "every nested region runs once");
 }
 
-void test_barrier() {
-  constexpr int kThreads = 3;
-  SpinBarrier barrier;
-  std::atomic<int> arrived{0};
-  ThreadPool::shared().run(kThreads, [&](int, int) {
-    for (int round = 1; round <= 300; ++round) {
-      ++arrived;
-      barrier.wait(kThreads);
-      check(arrived >= round * kThreads, "nobody passes before all have come");
-      barrier.wait(kThreads);
+void test_shares() {
+  for (int64_t items : {0, 1, 2, 7, 64, 1001}) {
+    for (int shares = 1; shares <= 5; ++shares) {
+      // Fewer threads than shares too: whoever there is does it all.
+      for (int threads = 1; threads <= shares; ++threads) {
+        WorkShares work(items, shares);
+        std::vector<std::atomic<int>> calls(static_cast<size_t>(items));
+        ThreadPool::shared().run(threads, [&](int index, int) {
+          int64_t done = 0;
+          for (int64_t item = work.take(index); item >= 0; item = work.take(index), ++done) {
+            ++calls[static_cast<size_t>(item)];
+          }
+          work.finish(done);
+          work.await();
+          for (const auto& each : calls)
+            check(each == 1, "nobody passes before every item is done, and once");
+        });
+      }
     }
-  });
+  }
+}
+
+void test_shares_of_a_late_thread() {
+  WorkShares work(10, 2);
+  check(work.take(0) == 0 && work.take(0) == 1, "the own share from its front");
+  for (int64_t expected : {2, 3, 4, 9, 8, 7, 6, 5, -1}) {
+    check(work.take(0) == expected, concat("next comes ", expected));
+  }
+  check(work.take(1) == -1, "nothing is left to the thread that comes late");
+  work.finish(10);
+  work.await();
 }
 
 void test_idle_pool_sleeps() {
@@ -139,7 +160,8 @@ int main(int argc, char** argv) {
   test::test_every_index_once();
   test::test_callers_take_turns();
   test::test_nested_region_runs_alone();
-  test::test_barrier();
+  test::test_shares();
+  test::test_shares_of_a_late_thread();
   test::test_idle_pool_sleeps();
   test::test_fork();
   test::test_no_thread_to_give();

@@ -43,6 +43,7 @@ struct PanelTask {
   int columns = 0;                   // of the result; the rest of the panel is padding
   const char* next_panel = nullptr;  // what this thread will read next, to be fetched meanwhile
   int64_t next_panel_bytes = 0;
+  bool fetch_into_l1 = false;           // rather than L2: it is read within this panel or right after it
   const float* bias = nullptr;          // [vectors * lanes], or null
   const float* scale = nullptr;         // [vectors * lanes], quantised panels only
   const int32_t* column_sum = nullptr;  // [vectors * lanes], quantised panels only: sum of w over k

@@ -88,7 +88,11 @@ class Meanwhile {
     result_rows_ = last ? rows : 0;
   }
   void step() {
-    for (int64_t byte = 0; byte < fetch_bytes_; byte += 64) __builtin_prefetch(fetch_from_ + byte, 0, 2);
+    if (task_.fetch_into_l1) {
+      for (int64_t byte = 0; byte < fetch_bytes_; byte += 64) __builtin_prefetch(fetch_from_ + byte, 0, 3);
+    } else {
+      for (int64_t byte = 0; byte < fetch_bytes_; byte += 64) __builtin_prefetch(fetch_from_ + byte, 0, 2);
+    }
     fetch_from_ += fetch_bytes_;
     const int results = result_rows_ < rows_a_step_ ? result_rows_ : rows_a_step_;
     prefetch_result(task_, result_row_, results);

@@ -1,6 +1,8 @@
 #include "lib/engine/cpu/rows/block.h"
 
+#include <algorithm>
 #include <cstring>
+#include <variant>
 
 namespace padless {
 namespace {
@@ -51,9 +53,14 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
   }
 }
 
-void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
-                        std::span<const char> after, void* accumulators) const {
+void RowBlock::multiply(const PlannedLinear& step, int64_t panel, int64_t block_steps,
+                        const PanelFetch& fetch, void* accumulators) const {
   PanelTask task;
+  step.weight->describe_panel(panel, task);
+  task.next_panel = fetch.memory.data();
+  task.next_panel_bytes = static_cast<int64_t>(fetch.memory.size());
+  task.fetch_into_l1 = fetch.into_l1;
+  const int64_t column = step.weight->layout().first_column(panel);
   if (step.converts) {
     task.a = memory_.operand;
     task.a_stride = plan_.operand_stride;
@@ -68,26 +75,33 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t begin, int64_t end, i
   task.activation = step.activation;
   task.accumulators = accumulators;
   task.out_stride = slot_stride(step.out);
-  const bool bf16 = is_bf16(step.out);
-  const float* residual = nullptr;
+  if (is_bf16(step.out)) {
+    task.bf16_out = row_bytes(step.out, 0) + column * 2;
+  } else {
+    task.out = slot_row(step.out, 0) + column;
+  }
   if (step.residual != kNoSlot) {
+    task.residual = slot_row(step.residual, 0) + column;
     task.residual_stride = slot_stride(step.residual);
     task.residual_first = step.residual_first;
-    residual = slot_row(step.residual, 0);
   }
-  for (int64_t panel = begin; panel < end; ++panel) {
-    step.weight->describe_panel(panel, task);
-    const std::span<const char> next = panel + 1 < end ? step.weight->panel_bytes(panel + 1) : after;
-    task.next_panel = next.data();
-    task.next_panel_bytes = static_cast<int64_t>(next.size());
-    const int64_t column = step.weight->layout().first_column(panel);
-    if (bf16) {
-      task.bf16_out = row_bytes(step.out, 0) + column * 2;
-    } else {
-      task.out = slot_row(step.out, 0) + column;
-    }
-    task.residual = residual ? residual + column : nullptr;
-    step.weight->kernel().multiply(task);
+  step.weight->kernel().multiply(task);
+}
+
+const PlannedLinear* RowBlock::converting_reader(size_t step) const {
+  const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step]);
+  if (!norm || step + 1 == plan_.steps.size()) return nullptr;
+  const auto* linear = std::get_if<PlannedLinear>(&plan_.steps[step + 1]);
+  return linear && linear->converts && linear->in == norm->out ? linear : nullptr;
+}
+
+void RowBlock::run_row_step(size_t step, int64_t begin, int64_t end) const {
+  const PlannedLinear* reader = converting_reader(step);
+  for (int64_t row = begin; row < end; row += kRowsInL1) {
+    const int64_t last = std::min(row + kRowsInL1, end);
+    if (const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step])) normalize(*norm, row, last);
+    if (const auto* rope = std::get_if<PlannedRope>(&plan_.steps[step])) rotate(*rope, row, last);
+    if (reader) convert_operand(*reader, row, last);
   }
 }
 

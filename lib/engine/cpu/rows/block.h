@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <span>
-#include <variant>
 
 #include "lib/engine/cpu/rows/plan.h"
 
 namespace padless {
+
+/** Rows that a norm and a conversion pass through L1 at a time. */
+inline constexpr int64_t kRowsInL1 = 4;
 
 /** Memory of a block, sized by RowPlan's bytes a row times the block's rows. */
 struct BlockMemory {
@@ -15,6 +17,12 @@ struct BlockMemory {
   char* operand = nullptr;
   float* operand_scale = nullptr;         // [rows]
   int32_t* operand_zero_point = nullptr;  // [rows]
+};
+
+/** What a thread fetches during the product of a panel. */
+struct PanelFetch {
+  std::span<const char> memory;
+  bool into_l1 = false;  // rather than L2
 };
 
 class RowBlock {
@@ -27,20 +35,21 @@ class RowBlock {
 
   /** Fills the operand buffer for rows [begin, end) of the block; nothing to do unless step.converts. */
   void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const;
-  /** Computes panels [begin, end) for all rows, once the operand is there; `after` is what the thread reads
-   * next. */
-  void multiply(const PlannedLinear& step, int64_t begin, int64_t end, int64_t block_steps,
-                std::span<const char> after, void* accumulators) const;
-  void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
-  void rotate(const PlannedRope& step, int64_t begin, int64_t end) const;
-
-  /** A step that goes over rows [begin, end) one by one: a norm or a rotation. */
-  void run_row_step(const PlannedStep& step, int64_t begin, int64_t end) const {
-    if (const auto* norm = std::get_if<PlannedNorm>(&step)) normalize(*norm, begin, end);
-    if (const auto* rope = std::get_if<PlannedRope>(&step)) rotate(*rope, begin, end);
-  }
+  /** Computes a panel for all rows, once the operand is there, and fetches meanwhile. */
+  void multiply(const PlannedLinear& step, int64_t panel, int64_t block_steps, const PanelFetch& fetch,
+                void* accumulators) const;
+  /**
+   * Takes rows [begin, end) through a step that is no product. If the next step is one that converts what
+   * this one writes, the rows are converted while they are in L1.
+   */
+  void run_row_step(size_t step, int64_t begin, int64_t end) const;
+  /** Whether run_row_step leaves the next product nothing to convert. */
+  bool converts_after(size_t step) const { return converting_reader(step) != nullptr; }
 
  private:
+  const PlannedLinear* converting_reader(size_t step) const;
+  void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
+  void rotate(const PlannedRope& step, int64_t begin, int64_t end) const;
   /** Row `row` of the block. */
   char* row_bytes(Slot slot, int64_t row) const;
   float* slot_row(Slot slot, int64_t row) const { return reinterpret_cast<float*>(row_bytes(slot, row)); }

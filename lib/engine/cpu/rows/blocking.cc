@@ -16,6 +16,15 @@ constexpr int64_t kLeastBlockRows = 48;
 
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
+/** At most as many steps of a panel as `room` bytes hold, such that all blocks are nearly equal. */
+int64_t even_steps(const CpuLinearWeight& weight, size_t room) {
+  const PanelLayout& layout = weight.layout();
+  const int64_t step_bytes = layout.bytes_total() / (layout.steps() * layout.panels());
+  const int64_t most = std::max<int64_t>(64, static_cast<int64_t>(room) / std::max<int64_t>(1, step_bytes));
+  const int64_t blocks = (layout.steps() + most - 1) / most;
+  return (layout.steps() + blocks - 1) / blocks;
+}
+
 }  // namespace
 
 int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tiles) {
@@ -32,12 +41,18 @@ RowSplit choose_row_split(int64_t rows, int threads, int tile_rows, int64_t most
 }
 
 int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& caches) {
-  const PanelLayout& layout = weight.layout();
-  const int64_t step_bytes = layout.bytes_total() / (layout.steps() * layout.panels());
-  const auto room = static_cast<int64_t>(weight.kernel().panel_in_l1 ? caches.l1d / 2 : caches.l2 / 8 * 5);
-  const int64_t most = std::max<int64_t>(64, room / std::max<int64_t>(1, step_bytes));
-  const int64_t blocks = (layout.steps() + most - 1) / most;
-  return (layout.steps() + blocks - 1) / blocks;
+  return even_steps(weight, weight.kernel().panel_in_l1 ? caches.l1d / 2 : caches.l2 / 8 * 5);
+}
+
+ColumnBlocking choose_column_blocking(const CpuLinearWeight& weight, int64_t rows, const CacheSizes& caches) {
+  const GemmKernel& kernel = weight.kernel();
+  // Vectors take so long for a panel that the next one arrives meanwhile.
+  if (!kernel.panel_in_l1) return {choose_block_steps(weight, caches), weight.layout().panel_bytes(0), false};
+  const auto l1 = static_cast<int64_t>(caches.l1d);
+  // Tiles outrun memory. Weights that are read once go straight to L1: on a way through L2 each would wait in
+  // a line fill buffer twice. Else the next block comes to L2 while this one meets its later rows.
+  const bool once = rows <= kernel.tile_rows;
+  return {even_steps(weight, caches.l1d / 3), once ? l1 / 6 : l1 / 3, once};
 }
 
 }  // namespace padless

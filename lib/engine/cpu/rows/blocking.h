@@ -22,4 +22,12 @@ RowSplit choose_row_split(int64_t rows, int threads, int tile_rows, int64_t most
 /** Steps of a panel that fit the cache which the kernel reads them from, together with what streams past. */
 int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& caches);
 
+/** How a thread goes through its panels when all rows are one block. */
+struct ColumnBlocking {
+  int64_t steps;           // taken at a time over all rows
+  int64_t fetch_distance;  // bytes from a weight that is multiplied to one that is fetched
+  bool fetch_into_l1;      // rather than L2
+};
+ColumnBlocking choose_column_blocking(const CpuLinearWeight& weight, int64_t rows, const CacheSizes& caches);
+
 }  // namespace padless

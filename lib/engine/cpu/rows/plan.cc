@@ -24,6 +24,7 @@ class Planner {
           int64_t rows)
       : context_(context), program_(program), matrices_(matrices), norms_(select_norm_kernels(context.isa)) {
     plan_.rows = rows;
+    plan_.next = dynamic_cast<const CpuLinearWeight*>(program.next.get());
   }
 
   Result<RowPlan> plan() {

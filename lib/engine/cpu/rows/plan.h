@@ -63,9 +63,10 @@ using PlannedStep = std::variant<PlannedLinear, PlannedNorm, PlannedRope>;
 struct RowPlan {
   std::vector<PlannedSlot> slots;
   std::vector<PlannedStep> steps;
-  int64_t temporary_bytes = 0;    // a row: all temporaries
-  int64_t operand_stride = 0;     // bytes a row of the operand buffer, for the step that needs most
-  int64_t accumulator_bytes = 0;  // a row of the widest panel
+  const CpuLinearWeight* next = nullptr;  // RowProgram::next
+  int64_t temporary_bytes = 0;            // a row: all temporaries
+  int64_t operand_stride = 0;             // bytes a row of the operand buffer, for the step that needs most
+  int64_t accumulator_bytes = 0;          // a row of the widest panel
   int64_t rows = 0;
 };
 

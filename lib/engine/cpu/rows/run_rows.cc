@@ -5,17 +5,15 @@
 #include <vector>
 
 #include "lib/core/thread_pool.h"
-#include "lib/engine/cpu/rows/block.h"
+#include "lib/engine/cpu/rows/block_layout.h"
 #include "lib/engine/cpu/rows/blocking.h"
+#include "lib/engine/cpu/rows/by_columns.h"
 #include "lib/engine/cpu/rows/experts.h"
 #include "lib/engine/cpu/rows/plan.h"
 #include "lib/engine/cpu/rows/workspace.h"
 
 namespace padless {
 namespace {
-
-/** Rows that a norm and a conversion pass through L1 at a time. */
-constexpr int64_t kRowsInL1 = 4;
 
 int widest_tile(const RowPlan& plan) {
   int rows = 1;
@@ -37,79 +35,34 @@ int64_t most_rows(const CpuContext& context, const RowPlan& plan) {
   return choose_block_rows(context.caches, plan.temporary_bytes + plan.operand_stride, tiles);
 }
 
-/** Cuts a workspace into a block's parts and a thread's accumulators. */
-class BlockLayout {
- public:
-  BlockLayout(const RowPlan& plan, int64_t block_rows, int tile_rows)
-      : temporaries_(plan.temporary_bytes * block_rows),
-        operand_(plan.operand_stride * block_rows),
-        row_values_((block_rows * 4 + 63) / 64 * 64),
-        accumulators_(plan.accumulator_bytes * ((block_rows + tile_rows - 1) / tile_rows * tile_rows)) {}
-
-  size_t block_bytes() const { return static_cast<size_t>(temporaries_ + operand_ + 2 * row_values_); }
-  size_t accumulator_bytes() const { return static_cast<size_t>(accumulators_); }
-
-  BlockMemory memory(char* base) const {
-    BlockMemory memory;
-    memory.temporaries = base;
-    memory.operand = base + temporaries_;
-    memory.operand_scale = reinterpret_cast<float*>(memory.operand + operand_);
-    memory.operand_zero_point = reinterpret_cast<int32_t*>(memory.operand + operand_ + row_values_);
-    return memory;
-  }
-
- private:
-  int64_t temporaries_;
-  int64_t operand_;
-  int64_t row_values_;
-  int64_t accumulators_;
-};
-
-struct Range {
-  int64_t begin;
-  int64_t end;
-};
-
-Range share_of(int64_t items, int index, int count) {
-  return {items * index / count, items * (index + 1) / count};
-}
-
-/** What the thread reads first in the linear step that follows step `done`, the first step following the
- * last. */
-std::span<const char> first_panel_after(const RowPlan& plan, size_t done, int index, int count) {
+/** What a thread reads first in the linear step that follows step `done`, the first step following the last.
+ */
+std::span<const char> first_panel_after(const RowPlan& plan, size_t done) {
   for (size_t i = 1; i <= plan.steps.size(); ++i) {
     const PlannedStep& step = plan.steps[(done + i) % plan.steps.size()];
     if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
-      const Range share = share_of(linear->weight->layout().panels(), index, count);
-      return share.begin < share.end ? linear->weight->panel_bytes(share.begin) : std::span<const char>{};
+      const CpuLinearWeight& weight = *linear->weight;
+      return weight.layout().panels() > 0 ? weight.panel_bytes(0) : std::span<const char>{};
     }
   }
   return {};
 }
 
-/** The product that is the step after `norm` and converts what it writes: rows are converted while in L1. */
-const PlannedLinear* converting_reader(const RowPlan& plan, size_t norm) {
-  const auto* written = std::get_if<PlannedNorm>(&plan.steps[norm]);
-  if (!written || norm + 1 == plan.steps.size()) return nullptr;
-  const auto* linear = std::get_if<PlannedLinear>(&plan.steps[norm + 1]);
-  return linear && linear->converts && linear->in == written->out ? linear : nullptr;
-}
-
-/** Takes rows [rows.begin, rows.end) through a step that is no product; returns whether the next one needs to
- * convert no more. */
-bool run_row_step(const RowPlan& plan, const RowBlock& block, size_t step, Range rows) {
-  const PlannedLinear* reader = converting_reader(plan, step);
-  for (int64_t row = rows.begin; row < rows.end; row += kRowsInL1) {
-    const int64_t end = std::min(row + kRowsInL1, rows.end);
-    block.run_row_step(plan.steps[step], row, end);
-    if (reader) block.convert_operand(*reader, row, end);
+/** All panels of the product that is step `step`. */
+void multiply_panels(const RowPlan& plan, const RowBlock& block, size_t step, int64_t block_steps,
+                     void* accumulators) {
+  const auto& linear = std::get<PlannedLinear>(plan.steps[step]);
+  const int64_t panels = linear.weight->layout().panels();
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    const std::span<const char> next =
+        panel + 1 < panels ? linear.weight->panel_bytes(panel + 1) : first_panel_after(plan, step);
+    block.multiply(linear, panel, block_steps, {next}, accumulators);
   }
-  return reader != nullptr;
 }
 
 /** Threads take whole blocks of rows, one after another, through all steps. */
-Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSplit& split) {
-  const BlockLayout layout(plan, split.block_rows, widest_tile(plan));
+Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSplit& split, int tile_rows) {
+  const BlockLayout layout(plan, split.block_rows, tile_rows);
   const int64_t blocks = (plan.rows + split.block_rows - 1) / split.block_rows;
   std::atomic<int64_t> next{0};
   std::atomic<bool> out_of_memory{false};
@@ -126,56 +79,18 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
       bool converted = false;
       for (size_t i = 0; i < plan.steps.size(); ++i) {
         if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
-          const PanelLayout& panels = linear->weight->layout();
           if (!converted) block.convert_operand(*linear, 0, block.rows());
           converted = false;
-          block.multiply(*linear, 0, panels.panels(), choose_block_steps(*linear->weight, context.caches),
-                         first_panel_after(plan, i, 0, 1), accumulators);
+          multiply_panels(plan, block, i, choose_block_steps(*linear->weight, context.caches), accumulators);
         } else {
-          converted = run_row_step(plan, block, i, {0, block.rows()});
+          block.run_row_step(i, 0, block.rows());
+          converted = block.converts_after(i);
         }
       }
     }
   });
   PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "rows", "no memory for a block of ", split.block_rows,
                 " rows");
-  return Status::ok();
-}
-
-/** All threads go through the steps together, each with its share of the columns. */
-Status run_by_columns(const CpuContext& context, const RowPlan& plan) {
-  const BlockLayout layout(plan, plan.rows, widest_tile(plan));
-  const int threads = context.threads;
-  char* base =
-      thread_workspace(layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(threads));
-  PADLESS_CHECK(base, Code::kOutOfMemory, "rows", "no memory for a block of ", plan.rows, " rows");
-  const RowBlock block(plan, 0, plan.rows, layout.memory(base));
-  SpinBarrier barrier;
-  ThreadPool::shared().run(threads, [&](int index, int count) {
-    const auto meet = [&] {
-      if (count > 1) barrier.wait(count);  // a region within another has one thread only
-    };
-    char* accumulators =
-        base + layout.block_bytes() + layout.accumulator_bytes() * static_cast<size_t>(index);
-    const Range own = share_of(plan.rows, index, count);
-    bool converted = false;
-    for (size_t i = 0; i < plan.steps.size(); ++i) {
-      if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
-        const PanelLayout& panels = linear->weight->layout();
-        if (linear->converts && !converted) {
-          block.convert_operand(*linear, own.begin, own.end);
-          meet();
-        }
-        converted = false;
-        const Range share = share_of(panels.panels(), index, count);
-        block.multiply(*linear, share.begin, share.end, choose_block_steps(*linear->weight, context.caches),
-                       first_panel_after(plan, i, index, count), accumulators);
-      } else {
-        converted = run_row_step(plan, block, i, own);
-      }
-      meet();
-    }
-  });
   return Status::ok();
 }
 
@@ -186,8 +101,10 @@ Status run_steps(const CpuContext& context, const RowProgram& program, std::span
   if (!planned.is_ok()) return planned.status();
   const RowPlan& plan = planned.value();
   if (rows == 0 || plan.steps.empty()) return Status::ok();
-  const RowSplit split = choose_row_split(rows, context.threads, widest_tile(plan), most_rows(context, plan));
-  return split.by_columns ? run_by_columns(context, plan) : run_by_blocks(context, plan, split);
+  const int tile_rows = widest_tile(plan);
+  const RowSplit split = choose_row_split(rows, context.threads, tile_rows, most_rows(context, plan));
+  return split.by_columns ? run_by_columns(context, plan, tile_rows)
+                          : run_by_blocks(context, plan, split, tile_rows);
 }
 
 /** Experts take their rows from all blocks, so their operands cannot be a block's temporaries. */
@@ -225,7 +142,9 @@ Status run_rows_cpu(const CpuContext& context, const RowProgram& program, std::s
       continue;
     }
     const auto end = std::find_if(next, program.steps.end(), is_experts);
-    PADLESS_RETURN_IF_ERROR(run_steps(context, {program.slots, {next, end}}, matrices, rows));
+    PADLESS_RETURN_IF_ERROR(
+        run_steps(context, {program.slots, {next, end}, end == program.steps.end() ? program.next : nullptr},
+                  matrices, rows));
     next = end;
   }
   return Status::ok();
