@@ -3,9 +3,10 @@
 #include <algorithm>
 
 #include "cuda/checks.h"
+#include "cuda/gemm/sm90/norm_launch.h"
 #include "cuda/gemm/sm90/tiles.h"
 #include "cuda/gemm/tiles.h"
-#include "cuda/padless_cuda.h"
+#include "cuda/padless_linear_norm.h"
 
 namespace padless::cuda {
 namespace {
@@ -19,7 +20,12 @@ constexpr double kTileOverhead = 2000;               // launch, first loads, epi
 constexpr double kPersistentOverhead = 1500;         // once a block: launch, first loads
 constexpr double kEpilogueElementsPerCycle = 10;     // of a block: 128 lanes, a dozen instructions an element
 constexpr double kHiddenByLag = 0.6;                 // of the epilogue where both warpgroups share a tile
-constexpr double kReduceLaunch = 4000;               // the second kernel of split-K
+constexpr double kSecondLaunch = 4000;               // the reduction of split-K, or a norm
+constexpr double kNormEpilogues = 2;                 // what an epilogue with a norm costs, in those without
+constexpr double kExchange = 1000;                   // between the blocks of a cluster, once a tile
+constexpr double kMemoryBytesPerCycle = 13;          // one SM's part of the DRAM bandwidth
+constexpr double kNearBytes = 24e6;                  // of a matrix that is still in L2 when it is read again
+constexpr double kWorthFusing = 0.9;                 // of the time of two kernels: the constants are guesses
 constexpr int64_t kStageBytes = 128;                 // of K, of the sm_90a kernels
 
 struct Problem {
@@ -35,7 +41,7 @@ struct Problem {
 
 double reduction(const Problem& p, int splits) {
   if (splits == 1) return 0;
-  return kReduceLaunch + 8.0 * splits * static_cast<double>(p.m * p.n) / (kGlobalBytesPerCycle * p.sms);
+  return kSecondLaunch + 8.0 * splits * static_cast<double>(p.m * p.n) / (kGlobalBytesPerCycle * p.sms);
 }
 
 double estimate(const TileShape& tile, const Problem& p, int splits, const DeviceProperties& device) {
@@ -56,17 +62,27 @@ double estimate(const TileShape& tile, const Problem& p, int splits, const Devic
   return waves * (tile_cycles * per_wave + kTileOverhead) + reduction(p, splits);
 }
 
-double estimate(const PersistentTile& tile, const Problem& p) {
+// Clusters lie within a GPC, which has 16 SMs on a Hopper GPU, or two more that hold no cluster above two.
+double resident_clusters(double sms, int cluster) {
+  constexpr double kGpcSms = 16;
+  const bool fills_gpcs = cluster > 2 && sms >= kGpcSms;
+  return std::max(1.0, fills_gpcs ? std::floor(sms / kGpcSms) * std::floor(kGpcSms / cluster)
+                                  : std::floor(sms / cluster));
+}
+
+double estimate(const PersistentTile& tile, const Problem& p, double epilogues = 1, double exchange = 0) {
   const double k = static_cast<double>(divide_up(p.k, p.stage_k()) * p.stage_k());
   const double multiply = static_cast<double>(tile.rows) * tile.cols * k / p.wgmma_multiplies_per_cycle();
   const double load = static_cast<double>(p.element_bytes) *
-                      (tile.rows + static_cast<double>(tile.cols) / tile.cluster) * k / kGlobalBytesPerCycle;
+                      (static_cast<double>(tile.rows) / tile.column_blocks +
+                       static_cast<double>(tile.cols) / tile.row_blocks) *
+                      k / kGlobalBytesPerCycle;
   const double main = std::max(multiply, load);
-  const double epilogue = static_cast<double>(tile.rows) * tile.cols / kEpilogueElementsPerCycle;
-  const double clusters = std::max(1.0, std::floor(p.sms / tile.cluster));
-  const auto tiles =
-      static_cast<double>(divide_up(p.m, tile.rows * tile.cluster) * divide_up(p.n, tile.cols));
-  const double rounds = std::ceil(tiles / clusters);
+  const double epilogue =
+      epilogues * static_cast<double>(tile.rows) * tile.cols / kEpilogueElementsPerCycle + exchange;
+  const auto tiles = static_cast<double>(divide_up(p.m, tile.rows * tile.row_blocks) *
+                                         divide_up(p.n, tile.cols * tile.column_blocks));
+  const double rounds = std::ceil(tiles / resident_clusters(p.sms, tile.cluster()));
   if (tile.alternate) return rounds * std::max(main, epilogue) + epilogue + kPersistentOverhead;
   return rounds * (main + (1 - kHiddenByLag) * epilogue) + kHiddenByLag * epilogue + kPersistentOverhead;
 }
@@ -101,6 +117,7 @@ class Choice {
     }
   }
   const GemmPlan& best() const { return best_; }
+  double cycles() const { return least_; }
 
  private:
   GemmPlan best_;
@@ -108,7 +125,7 @@ class Choice {
 };
 
 // All of them sum over k in the same order: without split-K a row's bits do not depend on which is taken.
-GemmPlan plan_sm90(const Problem& p, bool fits_persistent, const DeviceProperties& device,
+Choice choose_sm90(const Problem& p, bool fits_persistent, const DeviceProperties& device,
                    const GemmPlanOptions& options) {
   constexpr int64_t kMostSwappedRows = 256;  // beyond, a row of the persistent kernel's tiles costs less
   Choice choice;
@@ -123,24 +140,25 @@ GemmPlan plan_sm90(const Problem& p, bool fits_persistent, const DevicePropertie
                       estimate_swapped(kSwappedTokens[tile], p, splits, device));
     });
   }
-  return choice.best();
+  return choice;
 }
 
-}  // namespace
+Problem problem_of(const LinearArgs& args, const DeviceProperties& device) {
+  return {args.in.rows, args.weight.rows, args.in.cols, static_cast<double>(std::max(1, device.sm_count)),
+          static_cast<int64_t>(dtype_size(args.in.dtype))};
+}
 
-GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
-  const Problem p{args.in.rows, args.weight.rows, args.in.cols,
-                  static_cast<double>(std::max(1, device.sm_count)),
-                  static_cast<int64_t>(dtype_size(args.in.dtype))};
+Choice choose(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
+  const Problem p = problem_of(args, device);
+  Choice choice;
   if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) ||
       p.k == 0)
-    return {};
+    return choice;
   const bool fits_persistent = has_fragment_activation(args.activation) && !args.residual_first;
   const bool only_sm90 = args.in.dtype == DType::kE4M3;
   if (device.runs_sm90a() && (fits_persistent || only_sm90))
-    return plan_sm90(p, fits_persistent, device, options);
-  if (only_sm90) return {};
-  Choice choice;
+    return choose_sm90(p, fits_persistent, device, options);
+  if (only_sm90) return choice;
   for (int tile = 0; tile < kTileShapeCount; tile++) {
     const TileShape& shape = kTileShapes[tile];
     if (shape.shared_bytes() > device.shared_bytes_per_block) continue;
@@ -148,7 +166,49 @@ GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const
       choice.consider({tile, splits}, estimate(shape, p, splits, device));
     });
   }
-  return choice.best();
+  return choice;
+}
+
+// Of residual_norm() over a product: a launch, and its rows read and written again.
+double norm_traffic(const Problem& p) {
+  const double bytes = 2.0 * static_cast<double>(p.m * p.n);
+  const double rate = bytes <= kNearBytes ? kGlobalBytesPerCycle : kMemoryBytesPerCycle;
+  return bytes / (rate * p.sms);
+}
+
+}  // namespace
+
+GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
+  return choose(args, device, options).best();
+}
+
+LinearNormPlan plan_linear_norm(const LinearNormArgs& args, const DeviceProperties& device,
+                                const GemmPlanOptions& options, NormFusion fusion) {
+  LinearArgs product;
+  product.in = args.in;
+  product.weight = args.weight;
+  product.residual = args.residual;
+  product.out = args.sum.data != nullptr ? args.sum : args.out;
+  const Problem p = problem_of(product, device);
+  // How many rows there are must not choose the bits, where they are to be those of every batch.
+  if (fusion == NormFusion::kNever || (fusion == NormFusion::kAuto && !options.split_k)) return {};
+  if (!device.runs_sm90a() || !takes_norm_kernel(args)) return {};
+  LinearNormPlan best;
+  double least = std::numeric_limits<double>::infinity();
+  int columns = 0;  // of a cluster: they depend on N alone, because a row's bits depend on them
+  for (int tile = 0; tile < kNormTileCount; tile++) {
+    const PersistentTile& shape = kNormTiles[tile];
+    if (norm_tile_columns(shape) < p.n || (columns != 0 && norm_tile_columns(shape) != columns)) continue;
+    columns = norm_tile_columns(shape);
+    const double cycles = estimate(shape, p, kNormEpilogues, kExchange);
+    if (cycles >= least) continue;
+    least = cycles;
+    best = {tile, static_cast<int>(resident_clusters(p.sms, shape.cluster())) * shape.cluster()};
+  }
+  if (fusion == NormFusion::kAlways) return best;
+  if (args.sum.data != nullptr) least += norm_traffic(p);
+  const double apart = choose(product, device, options).cycles() + kSecondLaunch + 2 * norm_traffic(p);
+  return least < kWorthFusing * apart ? best : LinearNormPlan{};
 }
 
 int64_t glu_source_row(int64_t row, int64_t n) {

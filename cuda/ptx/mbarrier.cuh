@@ -127,4 +127,18 @@ DEVICE void mbarrier_wait_parity(uint32_t barrier, unsigned parity CALL_SITE) {
 #endif
 }
 
+// The same with mbarrier.try_wait.parity.acquire.cluster: for what threads of other blocks wrote to this one's
+// shared memory before they arrived.
+DEVICE void mbarrier_wait_parity_cluster(uint32_t barrier, unsigned parity CALL_SITE) {
+#if PADLESS_EMULATED
+  mbarrier_wait_parity(barrier, parity FORWARD_CALL_SITE);
+#else
+  asm volatile(
+      "{ .reg .pred done; again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1; "
+      "@!done bra again; }" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+#endif
+}
+
 }  // namespace padless::cuda::ptx

@@ -18,20 +18,24 @@ DEVICE TilePosition tile_position(int index, int tiles_m, int tiles_n) {
 }
 
 // The share of one cluster of a persistent grid: tiles cluster, cluster + clusters, ... of a matrix whose
-// rows are known on the device only. The blocks of a cluster take neighbouring row tiles of one column tile;
-// the last of them may lie past the rows.
-template <int kTileM, int kTileN, int kCluster>
+// rows are known on the device only. The blocks of a cluster take kRowBlocks neighbouring row tiles of
+// kColumnBlocks neighbouring column tiles; the last of them may lie past the rows or the columns.
+template <int kTileM, int kTileN, int kRowBlocks, int kColumnBlocks>
 struct PersistentTiles {
-  int tiles_m;  // of a whole cluster
+  static constexpr int kRows = kTileM * kRowBlocks, kCols = kTileN * kColumnBlocks,
+                       kCluster = kRowBlocks * kColumnBlocks;
+  int tiles_m;  // of a whole cluster, as tiles_n
   int tiles_n;
-  int cluster, clusters, rank;
+  int cluster, clusters;
+  int row_rank, column_rank;  // of this block among the row and the column blocks
 
   DEVICE PersistentTiles(int rows, int cols)
-      : tiles_m((rows + kTileM * kCluster - 1) / (kTileM * kCluster)),
-        tiles_n((cols + kTileN - 1) / kTileN),
+      : tiles_m((rows + kRows - 1) / kRows),
+        tiles_n((cols + kCols - 1) / kCols),
         cluster(static_cast<int>(blockIdx.x) / kCluster),
         clusters(static_cast<int>(gridDim.x) / kCluster),
-        rank(static_cast<int>(blockIdx.x) % kCluster) {}
+        row_rank(static_cast<int>(blockIdx.x) % kCluster / kColumnBlocks),
+        column_rank(static_cast<int>(blockIdx.x) % kColumnBlocks) {}
 
   // How many tiles this cluster takes.
   DEVICE int count() const {
@@ -44,7 +48,7 @@ struct PersistentTiles {
   };
   DEVICE Origin origin(int i) const {
     const TilePosition tile = tile_position(cluster + i * clusters, tiles_m, tiles_n);
-    return {(tile.m * kCluster + rank) * kTileM, tile.n * kTileN};
+    return {tile.m * kRows + row_rank * kTileM, tile.n * kCols + column_rank * kTileN};
   }
 };
 

@@ -14,10 +14,13 @@ namespace padless::cuda {
 
 constexpr int kStripRows = 16, kStripVectors = 8;
 
+template <class T>
+using StripRows = SharedTile<T, kStripRows, kStripVectors * kVectorElements>;
+
 // Of one warp. What is given by columns lies here before the product is finished, zeros where there is none.
 template <class E, int kColumns>
 struct EpilogueStrip {
-  SharedTile<typename E::Element, kStripRows, kStripVectors * kVectorElements> rows;
+  StripRows<typename E::Element> rows;
   alignas(8) float bias[kColumns];
   alignas(8) float scales[E::kScaled ? kColumns : 2];
 
@@ -50,21 +53,28 @@ DEVICE void with_fragment_activation(Activation activation, F f) {
   }
 }
 
+// visit(vector in the strip, row, column) for 16-byte vectors of rows `row` to row + 15 and of 8 * kVectors
+// columns from `column`, if they exist: those of the lane, coalesced over lanes.
+template <int kVectors, class Rows, class Visit>
+DEVICE void for_each_strip_vector(Rows& strip, int row, int rows, int column, int columns, Visit visit) {
+  static_assert(kVectors <= kStripVectors && kVectors % 2 == 0);
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  UNROLL
+  for (int part = 0; part < kStripRows * kVectors / 32; part++) {
+    const int strip_row = (part * 32 + lane) / kVectors, vector = (part * 32 + lane) % kVectors;
+    const int r = row + strip_row, c = column + vector * kVectorElements;
+    if (r < rows && c < columns) visit(strip.chunk(strip_row, vector), r, c);
+  }
+}
+
 // Rows `row` to row + 15 of the output, 8 * kVectors columns from `column`: values[4 * j ..] are a lane's of
 // columns 8 * j .. + 7.
 template <class T, int kVectors, class Strip>
 DEVICE void store_fragments(const float (&values)[4 * kVectors], Strip& strip, const Epilogue<T>& e, int row,
                             int rows, int column) {
-  static_assert(kVectors <= kStripVectors && kVectors % 2 == 0);
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  // visit(vector in the strip, row, column): those of the lane that exist, coalesced over lanes
   const auto for_each_vector = [&](auto visit) {
-    UNROLL
-    for (int part = 0; part < kStripRows * kVectors / 32; part++) {
-      const int strip_row = (part * 32 + lane) / kVectors, vector = (part * 32 + lane) % kVectors;
-      const int r = row + strip_row, c = column + vector * kVectorElements;
-      if (r < rows && c < e.out_cols) visit(strip.rows.chunk(strip_row, vector), r, c);
-    }
+    for_each_strip_vector<kVectors>(strip.rows, row, rows, column, e.out_cols, visit);
   };
   if (e.residual != nullptr) {
     for_each_vector([&](T* vector, int r, int c) {

@@ -5,24 +5,11 @@
 
 #include "cuda/gemm/arguments.h"
 #include "cuda/gemm/sm90/launch.h"
+#include "cuda/gemm/sm90/operand_map.h"
 #include "cuda/gemm/sm90/persistent_gemm.cuh"
 #include "cuda/gemm/sm90/swapped_gemm.cuh"
 
 namespace padless::cuda {
-
-// A map of a K-major operand, whose boxes are 128 bytes of `box_rows` rows. A single row may have any stride.
-template <class T>
-Status make_operand_map(ptx::TensorMap& map, const Matrix& matrix, int box_rows) {
-  constexpr int64_t kAligned = 16 / sizeof(T);
-  const int64_t stride = matrix.rows > 1 ? matrix.stride : divide_up(matrix.cols, kAligned) * kAligned;
-  return ptx::make_tensor_map(
-      map, elements<const T>(matrix),
-      {.rank = 2,
-       .extent = {static_cast<uint64_t>(matrix.cols), static_cast<uint64_t>(matrix.rows)},
-       .stride_bytes = {static_cast<uint64_t>(stride) * sizeof(T)},
-       .box = {kOperandBytes / sizeof(T), static_cast<uint32_t>(box_rows)},
-       .swizzle = ptx::Swizzle::b128});
-}
 
 template <class In, class T, int kShape>
 Status enqueue_persistent_tile(const LinearArgs& args, int blocks, LaunchStream stream) {
@@ -30,7 +17,7 @@ Status enqueue_persistent_tile(const LinearArgs& args, int blocks, LaunchStream 
   using Config = PersistentConfig<In, E, kShape>;
   ptx::TensorMap in, weight;
   PADLESS_RETURN_IF_ERROR(make_operand_map<In>(in, args.in, Config::kRows));
-  PADLESS_RETURN_IF_ERROR(make_operand_map<In>(weight, args.weight, Config::kCols / Config::kCluster));
+  PADLESS_RETURN_IF_ERROR(make_operand_map<In>(weight, args.weight, Config::kCols / Config::kRowBlocks));
   const int64_t tiles =
       divide_up(args.in.rows, Config::kRows * Config::kCluster) * divide_up(args.weight.rows, Config::kCols);
   PADLESS_RETURN_IF_ERROR(check_grid(tiles * Config::kCluster, "linear"));

@@ -1,0 +1,7 @@
+#include "cuda/gemm/sm90/norm_launch.cuh"
+
+namespace padless::cuda {
+
+template Status enqueue_linear_norm<fp16>(const LinearNormArgs&, const LinearNormPlan&, LaunchStream);
+
+}  // namespace padless::cuda
