@@ -22,12 +22,6 @@ struct LinearNormArgs {
   const int32_t* rows_on_device = nullptr;
 };
 
-enum class NormFusion {
-  kAuto,    // where it is expected to be faster than linear() and residual_norm()
-  kAlways,  // where the kernel takes the call, however many rows there are
-  kNever,
-};
-
 struct LinearNormPlan {
   int tile = -1;   // an index into kNormTiles
   int blocks = 0;  // of the grid; 0: one a tile
@@ -35,8 +29,9 @@ struct LinearNormPlan {
   /** Otherwise it is linear() and residual_norm() that are to be called. */
   bool fuses() const { return tile >= 0; }
 };
-/** The kernel takes N up to 1024, a multiple of eight, K above 0, and 16-byte aligned rows; a row's bits
- * depend on the row and the weight alone. */
+/** By NormFusion; kAuto compares what both ways are expected to take. The kernel takes N up to 1024, a
+ * multiple of eight, K above 0, and 16-byte aligned rows; a row's bits depend on the row and the weight
+ * alone. */
 LinearNormPlan plan_linear_norm(const LinearNormArgs& args, const DeviceProperties& device,
                                 const GemmPlanOptions& options = {}, NormFusion fusion = NormFusion::kAuto);
 Status linear_norm(const LinearNormArgs& args, const LinearNormPlan& plan, LaunchStream stream);

@@ -26,6 +26,7 @@ const RULES = {
   attention_kernel: STAGED,
   disentangled_kernel: STAGED,
   persistent_gemm_kernel: ROWS,
+  norm_gemm_kernel: ROWS,
   swapped_gemm_kernel: ROWS,
 };
 const REGISTERS_OF_AN_SM = 65_536;

@@ -56,7 +56,8 @@ interface DeviceAddon {
   listDevices(): NativeListing[];
   /**
    * threads 0: all; isa 'auto': the best; batchInvariant: a GPU gives a sequence the same bits in every batch;
-   * graphs: a GPU records forwards over short batches; overlap: its kernels start before the one ahead has ended.
+   * graphs: a GPU records forwards over short batches; overlap: its kernels start before the one ahead has ended;
+   * normFusion 'auto', 'always', 'never': it computes products and the norm of their rows in one kernel.
    */
   openDevice(
     name: string,
@@ -65,6 +66,7 @@ interface DeviceAddon {
     batchInvariant: boolean,
     graphs: boolean,
     overlap: boolean,
+    normFusion: string,
   ): NativeDevice;
   createStream(device: NativeDevice): NativeStream;
   createEvent(device: NativeDevice): NativeEvent;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // BERT-base and MiniLM end to end on a GPU: token ids in, hidden states pooled to one row a text out, copies
-// and all. One JSON line a load of plan.mjs; `overlap_ms` is the time with kernels that overlap.
+// and all. One JSON line a load of plan.mjs; `overlap_ms` is the time with kernels that overlap,
+// `fused_ms` that with products and norms in one kernel wherever there is one, `apart_ms` that with two.
 //   node bench/gpu/end_to_end.mjs [--device cuda:0] [--dtype bf16] [--only e1,texts] [--out FILE] [--reps 20]
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -60,22 +61,28 @@ for (const [model, shape] of Object.entries(shapes)) {
   const folder = mkdtempSync(join(tmpdir(), 'padless-bench-'));
   try {
     await writeRandomCheckpoint(folder, { vocabSize, seed: 1, shape });
-    const load = (overlap) =>
-      Encoder.load(folder, { device: { name: values.device, overlap }, dtype: values.dtype });
-    const [encoder, overlapping] = [await load(false), await load(true)];
+    const load = (options) =>
+      Encoder.load(folder, { device: { name: values.device, ...options }, dtype: values.dtype });
+    const encoder = await load({});
+    const variants = {
+      overlap_ms: await load({ overlap: true }),
+      fused_ms: await load({ normFusion: 'always' }),
+      apart_ms: await load({ normFusion: 'never' }),
+    };
     const { description, isa } = encoder.device.info;
     for (const { lengths, ...load } of ofModel) {
       const ms = await measure(encoder, lengths);
-      const overlap_ms = await measure(overlapping, lengths);
+      const others = {};
+      for (const [name, variant] of Object.entries(variants)) others[name] = await measure(variant, lengths);
       const tokens = lengths.reduce((sum, length) => sum + length, 0);
       const tflops = flops(shape, lengths) / ms / 1e9;
       const run = { peer: 'padless', device: description, isa, dtype: values.dtype };
-      const line = JSON.stringify({ ...load, ...run, tokens, ms, overlap_ms, tflops });
+      const line = JSON.stringify({ ...load, ...run, tokens, ms, ...others, tflops });
       console.log(line);
       if (values.out) appendFileSync(values.out, `${line}\n`);
     }
     encoder.dispose();
-    overlapping.dispose();
+    for (const variant of Object.values(variants)) variant.dispose();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

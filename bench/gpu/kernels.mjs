@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The microbenchmarks of plan.mjs, by kernel_bench: one JSON line a measurement, marked with its experiment.
-//   node bench/gpu/kernels.mjs --out FILE [--only e2,e3,e4,gemm,rows]
+//   node bench/gpu/kernels.mjs --out FILE [--only e2,e3,e4,gemm,norm,rows]
 // Exit codes as of `npm run bench:cuda`: 0 measured, 1 an error, 2 wrong arguments, 3 no usable GPU, 4 no program.
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,6 +28,11 @@ export function runs() {
         experiment: 'gemm',
         mark: { tokens },
         args: ['--op', 'linear', '--shape', shape, ...even],
+      });
+      list.push({
+        experiment: 'norm',
+        mark: { tokens },
+        args: ['--op', 'linear_norm', '--shape', shape, ...even],
       });
     }
   }

@@ -2,7 +2,8 @@
 // What is measured on a GPU, the same for padless and its rivals: sequence lengths, products, layers.
 //   node bench/gpu/plan.mjs         prints it as JSON, for rivals/torch_baselines.py --plan
 // Experiments: e1 ByteTransformer's grid end to end, e2 a layer in steps, e3 attention alone, e4 attention by each
-// strategy of the planner, gemm products beside cuBLASLt, rows everything between them.
+// strategy of the planner, gemm products beside cuBLASLt, norm products and the norm of their rows in two kernels and
+// in one, rows everything between them.
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 

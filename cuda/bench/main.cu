@@ -15,6 +15,7 @@ int fail(const Status& status) {
 
 Status run(const std::string& op, Setting& setting, Report& report) {
   if (op == "linear") return bench_linear(setting, report);
+  if (op == "linear_norm") return bench_linear_norm(setting, report);
   if (op == "attention" || op == "disentangled")
     return bench_attention(setting, report, op == "disentangled");
   if (op == "ladder") return bench_ladder(setting, report);

@@ -30,9 +30,9 @@ struct Options {
   bool help = false;
 };
 
-inline constexpr std::string_view kOpNames[] = {"residual_norm", "embed_norm", "gather_rows", "head_norm",
-                                                "rope",          "pool_rows",  "linear",      "attention",
-                                                "disentangled",  "ladder"};
+inline constexpr std::string_view kOpNames[] = {"residual_norm", "embed_norm",   "gather_rows", "head_norm",
+                                                "rope",          "pool_rows",    "linear",      "linear_norm",
+                                                "attention",     "disentangled", "ladder"};
 
 /** E_INVALID_ARGUMENT names the argument and what it may be. */
 Result<Options> parse_options(std::span<const char* const> arguments);

@@ -74,6 +74,7 @@ Result<Roof> measure_roof(Setting& setting);
 
 Status bench_rows(Setting& setting, Report& report, const std::string& op);
 Status bench_linear(Setting& setting, Report& report);
+Status bench_linear_norm(Setting& setting, Report& report);
 Status bench_attention(Setting& setting, Report& report, bool disentangled);
 Status bench_ladder(Setting& setting, Report& report);
 

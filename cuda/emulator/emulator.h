@@ -40,6 +40,7 @@ struct Statistics {
   uint64_t switches = 0;     // fiber switches
   uint64_t collectives = 0;  // lane arrivals at warp collectives
   uint64_t blocks = 0;       // blocks started
+  uint64_t early_loads = 0;  // TMA loads of threads that had not yet waited for the kernel ahead
 };
 Statistics& statistics();
 

@@ -33,6 +33,11 @@ no_grid_wait                   fifo delay address thread
 no_grid_wait_when_idle         fifo delay address thread
 reads_before_grid_wait         fifo delay thread!
 writes_before_grid_wait        fifo delay thread!
+no_first_meeting               fifo delay address thread
+no_exchange_wait               fifo delay address thread
+sends_after_arriving           thread!
+one_exchange_buffer            delay thread!
+no_last_meeting                fifo delay address thread
 TABLE
 
 run() { # fault configuration: the program's exit status

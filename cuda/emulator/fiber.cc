@@ -94,7 +94,7 @@ void prepare_fiber(Fiber* fiber) {
   fiber->copies.clear();
   fiber->copy_groups.clear();
   fiber->cluster_phase = 0;
-  fiber->wgmma_fenced = false;
+  fiber->wgmma_fenced = fiber->waited_for_previous = false;
   fiber->mbarrier_waits = 0;
 }
 

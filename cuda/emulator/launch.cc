@@ -180,7 +180,7 @@ void launch_dependents() {
 }
 
 void wait_for_previous_grid(CallSite where) {
-  machine.current->block->waited_for_previous = true;
+  machine.current->block->waited_for_previous = machine.current->waited_for_previous = true;
   const Grid* previous = machine.current->block->cluster->grid->previous;
   if (previous == nullptr) return;
   if (!previous->complete()) {

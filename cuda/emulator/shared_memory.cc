@@ -44,6 +44,7 @@ uint8_t* resolve_shared(uint32_t address, unsigned bytes, const char* what, Call
     const auto& blocks = block->cluster->blocks;
     if (rank > blocks.size()) fail(std::string(what) + ": cluster rank out of range", where);
     block = blocks[rank - 1];
+    if (block->live == 0) fail(std::string(what) + ": the other block has exited", where);
   }
   const int64_t offset = int64_t{address & kSharedOffsetMask} - kSharedWindowBase;
   if (offset < 0 || static_cast<size_t>(offset) + bytes > block->shared_bytes) {

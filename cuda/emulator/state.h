@@ -58,6 +58,7 @@ struct Fiber {
   std::vector<unsigned> copy_groups;  // end of each committed group in `copies`
   uint64_t cluster_phase = 0;         // the cluster barrier phase that this thread has arrived at
   bool wgmma_fenced = false;
+  bool waited_for_previous = false;
   unsigned mbarrier_waits = 0;
   void* sanitizer_thread = nullptr;
   void* fake_stack = nullptr;  // AddressSanitizer's

@@ -151,6 +151,8 @@ void tma_load(uint32_t destination, const TensorMap* map, uint32_t mbarrier, con
     fail("TMA load: destination must be an address of the own block", where);
   const size_t cluster = machine.current->block->cluster->blocks.size();
   if (multicast >> cluster) fail("TMA load: multicast mask names a block outside the cluster", where);
+  const bool overlaps = machine.current->block->cluster->grid->programmatic;
+  if (overlaps && !machine.current->waited_for_previous) statistics().early_loads++;
   TmaOperation operation{};
   operation.map = *map;
   operation.shared = destination;

@@ -25,8 +25,7 @@ Status check(const LinearNormArgs& args, const LinearNormPlan& plan) {
                 "plan", "tile ", plan.tile, " is not one of the kernel's ", kNormTileCount);
   const int64_t most = norm_tile_columns(kNormTiles[plan.tile]);
   PADLESS_CHECK(n <= most && takes_norm_kernel(args), Code::kInvalidArgument, "plan", "tile ", plan.tile,
-                " takes up to ", most,
-                " columns, a multiple of eight, K above 0, and 16-byte aligned rows");
+                " takes up to ", most, " columns, a multiple of eight, K above 0, and 16-byte aligned rows");
   return Status::ok();
 }
 

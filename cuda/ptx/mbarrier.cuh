@@ -127,8 +127,8 @@ DEVICE void mbarrier_wait_parity(uint32_t barrier, unsigned parity CALL_SITE) {
 #endif
 }
 
-// The same with mbarrier.try_wait.parity.acquire.cluster: for what threads of other blocks wrote to this one's
-// shared memory before they arrived.
+// The same with mbarrier.try_wait.parity.acquire.cluster: for what threads of other blocks wrote to this
+// one's shared memory before they arrived.
 DEVICE void mbarrier_wait_parity_cluster(uint32_t barrier, unsigned parity CALL_SITE) {
 #if PADLESS_EMULATED
   mbarrier_wait_parity(barrier, parity FORWARD_CALL_SITE);

@@ -104,13 +104,38 @@ bool stream_is_in_order() {
 }
 
 template <Fault kFault>
+bool exchange_is_right() {
+  constexpr int kRounds = 9;
+  std::vector<float> values(kRounds * kExchangers);
+  for (size_t i = 0; i < values.size(); i++) values[i] = static_cast<float>(i * i);
+  DeviceBuffer<float> in(values), out(values.size());
+  const LaunchConfig config{.grid = kExchangers,
+                            .block = 32,
+                            .shared_bytes = sizeof(ExchangeStorage),
+                            .cluster = {kExchangers, 1, 1}};
+  if (!launch(exchange_sums<kFault>, config, in.data(), out.data(), kRounds).is_ok()) return false;
+  if (cudaDeviceSynchronize() != cudaSuccess) return false;
+  const auto sums = out.download();
+  for (size_t i = 0; i < sums.size(); i++) {
+    float expected = 0;
+    for (size_t block = 0; block < kExchangers; block++)
+      expected += values[i / kExchangers * kExchangers + block];
+    if (sums[i] != expected) return false;
+  }
+  return true;
+}
+
+template <Fault kFault>
 bool is_right() {
-  if constexpr (kFault >= Fault::no_grid_wait) {
+  if constexpr (kFault >= Fault::no_first_meeting) {
+    return exchange_is_right<kFault>();
+  } else if constexpr (kFault >= Fault::no_grid_wait) {
     return stream_is_in_order<kFault>();
   } else if constexpr (kFault >= Fault::wrong_transaction_bytes) {
     return product_is_right<kFault>();
   } else if constexpr (kFault == Fault::none) {
-    return sums_are_right<kFault>() && product_is_right<kFault>() && stream_is_in_order<kFault>();
+    return sums_are_right<kFault>() && product_is_right<kFault>() && stream_is_in_order<kFault>() &&
+           exchange_is_right<kFault>();
   } else {
     return sums_are_right<kFault>();
   }

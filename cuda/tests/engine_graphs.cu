@@ -40,6 +40,12 @@ EncoderSpec in_f32() {
   return spec;
 }
 
+EncoderSpec in_fp8() {
+  EncoderSpec spec = small_spec();
+  spec.compute = ComputeType::kFp8;
+  return spec;
+}
+
 EncoderSpec with_convolution() {
   EncoderSpec spec = small_spec();
   spec.convolution.kernel = 3;
@@ -111,6 +117,7 @@ void test_bits(bool quick) {
 /** Kernels that overlap, enqueued, captured and replayed: the reference's do not. */
 void test_overlap(bool quick) {
   check_replayed_bits(small_spec(), {.overlap = true}, "overlap");
+  check_replayed_bits(in_fp8(), {.overlap = true}, "overlap, fp8");
   if (quick) return;
   check_replayed_bits(with_ropes(), {.overlap = true}, "overlap, ropes");
   check_replayed_bits(with_bias(BiasSpec::Kind::kDisentangled), {.overlap = true}, "overlap, disentangled");

@@ -1,9 +1,10 @@
-// Two small pipelines, one of cp.async and one of TMA and wgmma, and kernels that overlap in a stream, with a
-// fault as template parameter.
+// Two small pipelines, one of cp.async and one of TMA and wgmma, kernels that overlap in a stream, and blocks
+// that tell each other numbers, with a fault as template parameter.
 #pragma once
 
 #include "cuda/platform.cuh"
 #include "cuda/ptx/barrier.cuh"
+#include "cuda/ptx/cluster.cuh"
 #include "cuda/ptx/cp_async.cuh"
 #include "cuda/ptx/fence.cuh"
 #include "cuda/ptx/math.cuh"
@@ -16,7 +17,7 @@
 namespace padless::cuda::test {
 
 // X(name) in the order of the kernels: those from wrong_transaction_bytes on are in multiply_pipelined, those
-// from no_grid_wait on in double_reversed.
+// from no_grid_wait on in double_reversed, those from no_first_meeting on in exchange_sums.
 #define PADLESS_FAULTS(X)      \
   X(none)                      \
   X(no_block_barrier)          \
@@ -39,7 +40,12 @@ namespace padless::cuda::test {
   X(no_grid_wait)              \
   X(no_grid_wait_when_idle)    \
   X(reads_before_grid_wait)    \
-  X(writes_before_grid_wait)
+  X(writes_before_grid_wait)   \
+  X(no_first_meeting)          \
+  X(no_exchange_wait)          \
+  X(sends_after_arriving)      \
+  X(one_exchange_buffer)       \
+  X(no_last_meeting)
 
 enum class Fault {
 #define PADLESS_FAULT(name) name,
@@ -197,6 +203,53 @@ __global__ void double_reversed(const float* in, float* out, int count) {
   if (kFault == Fault::writes_before_grid_wait && i < count) out[count - 1 - i] = 0.0f;
   if (kFault != Fault::no_grid_wait) wait_for_stream();
   if (i < count) out[count - 1 - i] = 2 * (early ? before : in[i]);
+}
+
+constexpr int kExchangers = 4;
+
+struct ExchangeStorage {
+  float part[2][kExchangers];
+  uint64_t full, read;
+};
+
+// out[round][block] = the sum of in[round] over the blocks of a cluster, each of which tells all others its
+// number, as those of a product with a norm do. That a block has read is told, too, and nobody waits for it,
+// as at the end of a ring.
+template <Fault kFault>
+__global__ void __launch_bounds__(32) exchange_sums(const float* in, float* out, int rounds) {
+  SHARED_STORAGE(ExchangeStorage, shared);
+  const int lane = static_cast<int>(threadIdx.x), rank = static_cast<int>(ptx::cluster_ctarank());
+  const auto meet = [] {
+    ptx::barrier_cluster_arrive();
+    ptx::barrier_cluster_wait();
+  };
+  const auto tell = [&](const uint64_t& barrier) {
+    __syncwarp();
+    ptx::mbarrier_arrive_rank_if(lane < kExchangers, ptx::cvta_to_shared(&barrier),
+                                 static_cast<unsigned>(lane));
+  };
+  if (lane == 0) {
+    ptx::mbarrier_init(ptx::cvta_to_shared(&shared.full), kExchangers);
+    ptx::mbarrier_init(ptx::cvta_to_shared(&shared.read), kExchangers);
+    ptx::fence_mbarrier_init();
+  }
+  if (kFault != Fault::no_first_meeting) meet();
+  for (int round = 0; round < rounds; round++) {
+    auto& part = shared.part[kFault == Fault::one_exchange_buffer ? 0 : round % 2];
+    if (kFault == Fault::sends_after_arriving) tell(shared.full);
+    if (lane < kExchangers) {
+      const uint32_t own = ptx::cvta_to_shared(&part[rank]);
+      ptx::st_shared_cluster_f32(ptx::mapa(own, static_cast<unsigned>(lane)), in[round * kExchangers + rank]);
+    }
+    if (kFault != Fault::sends_after_arriving) tell(shared.full);
+    if (kFault != Fault::no_exchange_wait)
+      ptx::mbarrier_wait_parity_cluster(ptx::cvta_to_shared(&shared.full), static_cast<unsigned>(round) % 2);
+    float sum = 0;
+    for (int i = 0; i < kExchangers; i++) sum += part[i];
+    if (lane == 0) out[round * kExchangers + rank] = sum;
+    tell(shared.read);
+  }
+  if (kFault != Fault::no_last_meeting) meet();
 }
 
 }  // namespace padless::cuda::test

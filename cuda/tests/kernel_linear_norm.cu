@@ -190,7 +190,8 @@ void test_bits() {
 }
 
 LinearNormPlan plan_of(int64_t m, int64_t n, int64_t k, const DeviceProperties& device,
-                       NormFusion fusion = NormFusion::kAuto, bool batch_invariant = false, bool sum = false) {
+                       NormFusion fusion = NormFusion::kAuto, bool batch_invariant = false,
+                       bool sum = false) {
   TestMatrix<bf16> any(1, 8);
   LinearNormArgs args;
   args.in = {any.view().data, DType::kBF16, m, k, k};
@@ -246,8 +247,7 @@ void test_bad_input() {
   expect(Code::kInvalidArgument, "no gamma", [](auto& a) { a.gamma = nullptr; });
   expect(Code::kInvalidArgument, "no plan", [](auto&) {}, {});
   expect(Code::kInvalidArgument, "no such tile", [](auto&) {}, {kNormTileCount});
-  expect(Code::kUnsupported, "f32",
-         [](auto& a) { a.in.dtype = a.weight.dtype = a.out.dtype = DType::kF32; });
+  expect(Code::kUnsupported, "f32", [](auto& a) { a.in.dtype = a.weight.dtype = a.out.dtype = DType::kF32; });
 }
 
 }  // namespace

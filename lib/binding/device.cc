@@ -19,7 +19,7 @@ Napi::Value list(const Napi::CallbackInfo& info) {
   return devices;
 }
 
-/** openDevice(name, threads, isa, batchInvariant, graphs, overlap): Device. */
+/** openDevice(name, threads, isa, batchInvariant, graphs, overlap, normFusion): Device. */
 Napi::Value open(const Napi::CallbackInfo& info) {
   Reader reader(info.Env());
   const std::string name = reader.string(info[0], "device");
@@ -29,6 +29,9 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   options.batch_invariant = reader.boolean(info[3], "determinism");
   options.graphs = reader.boolean(info[4], "graphs");
   options.overlap = reader.boolean(info[5], "overlap");
+  options.norm_fusion = reader.one_of<NormFusion>(
+      info[6], "normFusion",
+      {{"auto", NormFusion::kAuto}, {"always", NormFusion::kAlways}, {"never", NormFusion::kNever}});
   if (!reader.is_ok()) return reader.raise();
 
   Result<std::shared_ptr<Engine>> engine = engine_for(name, options);

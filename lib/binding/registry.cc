@@ -10,7 +10,7 @@
 namespace padless::binding {
 namespace {
 
-using Key = std::tuple<std::string, int, std::string, bool, bool, bool>;
+using Key = std::tuple<std::string, int, std::string, bool, bool, bool, NormFusion>;
 
 struct Registry {
   std::mutex mutex;
@@ -31,9 +31,10 @@ Result<std::shared_ptr<Engine>> create(const std::string& name, const EngineOpti
                 ": the emulator is in an addon of its own, which only padless's tests build and load");
   PADLESS_CHECK(gpus[0].name.starts_with(kind), Code::kDevice, "device", "there is no device \"", name,
                 "\"; cpu and ", gpus[0].name, " are known");
-  return create_cuda_engine(
-      name,
-      {.batch_invariant = options.batch_invariant, .graphs = options.graphs, .overlap = options.overlap});
+  return create_cuda_engine(name, {.batch_invariant = options.batch_invariant,
+                                   .graphs = options.graphs,
+                                   .overlap = options.overlap,
+                                   .norm_fusion = options.norm_fusion});
 }
 
 }  // namespace
@@ -48,8 +49,8 @@ std::vector<DeviceListing> list_devices() {
 Result<std::shared_ptr<Engine>> engine_for(const std::string& name, const EngineOptions& options) {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
-  const Key key = {name,           options.threads, options.isa, options.batch_invariant,
-                   options.graphs, options.overlap};
+  const Key key = {name,           options.threads, options.isa,        options.batch_invariant,
+                   options.graphs, options.overlap, options.norm_fusion};
   if (const auto found = all.engines.find(key); found != all.engines.end() && !found->second->is_lost())
     return found->second;
   Result<std::shared_ptr<Engine>> engine = create(name, options);

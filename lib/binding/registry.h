@@ -17,6 +17,7 @@ struct EngineOptions {
   bool batch_invariant = false;  // GPU: a sequence has the same bits in every batch; a CPU gives that anyway
   bool graphs = true;            // GPU: forwards over short batches are recorded and replayed
   bool overlap = false;          // GPU: kernels start while the one before still runs
+  NormFusion norm_fusion = NormFusion::kAuto;  // GPU: products with the norm of their rows
 };
 
 /** A device as the process sees it, usable or not. */

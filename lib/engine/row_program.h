@@ -18,6 +18,13 @@ namespace padless {
 
 enum class NormKind { kLayer, kRms };
 
+/** Whether a GPU computes a product and the norm of its rows in one kernel, where it has one. */
+enum class NormFusion {
+  kAuto,    // where that is expected to be faster
+  kAlways,  // however many rows there are
+  kNever,
+};
+
 /** Index into RowProgram::slots. */
 using Slot = int;
 inline constexpr Slot kNoSlot = -1;

@@ -40,7 +40,7 @@ test('the functions', () => {
 });
 
 test('the methods of every kind of handle', async () => {
-  const device = addon.openDevice('cpu', 0, 'auto', false, true, false);
+  const device = addon.openDevice('cpu', 0, 'auto', false, true, false, 'auto');
   const stream = addon.createStream(device);
   const event = addon.createEvent(device);
   const tensor = addon.createTensor(stream, 'f32', 1, new Float32Array(1));

@@ -97,8 +97,7 @@ struct NormFinisher {
     float values[kCols / 2];
     add_operands(values, product, row, column);
     send(statistics_of(values, own));
-    if (e.sum != nullptr)
-      store(e.sum, e.sum_stride, row, column, [&](int, int at) { return values[at]; });
+    if (e.sum != nullptr) store(e.sum, e.sum_stride, row, column, [&](int, int at) { return values[at]; });
     float mean[2], scale[2];
     receive(mean, scale);
     store(e.out, e.out_stride, row, column, [&](int vector, int at) {

@@ -77,9 +77,9 @@ DEVICE void fetch_weight(typename Config::Storage& shared, const ptx::TensorMap&
     for (int row = 0; row < Config::kRowBlocks; row++) bits |= 1 << (row * Config::kColumnBlocks);
     return bits;
   }();
-  fetch_operand<Config::kCols, Config::kRowBlocks>(
-      shared.stages[stage].weight, weight, ptx::cvta_to_shared(&shared.ring.full[stage]), k, column,
-      tiles.row_rank, kColumn << tiles.column_rank);
+  fetch_operand<Config::kCols, Config::kRowBlocks>(shared.stages[stage].weight, weight,
+                                                   ptx::cvta_to_shared(&shared.ring.full[stage]), k, column,
+                                                   tiles.row_rank, kColumn << tiles.column_rank);
 }
 
 template <class Config>

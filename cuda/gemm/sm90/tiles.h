@@ -40,7 +40,7 @@ constexpr bool has_fragment_activation(Activation activation) {
 
 /** Of the product with a norm, whose clusters own whole rows: by how many columns a cluster has. */
 inline constexpr PersistentTile kNormTiles[] = {
-    {128, 192, 4, 2, false, 2}, {64, 192, 6, 2, true, 2}, {128, 256, 4, 2, false, 2},
+    {128, 192, 4, 2, false, 2}, {64, 192, 6, 2, true, 2},   {128, 256, 4, 2, false, 2},
     {64, 256, 4, 2, true, 2},   {128, 192, 4, 2, false, 4}, {64, 192, 6, 2, true, 4},
     {128, 256, 4, 2, false, 4}, {64, 256, 4, 2, true, 4},
 };

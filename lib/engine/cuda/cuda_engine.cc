@@ -28,7 +28,8 @@ class CudaEngine final : public Engine {
       : context_(std::move(context)),
         uploader_(std::move(uploader)),
         graphs_(options.graphs),
-        overlaps_(options.overlap && context_->device->properties().can_overlap) {
+        overlaps_(options.overlap && context_->device->properties().can_overlap),
+        norm_fusion_(options.norm_fusion) {
     const CudaDevice& device = *context_->device;
     info_.name = device.name();
     info_.description = device.description();
@@ -122,13 +123,14 @@ class CudaEngine final : public Engine {
   Status run_rows(Stream& stream, const RowProgram& program, std::span<const Matrix> matrices,
                   int64_t rows) override {
     return run(stream, [&](CudaQueue& queue) {
-      return run_row_program(queue, program, matrices, rows, nullptr, gemm_);
+      return run_row_program(queue, program, matrices, rows, nullptr, gemm_, norm_fusion_);
     });
   }
   Status run_token_rows(Stream& stream, const PreparedBatch& batch, const RowProgram& program,
                         std::span<const Matrix> matrices) override {
     return run_on(stream, batch, [&](CudaQueue& queue, const CudaBatch& own) {
-      return run_row_program(queue, program, matrices, own.rows(), own.tokens_on_device(), gemm_);
+      return run_row_program(queue, program, matrices, own.rows(), own.tokens_on_device(), gemm_,
+                             norm_fusion_);
     });
   }
   Status attention(Stream& stream, const PreparedBatch& batch, const AttentionArgs& args) override {
@@ -165,6 +167,7 @@ class CudaEngine final : public Engine {
   GemmPlanOptions gemm_;
   AttentionPlanOptions attention_;
   const bool graphs_, overlaps_;
+  const NormFusion norm_fusion_;
   std::atomic<uint64_t> recorded_ = 0, replayed_ = 0, refused_ = 0;
 };
 

@@ -18,6 +18,9 @@ struct CudaEngineOptions {
   /** Kernels start while the one before still runs, from compute capability 9.0 on; not measured. Bits are
    * the same without. */
   bool overlap = false;
+  /** Products with the norm of their rows, on compute capability 9.0; not measured. kAuto is kNever where
+   * bits are to be batch invariant: whether it pays depends on the batch. */
+  NormFusion norm_fusion = NormFusion::kAuto;
 };
 
 /** A GPU as the process sees it. */

@@ -69,7 +69,8 @@ class ExpertsRun {
     const Slot from = router.bound(0, in.cols);
     router.steps.push_back(LinearStep{step_.router, from, router.bound(1, experts)});
     const Matrix matrices[] = {in, routing_.logits};
-    PADLESS_RETURN_IF_ERROR(run_row_program(queue_, router, matrices, rows, rows_on_device_, options_));
+    PADLESS_RETURN_IF_ERROR(
+        run_row_program(queue_, router, matrices, rows, rows_on_device_, options_, NormFusion::kNever));
     routing_.chosen = step_.chosen;
     routing_.rows_on_device = rows_on_device_;
     PADLESS_RETURN_IF_ERROR(allocate(rows * step_.chosen, routing_.choices));
@@ -106,7 +107,7 @@ class ExpertsRun {
     program.steps.push_back(LinearStep{expert.up, from, inner, kNoSlot, step_.activation});
     program.steps.push_back(LinearStep{expert.down, inner, to});
     const Matrix matrices[] = {in, inner_, out};
-    return run_row_program(queue_, program, matrices, in.rows, count, options_);
+    return run_row_program(queue_, program, matrices, in.rows, count, options_, NormFusion::kNever);
   }
 
   CudaQueue& queue_;

@@ -1,10 +1,13 @@
 #include "lib/engine/cuda/row_program.h"
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "cuda/padless_linear_norm.h"
 #include "lib/core/convert.h"
 #include "lib/engine/cuda/experts.h"
 #include "lib/engine/cuda/weights.h"
@@ -15,19 +18,27 @@ namespace {
 class RowRun {
  public:
   RowRun(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices, int64_t rows,
-         const int32_t* rows_on_device, const GemmPlanOptions& options)
+         const int32_t* rows_on_device, const GemmPlanOptions& options, NormFusion norm_fusion)
       : queue_(queue),
         program_(program),
         matrices_(matrices),
         rows_(rows),
         rows_on_device_(rows_on_device),
-        options_(options) {}
+        options_(options),
+        norm_fusion_(norm_fusion) {}
 
   Status run() {
     PADLESS_CHECK(rows_ >= 0, Code::kInvalidArgument, "rows", "a program runs on ", rows_, " rows");
     PADLESS_RETURN_IF_ERROR(bind());
-    for (const RowStep& step : program_.steps) {
-      PADLESS_RETURN_IF_ERROR(std::visit([this](const auto& each) { return run_step(each); }, step));
+    for (size_t i = 0; i < program_.steps.size(); ++i) {
+      const Result<bool> both = run_with_norm(i);
+      if (!both.is_ok()) return both.status();
+      if (both.value()) {
+        ++i;
+        continue;
+      }
+      PADLESS_RETURN_IF_ERROR(
+          std::visit([this](const auto& each) { return run_step(each); }, program_.steps[i]));
     }
     return Status::ok();
   }
@@ -191,6 +202,73 @@ class RowRun {
     return finish(args.out, out.value());
   }
 
+  /** Of a norm of `cols` columns. */
+  template <class Args>
+  Status set_norm(Args& args, const NormStep& step, int64_t cols) {
+    PADLESS_CHECK(step.gamma != nullptr, Code::kInvalidArgument, "gamma", "a norm without gamma");
+    Result<const float*> gamma = vector(*step.gamma, cols, "gamma");
+    if (!gamma.is_ok()) return gamma.status();
+    args.gamma = gamma.value();
+    if (step.beta) {
+      Result<const float*> beta = vector(*step.beta, cols, "beta");
+      if (!beta.is_ok()) return beta.status();
+      args.beta = beta.value();
+    }
+    args.kind = step.kind;
+    args.eps = step.eps;
+    return Status::ok();
+  }
+
+  /** Whether nothing but a residual stands between the product and the norm, and all is in the same 16 bits.
+   */
+  bool can_join(const LinearStep& linear, const NormStep& norm) const {
+    const auto* const weight = dynamic_cast<const CudaLinearWeight*>(linear.weight.get());
+    if (weight == nullptr || weight->glu() || linear.activation != Activation::kNone) return false;
+    if (norm.in != linear.out || norm.residual != kNoSlot || norm.add != kNoSlot) return false;
+    if (linear.out == linear.in || norm.out == linear.in) return false;
+    const DType dtype = weight->view().dtype;
+    return (dtype == DType::kBF16 || dtype == DType::kF16) &&
+           std::ranges::all_of(std::array{linear.in, linear.residual, linear.out, norm.out}, [&](Slot slot) {
+             return !has(slot) || slots_[slot].data == nullptr || slots_[slot].dtype == dtype;
+           });
+  }
+
+  /** Runs steps `index` and the next as one kernel if they are a product and the norm of its rows, and that
+   * is what is planned: whether it did. */
+  Result<bool> run_with_norm(size_t index) {
+    if (norm_fusion_ == NormFusion::kNever || index + 1 >= program_.steps.size()) return false;
+    const auto* const linear = std::get_if<LinearStep>(&program_.steps[index]);
+    const auto* const norm = std::get_if<NormStep>(&program_.steps[index + 1]);
+    if (linear == nullptr || norm == nullptr || !can_join(*linear, *norm)) return false;
+    const auto& weight = dynamic_cast<const CudaLinearWeight&>(*linear->weight);
+    LinearNormArgs args;
+    args.rows_on_device = rows_on_device_;
+    args.weight = weight.view();
+    args.bias = weight.bias();
+    for (const auto& [slot, operand] :
+         {std::pair{linear->in, &args.in}, std::pair{linear->residual, &args.residual}}) {
+      if (slot == kNoSlot) continue;
+      Result<Matrix> matrix = input(slot);
+      if (!matrix.is_ok()) return matrix.status();
+      *operand = matrix.value();
+    }
+    const Slot sum = norm->out != linear->out ? linear->out : kNoSlot;
+    for (const auto& [slot, result] : {std::pair{norm->out, &args.out}, std::pair{sum, &args.sum}}) {
+      if (slot == kNoSlot) continue;
+      Result<Matrix> matrix = output(slot, args.weight.dtype);
+      if (!matrix.is_ok()) return matrix.status();
+      *result = matrix.value();
+    }
+    const LinearNormPlan plan =
+        plan_linear_norm(args, queue_.context().device->properties(), options_, norm_fusion_);
+    if (!plan.fuses()) return false;
+    PADLESS_RETURN_IF_ERROR(set_norm(args, *norm, args.out.cols));
+    queue_.touch(args.weight.data);
+    queue_.touch(args.bias);
+    PADLESS_RETURN_IF_ERROR(linear_norm(args, plan, queue_.launches()));
+    return true;
+  }
+
   Status run_step(const NormStep& step) {
     Result<Matrix> in = input(step.in);
     if (!in.is_ok()) return in.status();
@@ -207,17 +285,7 @@ class RowRun {
       if (!matrix.is_ok()) return matrix.status();
       *operand = matrix.value();
     }
-    PADLESS_CHECK(step.gamma != nullptr, Code::kInvalidArgument, "gamma", "a norm without gamma");
-    Result<const float*> gamma = vector(*step.gamma, args.in.cols, "gamma");
-    if (!gamma.is_ok()) return gamma.status();
-    args.gamma = gamma.value();
-    if (step.beta) {
-      Result<const float*> beta = vector(*step.beta, args.in.cols, "beta");
-      if (!beta.is_ok()) return beta.status();
-      args.beta = beta.value();
-    }
-    args.kind = step.kind;
-    args.eps = step.eps;
+    PADLESS_RETURN_IF_ERROR(set_norm(args, step, args.in.cols));
     Result<Matrix> out = output(step.out, dtype);
     if (!out.is_ok()) return out.status();
     Result<Matrix> written = written_as(out.value(), dtype);
@@ -295,6 +363,7 @@ class RowRun {
   const int64_t rows_;
   const int32_t* const rows_on_device_;
   const GemmPlanOptions options_;
+  const NormFusion norm_fusion_;
   std::vector<Matrix> slots_;
   std::vector<std::unique_ptr<Buffer>> memory_;
 };
@@ -302,8 +371,9 @@ class RowRun {
 }  // namespace
 
 Status run_row_program(CudaQueue& queue, const RowProgram& program, std::span<const Matrix> matrices,
-                       int64_t rows, const int32_t* rows_on_device, const GemmPlanOptions& options) {
-  return RowRun(queue, program, matrices, rows, rows_on_device, options).run();
+                       int64_t rows, const int32_t* rows_on_device, const GemmPlanOptions& options,
+                       NormFusion norm_fusion) {
+  return RowRun(queue, program, matrices, rows, rows_on_device, options, norm_fusion).run();
 }
 
 }  // namespace padless::cuda

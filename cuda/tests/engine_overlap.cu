@@ -1,0 +1,93 @@
+// What the products of sm_90a do before the kernel ahead of theirs has ended: they fetch the weight of as
+// many stages as the first tile has and the ring holds, and no input.
+#include "cuda/gemm/sm90/tiles.h"
+#include "cuda/padless_linear_norm.h"
+#include "cuda/tests/engine_support.h"
+
+namespace padless::cuda::test {
+namespace {
+
+constexpr int64_t kTokens = 70, kOutputs = 192;
+constexpr int64_t kStageK = 64;  // of 16 bits
+
+/** Early loads of the second of two kernels that may overlap, the first of which writes its input. */
+template <class Second>
+uint64_t early_loads_of(int64_t depth, Second second) {
+  TestMatrix<bf16> source(kTokens, depth), in(kTokens, depth), weight(kOutputs, depth),
+      out(kTokens, kOutputs);
+  Random random(7);
+  source.fill(random);
+  weight.fill(random);
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "create stream");
+  const LaunchStream overlapping{stream, true};
+  emulator::statistics().early_loads = 0;
+  check_ok(cast_rows({source.view(), in.view()}, overlapping), "first");
+  check_ok(second(in.view(), weight.view(), out.view(), overlapping), "second");
+  check_cuda(cudaStreamSynchronize(stream), "both");
+  check_cuda(cudaStreamDestroy(stream), "destroy stream");
+  out.download();
+  double expected = 0;
+  for (int64_t k = 0; k < depth; k++) expected += source.value(0, k) * weight.value(0, k);
+  check(std::isfinite(out.value(0, 0)) && std::isfinite(expected), "a result");
+  return emulator::statistics().early_loads;
+}
+
+uint64_t early_loads(int64_t depth, const GemmPlan& plan) {
+  return early_loads_of(depth, [&](const Matrix& in, const Matrix& weight, const Matrix& out,
+                                   LaunchStream stream) {
+    LinearArgs args;
+    args.in = in;
+    args.weight = weight;
+    args.out = out;
+    return linear(args, plan, nullptr, stream);
+  });
+}
+
+int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+
+void test_early_weights() {
+  for (const int64_t depth : {kStageK - 8, 3 * kStageK, 20 * kStageK}) {
+    const int64_t steps = divide_up(depth, kStageK);
+    for (int tile = 0; tile < kPersistentTileCount; tile++) {
+      const PersistentTile& shape = kPersistentTiles[tile];
+      const int64_t blocks = shape.cluster() * divide_up(kTokens, shape.rows * shape.cluster()) *
+                             divide_up(kOutputs, shape.cols);
+      const auto expected = static_cast<uint64_t>(blocks * std::min<int64_t>(steps, shape.stages));
+      const uint64_t early = early_loads(depth, {tile, 1, GemmKernel::kPersistent});
+      check(early == expected,
+            concat("persistent tile ", tile, ", ", steps, " steps: ", early, " of ", expected));
+    }
+    for (int tile = 0; tile < kSwappedTileCount; tile++) {
+      const int64_t blocks =
+          divide_up(kTokens, kSwappedTokens[tile]) * divide_up(kOutputs, kSwappedOutputs);
+      const auto expected = static_cast<uint64_t>(blocks * std::min<int64_t>(steps, kSwappedStages));
+      const uint64_t early = early_loads(depth, {tile, 1, GemmKernel::kSwapped});
+      check(early == expected, concat("swapped tile ", tile, ", ", steps, " steps: ", early, " of ", expected));
+    }
+    for (int tile = 0; tile < kNormTileCount; tile++) {
+      const PersistentTile& shape = kNormTiles[tile];
+      DeviceBuffer<float> gamma(std::vector<float>(kOutputs, 1.0f));
+      const int64_t blocks = shape.cluster() * divide_up(kTokens, shape.rows * shape.row_blocks);
+      const auto expected = static_cast<uint64_t>(blocks * std::min<int64_t>(steps, shape.stages));
+      const uint64_t early = early_loads_of(
+          depth, [&](const Matrix& in, const Matrix& weight, const Matrix& out, LaunchStream stream) {
+            LinearNormArgs args;
+            args.in = in;
+            args.weight = weight;
+            args.gamma = gamma.data();
+            args.out = out;
+            return linear_norm(args, {tile}, stream);
+          });
+      check(early == expected, concat("norm tile ", tile, ", ", steps, " steps: ", early, " of ", expected));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace padless::cuda::test
+
+int main() {
+  padless::cuda::test::test_early_weights();
+  return padless::cuda::test::report("engine_overlap");
+}
