@@ -34,14 +34,14 @@ uint64_t early_loads_of(int64_t depth, Second second) {
 }
 
 uint64_t early_loads(int64_t depth, const GemmPlan& plan) {
-  return early_loads_of(depth, [&](const Matrix& in, const Matrix& weight, const Matrix& out,
-                                   LaunchStream stream) {
-    LinearArgs args;
-    args.in = in;
-    args.weight = weight;
-    args.out = out;
-    return linear(args, plan, nullptr, stream);
-  });
+  return early_loads_of(depth,
+                        [&](const Matrix& in, const Matrix& weight, const Matrix& out, LaunchStream stream) {
+                          LinearArgs args;
+                          args.in = in;
+                          args.weight = weight;
+                          args.out = out;
+                          return linear(args, plan, nullptr, stream);
+                        });
 }
 
 int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
@@ -59,11 +59,11 @@ void test_early_weights() {
             concat("persistent tile ", tile, ", ", steps, " steps: ", early, " of ", expected));
     }
     for (int tile = 0; tile < kSwappedTileCount; tile++) {
-      const int64_t blocks =
-          divide_up(kTokens, kSwappedTokens[tile]) * divide_up(kOutputs, kSwappedOutputs);
+      const int64_t blocks = divide_up(kTokens, kSwappedTokens[tile]) * divide_up(kOutputs, kSwappedOutputs);
       const auto expected = static_cast<uint64_t>(blocks * std::min<int64_t>(steps, kSwappedStages));
       const uint64_t early = early_loads(depth, {tile, 1, GemmKernel::kSwapped});
-      check(early == expected, concat("swapped tile ", tile, ", ", steps, " steps: ", early, " of ", expected));
+      check(early == expected,
+            concat("swapped tile ", tile, ", ", steps, " steps: ", early, " of ", expected));
     }
     for (int tile = 0; tile < kNormTileCount; tile++) {
       const PersistentTile& shape = kNormTiles[tile];
