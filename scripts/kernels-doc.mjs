@@ -18,62 +18,39 @@ const [batch, length, hidden, inner, layers] = [64, 256, 768, 3072, 12];
 const tokens = batch * length;
 const cells = tokens * hidden;
 
-const product = (n, k, columns) => ({
+/** n outputs of k inputs, and `moved` columns of residual and result. */
+const product = (op, name, [n, k, moved], start, counts) => ({
+  name: `\`${op}\` ${name}`,
   flops: 2 * tokens * n * k,
-  bytes: 2 * (tokens * k + n * k + tokens * columns),
+  bytes: 2 * (tokens * k + n * k + tokens * moved),
+  find: op === 'linear' ? ['gemm', op, start] : ['norm', op, start, 'one'],
+  ...counts,
 });
 
-/** Kernels in their order; `two` and `one`: of a layer whose norms are kernels, or part of the products before. */
+/** How often a layer has a kernel whose norms are kernels of their own, and one whose norms are in the products. */
+const [BOTH, APART, JOINED] = [
+  { two: 1, one: 1 },
+  { two: 1, one: 0 },
+  { two: 0, one: 1 },
+];
+const [output, down] = [
+  [hidden, hidden, 2 * hidden],
+  [hidden, inner, 2 * hidden],
+];
+
 const KERNELS = [
-  {
-    name: '`linear` QKV + bias',
-    ...product(3 * hidden, hidden, 3 * hidden),
-    find: ['gemm', 'linear', 'qkv '],
-    two: 1,
-    one: 1,
-  },
-  { name: '`varlen_attention`', flops: 4 * cells * length, bytes: 8 * cells, find: ['e3'], two: 1, one: 1 },
-  {
-    name: '`linear` output + bias + residual',
-    ...product(hidden, hidden, 2 * hidden),
-    find: ['gemm', 'linear', 'out '],
-    two: 1,
-    one: 0,
-  },
-  {
-    name: '`linear_norm` output + bias + residual + norm',
-    ...product(hidden, hidden, 2 * hidden),
-    find: ['norm', 'linear_norm', 'out ', 'one'],
-    two: 0,
-    one: 1,
-  },
-  {
-    name: '`linear` FFN1 + bias + GELU',
-    ...product(inner, hidden, inner),
-    find: ['gemm', 'linear', 'ffn1 '],
-    two: 1,
-    one: 1,
-  },
-  {
-    name: '`linear` FFN2 + bias + residual',
-    ...product(hidden, inner, 2 * hidden),
-    find: ['gemm', 'linear', 'ffn2 '],
-    two: 1,
-    one: 0,
-  },
-  {
-    name: '`linear_norm` FFN2 + bias + residual + norm',
-    ...product(hidden, inner, 2 * hidden),
-    find: ['norm', 'linear_norm', 'ffn2 ', 'one'],
-    two: 0,
-    one: 1,
-  },
+  product('linear', 'QKV + bias', [3 * hidden, hidden, 3 * hidden], 'qkv ', BOTH),
+  { name: '`varlen_attention`', flops: 4 * cells * length, bytes: 8 * cells, find: ['e3'], ...BOTH },
+  product('linear', 'output + bias + residual', output, 'out ', APART),
+  product('linear_norm', 'output + bias + residual + norm', output, 'out ', JOINED),
+  product('linear', 'FFN1 + bias + GELU', [inner, hidden, inner], 'ffn1 ', BOTH),
+  product('linear', 'FFN2 + bias + residual', down, 'ffn2 ', APART),
+  product('linear_norm', 'FFN2 + bias + residual + norm', down, 'ffn2 ', JOINED),
   {
     name: '`residual_norm`, without a residual',
     ...{ flops: 8 * cells, bytes: 4 * cells },
     find: ['rows', 'residual_norm', 'layer'],
-    two: 2,
-    one: 0,
+    ...{ two: 2, one: 0 },
   },
 ];
 
