@@ -108,6 +108,7 @@ void test_runs() {
     setting.value().release();
   }
   check_ok(bench::bench_linear(setting.value(), report.value()), "linear");
+  check_ok(bench::bench_linear_norm(setting.value(), report.value()), "linear_norm");
   check_ok(bench::bench_attention(setting.value(), report.value(), false), "attention");
   check_ok(bench::bench_attention(setting.value(), report.value(), true), "disentangled");
   check_ok(bench::bench_ladder(setting.value(), report.value()), "ladder");
@@ -117,8 +118,10 @@ void test_runs() {
   for (std::string line; std::getline(file, line); lines++) {
     check(line.starts_with("{\"device\":\"emu \\\"lator\\\"\"") && line.ends_with("}"), line);
   }
-  const int products = setting.value().device().runs_sm90a() ? 12 : 4;  // of which 8 are for FP8
-  check(lines == 6 + products + 2 * 10, concat(lines, " lines of JSON"));
+  const bool hopper = setting.value().device().runs_sm90a();
+  const int products = hopper ? 12 : 4;     // of which 8 are for FP8
+  const int normed = 2 * (hopper ? 3 : 1);  // in two kernels, and in one by either tile
+  check(lines == 7 + products + normed + 2 * 10, concat(lines, " lines of JSON"));
   std::remove(options.json.c_str());
 }
 
