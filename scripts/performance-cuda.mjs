@@ -1,6 +1,6 @@
 // The CUDA section of docs/performance.md, from a file of scripts/verify-gpu.sh.
 import { integer, milliseconds, percent, times } from '../bench/cpu/view.mjs';
-import { attention, endToEnd, geometricMean, kernels, products } from '../bench/gpu/view.mjs';
+import { attention, endToEnd, failures, geometricMean, kernels, products } from '../bench/gpu/view.mjs';
 import { table } from './markdown.mjs';
 
 const NOT_MEASURED = 'Not measured.';
@@ -106,6 +106,7 @@ export function cudaSection(file) {
     ...(refused.length > 0
       ? [`Steps that did not pass: ${refused.map((step) => `${step.name} (${step.outcome})`).join(', ')}.`]
       : []),
+    ...(failures(data).length > 0 ? [`Measurements that failed: ${failures(data).length}.`] : []),
     section('BERT-base and MiniLM', of('texts'), endToEndTable),
     section("ByteTransformer's grid", of('e1'), endToEndTable),
     section('A layer in steps', kernels(data, 'e2'), ladderTable),

@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { endToEnd, geometricMean, products } from '../bench/gpu/view.mjs';
+import { endToEnd, failures, geometricMean, products } from '../bench/gpu/view.mjs';
 
 const [folder, output] = process.argv.slice(2);
 
@@ -66,4 +66,8 @@ if (ratios.length > 0)
   console.log(
     `products from 4,096 tokens on: ${geometricMean(ratios).toFixed(2)}x cuBLASLt (geometric mean)`,
   );
+const failed = failures(report);
+if (failed.length > 0) {
+  console.log(`${failed.length} measurements failed, the first: ${JSON.stringify(failed[0])}`);
+}
 console.log(`written to ${output}`);

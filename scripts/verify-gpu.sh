@@ -1,30 +1,43 @@
 #!/usr/bin/env bash
 # What only a GPU can show, on any machine with an NVIDIA one and no network: from a checkout with node_modules,
 # and nvcc or what `scripts/verify-gpu.sh --build` has left of it (build, dist).
-#   scripts/verify-gpu.sh [--quick] [--out FILE]      --quick: no microbenchmarks and no rivals
+#   scripts/verify-gpu.sh [--quick] [--minutes N] [--only STEP,...] [--out FILE] [--device cuda:0] [--plan FILE]
 #   scripts/verify-gpu.sh --build                     only builds, for every architecture; needs nvcc and no GPU
-# Steps: the addon, instruction vectors, kernel tests, the device suite, compute-sanitizer on a subset,
-# microbenchmarks, PyTorch on the same loads where it is installed (PYTHON names the interpreter), and BERT-base and
-# MiniLM end to end. What a machine lacks is skipped by name. Prints a table last and writes one JSON file, by
-# default bench/results/gpu-<commit>.json. Exit code 0: all passed; 1: a step failed; 3: there is no GPU.
+# --quick: no microbenchmarks and no rivals. --minutes: no step goes on longer than that after the start. --plan: loads
+# instead of bench/gpu/plan.mjs's.
+# Steps, in this order: addon; build (of the test programs), vectors, kernels (their tests), encoders (BERT-base and
+# MiniLM end to end), bench (microbenchmarks), torch (PyTorch on the same loads where it is installed; PYTHON names the
+# interpreter), suite (the device tests), sanitizer (compute-sanitizer on a subset), grid (ByteTransformer's end to
+# end). A step has a time limit of its own (PADLESS_STEP_SECONDS: another one, for all); one that fails or is stopped
+# takes nothing from the others, and what it had measured until then is kept. What a machine lacks is skipped by name.
+# Prints a table last and writes one JSON file, by default bench/results/gpu-<commit>.json. Exit code 0: all passed;
+# 1: a step failed; 2: wrong arguments; 3: there is no GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-quick=false
+all_steps=(addon build vectors kernels encoders bench torch suite sanitizer grid)
+quick=false only= minutes= plan= device=cuda:0 build=build/gpu
 out=bench/results/gpu-$(git rev-parse --short=7 HEAD 2>/dev/null || echo unknown).json
-build=build/gpu
+usage() { echo "verify-gpu: $*" >&2 && exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=true ;;
-    --out) out=${2:?--out needs a file} && shift ;;
+    --out | --only | --minutes | --plan | --device)
+      [ -n "${2:-}" ] || usage "$1 needs a value"
+      printf -v "${1#--}" %s "$2" && shift
+      ;;
     --build)
       export PADLESS_CUDA=all
       node scripts/build.mjs && node scripts/cuda-build.mjs cuda/tests/gpu $build kernel_norm &&
         node scripts/cuda-build.mjs cuda/bench build/bench-cuda kernel_bench
       exit
       ;;
-    *) echo "verify-gpu: unknown option $1" >&2 && exit 2 ;;
+    *) usage "unknown option $1" ;;
   esac
   shift
+done
+[[ -z $minutes || $minutes =~ ^[1-9][0-9]*$ ]] || usage "--minutes is '$minutes', not a whole number"
+for name in ${only//,/ }; do
+  [[ " ${all_steps[*]} " == *" $name "* ]] || usage "--only has no '$name'; there are: ${all_steps[*]}"
 done
 if ! nvidia-smi -L >/dev/null 2>&1; then
   echo "verify-gpu: there is no NVIDIA GPU here, or no driver for it"
@@ -34,122 +47,44 @@ nvidia-smi -L
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-steps=$work/steps
-: >"$steps"
+: >"$work/steps"
 failed=0
-have() { command -v "$1" >/dev/null 2>&1; }
+export quick device plan build work
 
-# step NAME COMMAND...: an exit code of 77 means skipped, with the reason on the last line.
+# step SHORT TITLE LIMIT: runs a step for LIMIT seconds at most, or as long as there is time left. It may measure for a
+# part of them, so that what it has begun can end.
 step() {
-  local name=$1 log=$work/step.log status start=$SECONDS outcome detail
-  shift
+  local short=$1 name=$2 limit=$3 log=$work/step.log start=$SECONDS status outcome detail
+  [[ -z $only || ,$only, == *,$short,* ]] || return
   echo "== $name"
-  "$@" 2>&1 </dev/null | tee "$log"
-  status=${PIPESTATUS[0]}
+  limit=${PADLESS_STEP_SECONDS:-$limit}
+  [ -z "$minutes" ] || limit=$((limit < 60 * minutes - SECONDS ? limit : 60 * minutes - SECONDS))
+  if [ "$limit" -lt 5 ]; then
+    status=77 && echo "no time is left" | tee "$log"
+  else
+    seconds=$((limit * 4 / 5)) timeout -k 10 "$limit" bash scripts/verify-gpu-steps.sh "$short" 2>&1 </dev/null | tee "$log"
+    status=${PIPESTATUS[0]}
+    case $status in 124 | 137) echo "stopped after $limit s" | tee -a "$log" ;; esac
+  fi
   case $status in
     0) outcome=passed ;;
     77) outcome=skipped ;;
     *) outcome=FAILED && failed=1 ;;
   esac
   detail=$(grep -v '^\s*$' "$log" | tail -n 1 | tr '\t' ' ' | cut -c1-100)
-  printf '%s\t%s\t%s\t%s\n' "$name" "$outcome" "$((SECONDS - start))" "$detail" >>"$steps"
+  printf '%s\t%s\t%s\t%s\n' "$name" "$outcome" "$((SECONDS - start))" "$detail" >>"$work/steps"
 }
 
-usable_addon() {
-  node -e 'const { devices } = require("./dist/index.js");
-    const gpu = devices().find((each) => each.kind === "cuda");
-    console.log(gpu.available ? `${gpu.name}: ${gpu.description}, ${gpu.isa}` : `${gpu.name}: ${gpu.reason}`);
-    process.exit(gpu.available ? 0 : 1)'
-}
-addon() {
-  [ -f dist/index.js ] && usable_addon && return
-  have nvcc || { [ -f dist/index.js ] || echo "nothing is built, and there is no nvcc" && return 1; }
-  PADLESS_CUDA=auto node scripts/build.mjs && usable_addon
-}
-
-# Exit code 4 of a build: there is neither nvcc nor an earlier build.
-skip_unbuilt() {
-  "$@"
-  local status=$?
-  [ $status -eq 4 ] && return 77
-  return $status
-}
-programs() { skip_unbuilt node scripts/cuda-build.mjs cuda/tests/gpu $build kernel_norm; }
-built() { [ -x "$build/$1" ] || { echo "$1 was not built" && return 77; }; }
-
-# Hopper's instructions and kernels exist on compute capability 9.0 alone.
-is_hopper() { [ "$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i 0)" = 9.0 ]; }
-vectors() {
-  local name recorded names=(conformance_sm80)
-  is_hopper && names+=(conformance_sm90)
-  for name in "${names[@]}"; do
-    built "$name" || return
-    recorded=cuda/ptx/vectors/$name.json
-    "$build/$name" --json >"$build/$name.json" || return 1
-    if [ -f "$recorded" ]; then "$build/$name" --compare "$recorded" || return 1; else
-      echo "nothing is recorded yet: commit $build/$name.json as $recorded"
-    fi
-  done
-}
-kernel_tests() {
-  local program name failures=()
-  built kernel_norm || return
-  for program in "$build"/kernel_*; do
-    name=$(basename "$program")
-    [ -x "$program" ] && [ -f "$program" ] || continue
-    if [[ $name == *_sm90 ]] && ! is_hopper; then echo "$name: needs compute capability 9.0" && continue; fi
-    "$program" || failures+=("$name")
-  done
-  [ ${#failures[@]} -eq 0 ] || { echo "failed: ${failures[*]}" && return 1; }
-}
-device_suite() {
-  npx jest --selectProjects padless -- test/device >"$work/jest" 2>&1
-  local status=$?
-  cat "$work/jest"
-  grep '^Tests:' "$work/jest"
-  return $status
-}
-sanitizer() {
-  have compute-sanitizer || { echo "there is no compute-sanitizer" && return 77; }
-  built kernel_rows || return
-  local status=0 tool program
-  for tool in memcheck racecheck synccheck initcheck; do
-    for program in kernel_rows kernel_norm kernel_packing "kernel_attention_bits quick"; do
-      # shellcheck disable=SC2086
-      timeout 600 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build"/$program >"$work/sanitizer" 2>&1 ||
-        { tail -n 20 "$work/sanitizer" && status=1; }
-      echo "$tool $program: $(tail -n 1 "$work/sanitizer")"
-    done
-  done
-  return $status
-}
-microbenchmarks() {
-  $quick && { echo "--quick" && return 77; }
-  skip_unbuilt node bench/gpu/kernels.mjs --out "$work/kernels.jsonl" || return
-  echo "$(wc -l <"$work/kernels.jsonl") measurements"
-}
-rivals() {
-  $quick && { echo "--quick" && return 77; }
-  local python=${PYTHON:-python3}
-  "$python" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null || { echo "$python has no PyTorch that sees the GPU" && return 77; }
-  node bench/gpu/plan.mjs >"$work/plan.json" &&
-    "$python" bench/gpu/rivals/torch_baselines.py --plan "$work/plan.json" --out "$work/rivals.jsonl"
-}
-end_to_end() {
-  if $quick; then node bench/gpu/end_to_end.mjs --only texts --out "$work/padless.jsonl"; else
-    node bench/gpu/end_to_end.mjs --out "$work/padless.jsonl"
-  fi
-}
-
-step 'addon' addon
-step 'build of the test programs' programs
-step 'instruction vectors' vectors
-step 'kernel tests' kernel_tests
-step 'device suite' device_suite
-step 'compute-sanitizer' sanitizer
-step 'microbenchmarks' microbenchmarks
-step 'PyTorch' rivals
-step 'end to end' end_to_end
+step addon 'addon' 300
+step build 'build of the test programs' 900
+step vectors 'instruction vectors' 60
+step kernels 'kernel tests' 240
+step encoders 'end to end' 180
+step bench 'microbenchmarks' 300
+step torch 'PyTorch' 300
+step suite 'device suite' 300
+step sanitizer 'compute-sanitizer' 600
+step grid "ByteTransformer's grid" 240
 
 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader >"$work/gpu"
 mkdir -p "$(dirname "$out")"

@@ -1,14 +1,19 @@
 #!/usr/bin/env node
 // What is measured on a GPU, the same for padless and its rivals: sequence lengths, products, layers.
-//   node bench/gpu/plan.mjs         prints it as JSON, for rivals/torch_baselines.py --plan
+//   node bench/gpu/plan.mjs         prints it as JSON, for --plan of the measuring programs
 // Experiments: e1 ByteTransformer's grid end to end, e2 a layer in steps, e3 attention alone, e4 attention by each
 // strategy of the planner, gemm products beside cuBLASLt, norm products and the norm of their rows in two kernels and
 // in one, rows everything between them.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const require = createRequire(import.meta.url);
+const { BERT_BASE, MINILM } = require('../../dist/demo/random_checkpoint.js');
 const { Random } = require('../../dist/demo/random.js');
+
+/** Whole encoders, by the name that loads use. */
+const MODELS = { base: { ...BERT_BASE, positions: 1024 }, minilm: MINILM };
 
 /** Lognormal text lengths: median and sigma. */
 const TEXTS = { queries: [8.5, 0.33], passages: [71, 0.4], wiki: [150, 0.65], chunks: [300, 0.45] };
@@ -43,7 +48,7 @@ const withLengths = (load) => ({ ...load, lengths: drawLengths(load) });
  * Loads of a whole encoder. `compiled`: rivals may take the minute that compiling for the shape needs. Those of e1 are
  * ByteTransformer's with larger batches, other shares of the longest, and other distributions.
  */
-export function endToEndLoads() {
+function endToEndLoads() {
   const loads = [];
   const add = (experiment, model, batch, cap, kind, compiled, seed = 1) =>
     loads.push(withLengths({ experiment, model, batch, cap, kind, seed, compiled }));
@@ -66,7 +71,7 @@ export function endToEndLoads() {
 }
 
 /** Loads of attention alone. */
-export function attentionLoads() {
+function attentionLoads() {
   const loads = [];
   const add = (experiment, batch, cap, heads, headDim, kind, seed = 1) =>
     loads.push(withLengths({ experiment, batch, cap, heads, headDim, kind, seed }));
@@ -87,12 +92,16 @@ export function attentionLoads() {
 }
 
 /** Batches of the products of a layer, in tokens, by the shape of the model. */
-export const products = { shapes: ['base', 'large'], tokens: [64, 512, 4096, 16_384, 65_536] };
+const products = { shapes: ['base', 'large'], tokens: [64, 512, 4096, 16_384, 65_536] };
 
 /** Longest sequences of the stepwise layer, at batch 16 and a mean of 0.6 of them. */
-export const ladderCaps = [128, 256, 512, 1024];
+const ladderCaps = [128, 256, 512, 1024];
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const plan = { endToEnd: endToEndLoads(), attention: attentionLoads(), products };
-  process.stdout.write(`${JSON.stringify(plan)}\n`);
+/** The plan, or another one of the same form from a file. */
+export function planOf(file) {
+  if (file !== undefined) return JSON.parse(readFileSync(file, 'utf8'));
+  return { models: MODELS, endToEnd: endToEndLoads(), attention: attentionLoads(), products, ladderCaps };
 }
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
+  process.stdout.write(`${JSON.stringify(planOf())}\n`);

@@ -8,8 +8,9 @@ namespace {
 
 constexpr int kFailed = 1, kWrongArguments = 2, kNoGpu = 3;
 
-int fail(const Status& status) {
-  std::fprintf(stderr, "kernel_bench: %s\n", status.message().c_str());
+int fail(const Status& status, const std::string& op = "") {
+  std::fprintf(stderr, "kernel_bench: %s%s%s\n", op.c_str(), op.empty() ? "" : ": ",
+               status.message().c_str());
   return kFailed;
 }
 
@@ -49,12 +50,13 @@ int run_all(const Options& options) {
   if (!report.is_ok()) return fail(report.status());
   std::vector<std::string> ops = options.ops;
   if (ops.empty()) ops.assign(std::begin(kOpNames), std::end(kOpNames));
+  int code = 0;
   for (const std::string& op : ops) {
     const Status status = run(op, setting.value(), report.value());
     setting.value().release();
-    if (!status.is_ok()) return fail(status);
+    if (!status.is_ok()) code = fail(status, op);
   }
-  return 0;
+  return code;
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ void Report::add(const Measurement& m) {
                m.seconds * 1e6, m.flops, m.bytes, roof_.flops, roof_.bytes, fraction);
   if (m.cublas_seconds > 0) std::fprintf(json_, ",\"cublaslt_us\":%.3f", m.cublas_seconds * 1e6);
   std::fprintf(json_, "}\n");
+  std::fflush(json_);  // whatever ends the program, what was measured stays
 }
 
 void Report::skip(const std::string& op, const std::string& reason) {

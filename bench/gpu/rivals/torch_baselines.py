@@ -2,10 +2,12 @@
 """What PyTorch reaches on the loads of bench/gpu/plan.mjs: one JSON line a measurement.
 
   node bench/gpu/plan.mjs > plan.json
-  torch_baselines.py --plan plan.json [--out FILE] [--section roof,gemm,attention,bert] [--reps 30] [--device cpu]
+  torch_baselines.py --plan plan.json [--out FILE] [--section bert,gemm,attention,roof,compiled] [--reps 30]
+                     [--seconds N] [--device cpu]
 
-Needs torch with CUDA and, for bert, transformers. N(0, 1) data, medians of CUDA events with an L2 cache full of other
-data, a final synchronisation, FLOPs of real tokens only. What fails is a line with an error, and the rest goes on.
+Needs torch with CUDA and, for bert and compiled, transformers. N(0, 1) data, medians of CUDA events with an L2 cache
+full of other data, a final synchronisation, FLOPs of real tokens only. What fails is a line with an error, and the rest
+goes on; no load begins after --seconds. compiled comes last, since a load takes a minute or two of compiling.
 --device cpu shows that the script runs; its times mean nothing.
 """
 import argparse
@@ -26,18 +28,15 @@ PRODUCTS = {  # n, k of the layers
     "base": [(2304, 768), (768, 768), (3072, 768), (768, 3072)],
     "large": [(3072, 1024), (1024, 1024), (4096, 1024), (1024, 4096)],
 }
-MODELS = {
-    "base": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
-    "minilm": dict(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536),
-}
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--plan", required=True)
     parser.add_argument("--out")
-    parser.add_argument("--section", default="roof,gemm,attention,bert")
+    parser.add_argument("--section", default="bert,gemm,attention,roof,compiled")
     parser.add_argument("--reps", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--device", default="cuda")
     return parser.parse_args()
 
@@ -50,6 +49,8 @@ class Bench:
         self.is_gpu = self.device.type == "cuda"
         self.name = torch.cuda.get_device_name(0) if self.is_gpu else "cpu"
         self.reps = arguments.reps
+        self.end = time.monotonic() + arguments.seconds
+        self.left_out = 0
         self.out = open(arguments.out, "a") if arguments.out else None
         self.sweep = torch.empty((256 << 20) if self.is_gpu else 1, dtype=torch.uint8, device=self.device)
 
@@ -59,6 +60,12 @@ class Bench:
         if self.out:
             self.out.write(line + "\n")
             self.out.flush()
+
+    def has_time(self):
+        """Whether another load may begin; counts those that may not."""
+        late = time.monotonic() > self.end
+        self.left_out += late
+        return not late
 
     def normal(self, *shape):
         return torch.randn(*shape, dtype=torch.bfloat16, device=self.device)
@@ -113,6 +120,10 @@ def attempt(fields, name, work):
         fields[name + "_error"] = f"{type(error).__name__}: {error}"[:200]
 
 
+def without_lengths(load):
+    return {name: value for name, value in load.items() if name != "lengths"}
+
+
 def roof(bench, _plan):
     count, side = (1 << 31, 8192) if bench.is_gpu else (1 << 10, 64)
     source = bench.normal(count)
@@ -130,6 +141,8 @@ def gemm(bench, plan):
         for n, k in PRODUCTS[shape]:
             weight, bias = bench.normal(n, k) / k**0.5, bench.normal(n)
             for m in plan["products"]["tokens"]:
+                if not bench.has_time():
+                    continue
                 x = bench.normal(m, k)
                 fields = dict(section="gemm", shape=shape, M=m, N=n, K=k)
 
@@ -150,11 +163,13 @@ def gemm(bench, plan):
 
 def attention(bench, plan):
     for load in plan["attention"]:
+        if not bench.has_time():
+            continue
         batch, heads, dim = load["batch"], load["heads"], load["headDim"]
-        lengths = load.pop("lengths")
+        lengths = load["lengths"]
         tokens, longest = sum(lengths), max(lengths)
         flops = 4 * heads * dim * sum(length * length for length in lengths)
-        fields = dict(section="attention", tokens=tokens, **load)
+        fields = dict(section="attention", tokens=tokens, **without_lengths(load))
 
         def varlen(fields):
             if varlen_attn is None:
@@ -207,10 +222,11 @@ def flops_of(config, lengths):
     return layers * (products + 4 * hidden * sum(length * length for length in lengths))
 
 
-def bert_load(bench, model, packed, compiled, config, load):
-    lengths = load.pop("lengths")
+def bert_load(bench, model, packed, config, load, compiled):
+    """Measures the models as they are, or, in graphs of their own, what torch.compile made of them."""
+    lengths = load["lengths"]
     longest, flops = max(lengths), flops_of(config, lengths)
-    fields = dict(section="bert", tokens=sum(lengths), **load)
+    fields = dict(section="bert", tokens=sum(lengths), **without_lengths(load))
     ids = torch.randint(1000, 30000, (len(lengths), longest), device=bench.device)
     columns = torch.arange(longest, device=bench.device)
     mask = (columns[None] < torch.tensor(lengths, device=bench.device)[:, None]).long()
@@ -226,29 +242,55 @@ def bert_load(bench, model, packed, compiled, config, load):
 
         attempt(fields, name, run)
 
-    measure("padded_sdpa", lambda: model(input_ids=ids, attention_mask=mask))
-    measure("packed", lambda: packed(packed_ids, positions, sums, longest))
-    measure("packed_graph", lambda: packed(packed_ids, positions, sums, longest), True)
-    if load["compiled"]:
-        compiled_model, compiled_packed = compiled
-        measure("padded_compiled", lambda: compiled_model(input_ids=ids, attention_mask=mask))
-        measure("packed_compiled", lambda: compiled_packed(packed_ids, positions, sums, longest), True)
+    def on_padded():
+        return model(input_ids=ids, attention_mask=mask)
+
+    def on_packed():
+        return packed(packed_ids, positions, sums, longest)
+
+    if compiled:
+        measure("padded_compiled", on_padded)
+        measure("packed_compiled", on_packed, True)
+    else:
+        measure("padded_sdpa", on_padded)
+        measure("packed", on_packed)
+        measure("packed_graph", on_packed, True)
     bench.emit(**fields)
 
 
-def bert(bench, plan):
+def bert_models(bench, shape, compiled):
+    """A BERT of that shape: on padded batches, on packed ones, and its configuration."""
     from transformers import BertConfig, BertModel
 
-    for name, config in MODELS.items():
-        torch.manual_seed(0)
-        settings = BertConfig(vocab_size=30522, max_position_embeddings=1024, attn_implementation="sdpa", **config)
-        model = BertModel(settings, add_pooling_layer=False).to(bench.device, torch.bfloat16).eval()
-        packed = packed_forward(model, config)
-        compiled = torch.compile(model), torch.compile(packed, dynamic=False)
+    config = dict(hidden_size=shape["hidden"], num_hidden_layers=shape["layers"],
+                  num_attention_heads=shape["heads"], intermediate_size=shape["intermediate"])
+    torch.manual_seed(0)
+    settings = BertConfig(vocab_size=30522, max_position_embeddings=1024, attn_implementation="sdpa", **config)
+    model = BertModel(settings, add_pooling_layer=False).to(bench.device, torch.bfloat16).eval()
+    packed = packed_forward(model, config)
+    if compiled:
         torch._dynamo.config.cache_size_limit = 64  # every load is a shape of its own
-        for load in plan["endToEnd"]:
-            if load["model"] == name:
-                bert_load(bench, model, packed, compiled, config, load)
+        model, packed = torch.compile(model), torch.compile(packed, dynamic=False)
+    return model, packed, config
+
+
+def bert_loads(bench, plan, compiled):
+    models = {}
+    for load in plan["endToEnd"]:
+        if (compiled and not load["compiled"]) or not bench.has_time():
+            continue
+        name = load["model"]
+        if name not in models:
+            models[name] = bert_models(bench, plan["models"][name], compiled)
+        bert_load(bench, *models[name], load, compiled)
+
+
+def bert(bench, plan):
+    bert_loads(bench, plan, compiled=False)
+
+
+def compiled(bench, plan):
+    bert_loads(bench, plan, compiled=True)
 
 
 def main():
@@ -258,7 +300,7 @@ def main():
     with open(arguments.plan) as file:
         plan = json.load(file)
     bench = Bench(arguments)
-    sections = {"roof": roof, "gemm": gemm, "attention": attention, "bert": bert}
+    sections = {"roof": roof, "gemm": gemm, "attention": attention, "bert": bert, "compiled": compiled}
     for name in arguments.section.split(","):
         start = time.time()
         fields = dict(section=name)
@@ -266,6 +308,7 @@ def main():
         if name + "_error" in fields:
             bench.emit(**fields)
         print(f"# {name}: {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+    print(f"# {bench.left_out} loads left out for want of time", file=sys.stderr)
 
 
 if __name__ == "__main__":
