@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "cuda/tests/engine_support.h"
 #include "lib/encoder/encoder.h"
@@ -57,7 +58,8 @@ class RandomWeights final : public WeightSource {
                         : is("key") || is("value")    ? key
                         : is("up") || is("gate")      ? kInner
                                                       : kHidden;
-    const int64_t in = is("mlp.down") ? kInner : is("attention.output") ? query : kHidden;
+    int64_t in = is("mlp.down") ? kInner : is("attention.output") ? query : kHidden;
+    if (name.starts_with("dense")) in *= static_cast<int64_t>(spec_.pooling.size());
     return bias ? std::vector<int64_t>{out} : std::vector<int64_t>{out, in};
   }
 
@@ -122,20 +124,37 @@ struct Session {
   Workspaces spaces;
 };
 
-/** Hidden rows, then sentence embeddings; NaN until they arrive. */
+/** Hidden rows, then what else was asked for in the order of ForwardResult; NaN until they arrive. */
 using Rows = std::vector<float>;
 
-/** Enqueues a forward; `rows` is written when the stream's work is done. */
-inline Status enqueue(Session& session, const TestBatch& batch, Rows& rows, int64_t layers = 2,
-                      bool cancelled = false) {
-  const PackedBatch view = batch.view();
-  rows.assign(static_cast<size_t>((view.tokens() + view.sequences()) * kHidden), NAN);
+/** Hidden rows and normalised sentence embeddings. */
+inline ForwardRequest usual_request(int64_t layers = 2) {
   ForwardRequest request;
   request.last_hidden_state = request.sentence_embedding = request.normalize = true;
   request.layers = layers;
+  return request;
+}
+
+/** Enqueues a forward; `rows` is written when the stream's work is done. */
+inline Status enqueue(Session& session, const TestBatch& batch, Rows& rows, const ForwardRequest& request,
+                      bool cancelled = false) {
+  const PackedBatch view = batch.view();
+  const LogitsHead* const head = session.encoder->logits_head();
+  const int64_t hidden = request.last_hidden_state ? view.tokens() * kHidden : 0;
+  const int64_t pooler = request.pooler_output ? view.sequences() * kHidden : 0;
+  const int64_t embedding =
+      request.sentence_embedding ? view.sequences() * session.encoder->embedding_width(request) : 0;
+  const int64_t logits = request.logits ? view.sequences() * head->spec().width() : 0;
+  rows.assign(static_cast<size_t>(hidden + pooler + embedding + logits), NAN);
+  float* next = rows.data();
+  const auto place = [&next](bool wanted, int64_t size) {
+    return wanted ? std::exchange(next, next + size) : nullptr;
+  };
   ForwardResult result;
-  result.last_hidden_state = rows.data();
-  result.sentence_embedding = rows.data() + view.tokens() * kHidden;
+  result.last_hidden_state = place(request.last_hidden_state, hidden);
+  result.pooler_output = place(request.pooler_output, pooler);
+  result.sentence_embedding = place(request.sentence_embedding, embedding);
+  result.logits = place(request.logits, logits);
   Status status;
   run_on(*session.stream, [&] {
     status = session.encoder->forward(*session.stream, session.spaces, view, request, result,
@@ -144,11 +163,15 @@ inline Status enqueue(Session& session, const TestBatch& batch, Rows& rows, int6
   return status;
 }
 
-inline Rows forward(Session& session, const TestBatch& batch, int64_t layers = 2) {
+inline Rows forward(Session& session, const TestBatch& batch, const ForwardRequest& request) {
   Rows rows;
-  check_ok(enqueue(session, batch, rows, layers), "a forward");
+  check_ok(enqueue(session, batch, rows, request), "a forward");
   check_ok(completion(*session.stream), "its end");
   return rows;
+}
+
+inline Rows forward(Session& session, const TestBatch& batch, int64_t layers = 2) {
+  return forward(session, batch, usual_request(layers));
 }
 
 inline bool same_bits(const Rows& a, const Rows& b) {

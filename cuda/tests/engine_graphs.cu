@@ -177,7 +177,7 @@ void test_out_of_memory() {
   const size_t limit =
       std::exchange(emulator::device_options().memory_bytes, emulator::device_bytes_in_use());
   Rows rows;
-  check_code(enqueue(session, large, rows), Code::kOutOfMemory, "a batch that does not fit");
+  check_code(enqueue(session, large, rows, usual_request()), Code::kOutOfMemory, "a batch that does not fit");
   emulator::device_options().memory_bytes = limit;
   check(!emulator::take_failure().empty(), "the emulator has noticed it, too");
   check_ok(completion(*session.stream), "the stream still works");
@@ -217,9 +217,9 @@ void test_two_streams() {
   const Rows of_a = forward(one, a), of_b = forward(one, b);
   for (int round = 0; round < 4; round++) {
     Rows first, second, third;
-    check_ok(enqueue(one, a, first), "enqueued");
-    check_ok(enqueue(other, b, second), "enqueued");
-    check_ok(enqueue(one, b, third), "enqueued");
+    check_ok(enqueue(one, a, first, usual_request()), "enqueued");
+    check_ok(enqueue(other, b, second, usual_request()), "enqueued");
+    check_ok(enqueue(one, b, third, usual_request()), "enqueued");
     check_ok(completion(*one.stream), "one");
     check_ok(completion(*other.stream), "other");
     check(same_bits(first, of_a) && same_bits(second, of_b) && same_bits(third, of_b),
@@ -238,7 +238,7 @@ void test_disposal_while_a_graph_is_queued() {
     Session session(load_encoder(engine, small_spec()));
     forward(session, batch);
     expected = forward(session, batch);
-    check_ok(enqueue(session, batch, rows), "a replay");
+    check_ok(enqueue(session, batch, rows, usual_request()), "a replay");
   }
   Session next(load_encoder(engine, small_spec()));
   check(same_bits(forward(next, batch), expected), "a later session works");
@@ -253,7 +253,7 @@ void test_cancelled() {
   const Rows expected = forward(session, batch);
   forward(session, batch);
   Rows rows;
-  check_code(enqueue(session, batch, rows, 2, true), Code::kAborted, "a cancelled forward");
+  check_code(enqueue(session, batch, rows, usual_request(), true), Code::kAborted, "a cancelled forward");
   check(engine->recording_counts().replayed == 1, "it was not replayed");
   check(same_bits(forward(session, batch), expected), "the next one is");
 }
@@ -298,7 +298,7 @@ void test_lost_device() {
     check_ok(launch(failing_kernel, {.grid = 1, .block = 32}, 0), "a kernel that will fail");
     check(cudaDeviceSynchronize() != cudaSuccess, "it has failed");
     Rows rows;
-    check_code(enqueue(session, batch, rows), Code::kDevice, "a forward on a lost device");
+    check_code(enqueue(session, batch, rows, usual_request()), Code::kDevice, "a forward on a lost device");
   }
   engine = open_engine();
   Session session(load_encoder(engine, small_spec()));

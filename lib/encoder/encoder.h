@@ -8,6 +8,7 @@
 
 #include "lib/encoder/binder.h"
 #include "lib/encoder/logits.h"
+#include "lib/encoder/pooled.h"
 #include "lib/encoder/programs.h"
 #include "lib/encoder/rope.h"
 #include "lib/encoder/score_bias.h"
@@ -101,9 +102,14 @@ class Encoder {
   Status token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                      const ForwardRequest& request, const ForwardResult& result, const Cancelled& cancelled);
   const LayerPrograms& programs_of(int64_t adapter) const { return programs_[adapter + 1]; }
-  /** A workspace with the batch and, in its kHidden, the rows that the request's layers make of it. */
-  Result<Workspace*> encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
-                            const ForwardRequest& request, const Cancelled& cancelled);
+  /** The batch and its hidden rows, and what `outputs` says of the request's other results. */
+  struct Encoded {
+    Workspace* space = nullptr;
+    PooledOutputs outputs;
+    std::shared_ptr<PooledRows> rows;
+  };
+  Result<Encoded> encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                         const ForwardRequest& request, const Cancelled& cancelled);
   Status prepare_batch(Stream& stream, Workspace& space, const PackedBatch& batch, const BatchLayout& layout);
   /** Runs of sequences, one after the other, through embedding and layers; `cuts` as of cut_sequences. */
   Status encode_slices(Stream& stream, Workspace& space, const PackedBatch& batch,
@@ -113,12 +119,23 @@ class Encoder {
   Status convolve(Stream& stream, const LayerRows& rows);
   Status run_layers(Stream& stream, const LayerRows& rows, const ForwardRequest& request,
                     const Cancelled& cancelled);
-  /** What run_layers does, recorded; false if it has to be run. */
-  bool replay_layers(Stream& stream, Workspace& space, const LayerRows& rows, const ForwardRequest& request);
-  Status pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, int64_t adapter,
-                       float* out);
-  Status sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
-                            const ForwardRequest& request, float* out);
+  /** What `body` does, recorded; false if it has to be run. */
+  bool replay(Stream& stream, RecordedForward& forward, const std::function<Status()>& body);
+
+  // pooled.cc
+  /** What can be made of the request on the device alone, for so many sequences. */
+  PooledOutputs pooled_outputs(const ForwardRequest& request, int64_t pooled_rows) const;
+  Status allocate(OwnedMatrix& matrix, int64_t rows, int64_t cols);
+  Status make_room(const PooledOutputs& outputs, const ForwardRequest& request, int64_t rows,
+                   PooledRows& room);
+  Status make_embedding_room(const ForwardRequest& request, int64_t rows, PooledRows& room);
+  Status run_pooled(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                    const ForwardRequest& request, const PooledOutputs& outputs, const PooledRows& rows);
+  Status embed_sequences(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                         const ForwardRequest& request, const PooledRows& rows);
+  Matrix embedding_of(const PooledRows& rows, const ForwardRequest& request) const;
+  Status read_pooled(Stream& stream, const Encoded& encoded, const ForwardRequest& request,
+                     const ForwardResult& result);
 
   std::shared_ptr<Engine> engine_;
   EncoderSpec spec_;

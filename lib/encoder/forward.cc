@@ -1,4 +1,5 @@
-// The forward: embed, then for each layer an attention and a row program, then the pooled heads.
+// The forward: embed, then for each layer an attention and a row program, then pooled.cc, then heads of
+// tokens.
 #include <algorithm>
 #include <utility>
 
@@ -83,14 +84,11 @@ Status Encoder::run_layers(Stream& stream, const LayerRows& rows, const ForwardR
   return Status::ok();
 }
 
-bool Encoder::replay_layers(Stream& stream, Workspace& space, const LayerRows& rows,
-                            const ForwardRequest& request) {
-  RecordedForward& forward = space.forwards[{request.layers, request.adapter, space.batch->kernels()}];
+bool Encoder::replay(Stream& stream, RecordedForward& forward, const std::function<Status()>& body) {
   // The first run loads the kernels, which a recording must not; and many a capacity is met but once.
   if (!std::exchange(forward.seen, true) || forward.refused) return false;
   if (!forward.recording) {
-    auto recorded =
-        engine_->record(stream, [&] { return run_layers(stream, rows, request, [] { return false; }); });
+    auto recorded = engine_->record(stream, body);
     if (recorded.is_ok()) forward.recording = recorded.take();
   }
   if (forward.recording && engine_->replay(stream, *forward.recording).is_ok()) return true;
@@ -124,8 +122,8 @@ Status Encoder::encode_slices(Stream& stream, Workspace& space, const PackedBatc
   return Status::ok();
 }
 
-Result<Workspace*> Encoder::encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
-                                   const ForwardRequest& request, const Cancelled& cancelled) {
+Result<Encoder::Encoded> Encoder::encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                                         const ForwardRequest& request, const Cancelled& cancelled) {
   BatchCapacity capacity = engine_->capacity(batch);
   // The windows of a convolution are gathered by indices from the host.
   capacity.recordable = capacity.recordable && !weights_.convolution;
@@ -134,80 +132,52 @@ Result<Workspace*> Encoder::encode(Stream& stream, Workspaces& spaces, const Pac
   const bool sliced = cuts.size() > 2;
   PADLESS_RETURN_IF_ERROR(
       prepare_batch(stream, space, batch, {capacity, sliced ? std::span<const TokenRows>{} : token_rows_}));
-  int64_t layer_rows = space.batch->rows();
+  const PreparedBatch& prepared = *space.batch;
+  int64_t layer_rows = prepared.rows();
   if (sliced) {
     layer_rows = 0;
     for (size_t i = 0; i + 1 < cuts.size(); ++i) {
       layer_rows = std::max<int64_t>(layer_rows, batch.cu_seqlens[cuts[i + 1]] - batch.cu_seqlens[cuts[i]]);
     }
   }
-  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, activations_, qkv_, space.batch->rows(), layer_rows));
+  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, activations_, qkv_, prepared.rows(), layer_rows));
   PADLESS_RETURN_IF_ERROR(check_running(cancelled));
+
+  Encoded encoded{&space, pooled_outputs(request, prepared.pooled_rows()), std::make_shared<PooledRows>()};
+  RecordedForward* recorded = nullptr;
+  if (capacity.recordable) {
+    recorded = &space.forward({request.layers, request.adapter, prepared.kernels(), encoded.outputs});
+    // A recording goes on writing where it was made to.
+    if (recorded->rows) encoded.rows = recorded->rows;
+  }
+  if (recorded == nullptr || !recorded->rows) {
+    PADLESS_RETURN_IF_ERROR(make_room(encoded.outputs, request, prepared.pooled_rows(), *encoded.rows));
+    if (recorded != nullptr) recorded->rows = encoded.rows;
+  }
+  const auto run_heads = [&] {
+    return run_pooled(stream, prepared, space.hidden(prepared.rows()), request, encoded.outputs,
+                      *encoded.rows);
+  };
   if (sliced) {
     PADLESS_RETURN_IF_ERROR(encode_slices(stream, space, batch, cuts, request, cancelled));
-    return &space;
+    PADLESS_RETURN_IF_ERROR(run_heads());
+    return encoded;
   }
-  const LayerRows rows = space.layer_rows(*space.batch, 0, token_rows_.size());
-  if (!capacity.recordable || !replay_layers(stream, space, rows, request)) {
-    PADLESS_RETURN_IF_ERROR(run_layers(stream, rows, request, cancelled));
-  }
-  return &space;
-}
-
-Status Encoder::pooler_output(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
-                              int64_t adapter, float* out) {
-  const int64_t rows = batch.host().sequences();
-  const int64_t cols = spec_.hidden_size;
-  const size_t bytes = static_cast<size_t>(rows) * cols * sizeof(float);
-  auto buffer = engine_->allocate(2 * bytes);
-  if (!buffer.is_ok()) return buffer.status();
-  float* first = static_cast<float*>(buffer.value()->data());
-  const Matrix matrices[] = {{first, DType::kF32, rows, cols, cols},
-                             {first + rows * cols, DType::kF32, rows, cols, cols}};
-  PADLESS_RETURN_IF_ERROR(engine_->pool(stream, batch, {PoolMode::kCls, hidden, matrices[0], {}}));
-  PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, poolers_[adapter + 1], matrices, rows));
-  return engine_->copy_to_host(stream, out, matrices[1].data, bytes);
-}
-
-Status Encoder::sentence_embedding(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
-                                   const ForwardRequest& request, float* out) {
-  const bool own = request.pooling.empty();
-  const std::vector<PoolMode>& modes = own ? spec_.pooling : request.pooling;
-  const int64_t rows = batch.host().sequences();
-  const int64_t pooled_width = spec_.hidden_size * static_cast<int64_t>(modes.size());
-  const bool has_head = own && !spec_.head.empty();
-  const int64_t full_width = has_head ? embedding_width({}) : pooled_width;
-  auto buffer = engine_->allocate(static_cast<size_t>(rows) * (pooled_width + full_width) * sizeof(float));
-  if (!buffer.is_ok()) return buffer.status();
-  float* memory = static_cast<float*>(buffer.value()->data());
-  const Matrix pooled = {memory, DType::kF32, rows, pooled_width, pooled_width};
-  Matrix embedding = pooled;
-
-  for (size_t i = 0; i < modes.size(); ++i) {
-    const Matrix columns = pooled.columns(static_cast<int64_t>(i) * spec_.hidden_size, spec_.hidden_size);
-    PADLESS_RETURN_IF_ERROR(engine_->pool(stream, batch, {modes[i], hidden, columns, request.skip}));
-  }
-  if (has_head) {
-    embedding = {memory + rows * pooled_width, DType::kF32, rows, full_width, full_width};
-    const Matrix matrices[] = {pooled, embedding};
-    PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, head_, matrices, rows));
-  }
-  const int64_t width = embedding_width(request);
-  const Matrix kept = embedding.columns(0, width);
-  if (request.normalize) {
-    RowProgram normalize;
-    const Slot slot = normalize.bound(0, width);
-    normalize.steps.push_back(L2NormalizeStep{slot, slot});
-    PADLESS_RETURN_IF_ERROR(engine_->run_rows(stream, normalize, std::span(&kept, 1), rows));
-  }
-  return engine_->copy_rows_to_host(stream, out, kept);
+  const LayerRows rows = space.layer_rows(prepared, 0, token_rows_.size());
+  const auto run = [&](const Cancelled& stopped) -> Status {
+    PADLESS_RETURN_IF_ERROR(run_layers(stream, rows, request, stopped));
+    return run_heads();
+  };
+  if (recorded == nullptr || !replay(stream, *recorded, [&] { return run([] { return false; }); }))
+    PADLESS_RETURN_IF_ERROR(run(cancelled));
+  return encoded;
 }
 
 Status Encoder::token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                             const ForwardRequest& request, const ForwardResult& result,
                             const Cancelled& cancelled) {
   const auto keep_going = [&] { return check_running(cancelled); };
-  if (result.logits) {
+  if (result.logits && !logits_->takes_pooled(batch.pooled_rows())) {
     PADLESS_RETURN_IF_ERROR(
         logits_->run(stream, batch, hidden, request.logit_rows, result.logits, keep_going));
   }
@@ -225,23 +195,18 @@ Status Encoder::token_heads(Stream& stream, const PreparedBatch& batch, const Ma
 Status Encoder::forward(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
                         const ForwardRequest& request, const ForwardResult& result,
                         const Cancelled& cancelled) {
-  Result<Workspace*> encoded = encode(stream, spaces, batch, request, cancelled);
+  Result<Encoded> encoded = encode(stream, spaces, batch, request, cancelled);
   if (encoded.status().code() == Code::kOutOfMemory && spaces.release()) {
     encoded = encode(stream, spaces, batch, request, cancelled);
   }
   if (!encoded.is_ok()) return encoded.status();
-  const PreparedBatch& prepared = *encoded.value()->batch;
-  const Matrix hidden = encoded.value()->hidden(batch.tokens());
+  const Workspace& space = *encoded.value().space;
+  const Matrix hidden = space.hidden(batch.tokens());
   if (result.last_hidden_state) {
     PADLESS_RETURN_IF_ERROR(engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden));
   }
-  if (result.pooler_output) {
-    PADLESS_RETURN_IF_ERROR(pooler_output(stream, prepared, hidden, request.adapter, result.pooler_output));
-  }
-  if (result.sentence_embedding) {
-    PADLESS_RETURN_IF_ERROR(sentence_embedding(stream, prepared, hidden, request, result.sentence_embedding));
-  }
-  return token_heads(stream, prepared, hidden, request, result, cancelled);
+  PADLESS_RETURN_IF_ERROR(read_pooled(stream, encoded.value(), request, result));
+  return token_heads(stream, *space.batch, hidden, request, result, cancelled);
 }
 
 }  // namespace padless

@@ -90,15 +90,27 @@ Status LogitsHead::run(Stream& stream, const PreparedBatch& batch, const Matrix&
                        const LogitRows& rows, float* out, const KeepGoing& keep_going) const {
   if (spec_.per_token()) return to_host(stream, hidden, rows, out, keep_going);
   if (spec_.mean) return mean_to_host(stream, batch, hidden, out, keep_going);
-  auto pooled = allocate_matrix(engine_, batch.host().sequences(), hidden.cols);
+  auto pooled = allocate_matrix(engine_, batch.pooled_rows(), hidden.cols);
   if (!pooled.is_ok()) return pooled.status();
   PADLESS_RETURN_IF_ERROR(pool(stream, batch, hidden, pooled.value().matrix));
-  return to_host(stream, pooled.value().matrix, std::nullopt, out, keep_going);
+  return to_host(stream, row_range(pooled.value().matrix, 0, batch.host().sequences()), std::nullopt, out,
+                 keep_going);
+}
+
+bool LogitsHead::takes_pooled(int64_t sequences) const {
+  return !spec_.per_token() && !spec_.mean && !skips_tokens() && sequences <= block_rows(spec_.width());
+}
+
+Status LogitsHead::run_pooled(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
+                              const Matrix& pooled, const Matrix& logits) const {
+  PADLESS_RETURN_IF_ERROR(pool(stream, batch, hidden, pooled));
+  const Matrix matrices[] = {pooled, logits};
+  return engine_.run_rows(stream, program_, matrices, pooled.rows);
 }
 
 Status LogitsHead::pool(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
                         const Matrix& pooled) const {
-  if (spec_.pooling != PoolMode::kLastToken || spec_.skip_id < 0) {
+  if (!skips_tokens()) {
     return engine_.pool(stream, batch, {spec_.pooling, hidden, pooled, {}});
   }
   // Where no token counts, transformers takes the first one.
@@ -139,7 +151,7 @@ Status LogitsHead::mean_to_host(Stream& stream, const PreparedBatch& batch, cons
   const int64_t sequences = batch.host().sequences();
   auto every = allocate_matrix(engine_, hidden.rows, width);
   if (!every.is_ok()) return every.status();
-  auto means = allocate_matrix(engine_, sequences, width);
+  auto means = allocate_matrix(engine_, batch.pooled_rows(), width);
   if (!means.is_ok()) return means.status();
   ActivationRows reader(engine_, stream, hidden, std::nullopt);
   const int64_t block = std::max<int64_t>(1, block_rows(hidden.cols));

@@ -32,6 +32,14 @@ class LogitsHead {
   Status run(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, const LogitRows& rows,
              float* out, const KeepGoing& keep_going) const;
 
+  /** Whether run_pooled can do the work of `run` for so many sequences: which rows count follows from the
+   * sequences alone, and all logits may lie in device memory at once. */
+  bool takes_pooled(int64_t sequences) const;
+  /** Enqueues, from `hidden`, f32 `pooled` [pooled_rows(), hidden size] and `logits` [pooled_rows(), width].
+   */
+  Status run_pooled(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, const Matrix& pooled,
+                    const Matrix& logits) const;
+
   /** For heads with logits a token: calls `take` with the column maxima of each sequence's logits, in order.
    */
   Status max_of_sequences(Stream& stream, const PackedBatch& batch, const Matrix& hidden,
@@ -40,7 +48,9 @@ class LogitsHead {
  private:
   LogitsHead(Engine& engine, LogitsSpec spec) : engine_(engine), spec_(std::move(spec)) {}
   Status bind(int64_t hidden_size, WeightBinder& binder);
-  /** One vector of each sequence, f32 [B, hidden size], into `pooled`. */
+  /** The vector is that of the last token with another id than skip_id, which the host looks for. */
+  bool skips_tokens() const { return spec_.pooling == PoolMode::kLastToken && spec_.skip_id >= 0; }
+  /** One vector of each sequence, f32 [pooled_rows(), hidden size], into `pooled`. */
   Status pool(Stream& stream, const PreparedBatch& batch, const Matrix& hidden, const Matrix& pooled) const;
   /** Rows of `in` through the steps, a block at a time, to host memory. */
   Status to_host(Stream& stream, const Matrix& in, const LogitRows& rows, float* out,

@@ -70,8 +70,16 @@ Matrix Workspace::hidden(int64_t count) const { return rows_of(activations_[kHid
 size_t Workspace::bytes() const {
   size_t bytes = batch ? batch->bytes() : 0;
   for (const Activations& each : activations_) bytes += each.buffer ? each.buffer->bytes() : 0;
-  for (const auto& [key, forward] : forwards) bytes += forward.recording ? forward.recording->bytes() : 0;
+  for (const auto& [kind, forward] : forwards_) {
+    bytes += forward.recording ? forward.recording->bytes() : 0;
+    bytes += forward.rows ? forward.rows->bytes() : 0;
+  }
   return bytes;
+}
+
+RecordedForward& Workspace::forward(const ForwardKind& kind) {
+  if (forwards_.size() >= kMostForwards && !forwards_.contains(kind)) forwards_.clear();
+  return forwards_[kind];
 }
 
 Workspace& Workspaces::take(const BatchCapacity& capacity) {

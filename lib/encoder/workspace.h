@@ -1,21 +1,33 @@
 // What the forwards of one stream work in: activations, the batch on the device, and recorded forwards.
 #pragma once
 
+#include <cstdint>
 #include <list>
 #include <map>
 #include <memory>
-#include <tuple>
 #include <vector>
 
+#include "lib/encoder/pooled.h"
 #include "lib/encoder/programs.h"
 #include "lib/encoder/spec.h"
 #include "lib/engine/engine.h"
 
 namespace padless {
 
+/** What forwards over batches of one capacity differ in. */
+struct ForwardKind {
+  int64_t layers = 0;
+  int64_t adapter = -1;
+  uint32_t kernels = 0;  // as of PreparedBatch
+  PooledOutputs pooled;
+
+  auto operator<=>(const ForwardKind&) const = default;
+};
+
 /** A forward of one kind over batches of one capacity. */
 struct RecordedForward {
   std::unique_ptr<Recording> recording;
+  std::shared_ptr<PooledRows> rows;
   bool seen = false;     // it has run once: its kernels are loaded
   bool refused = false;  // the device could not record or replay it
 };
@@ -42,11 +54,15 @@ class Workspace {
   Matrix hidden(int64_t count) const;
   size_t bytes() const;
 
+  /** The forward of that kind. Callers choose what kinds there are (the dimensions kept, say), so that all go
+   * when there are too many. */
+  RecordedForward& forward(const ForwardKind& kind);
+
   std::unique_ptr<PreparedBatch> batch;
-  /** By the number of layers, the adapter, and the batch's kernels(). */
-  std::map<std::tuple<int64_t, int64_t, uint32_t>, RecordedForward> forwards;
 
  private:
+  static constexpr size_t kMostForwards = 16;
+
   struct Activations {
     int64_t cols = 0;
     DType dtype = DType::kF32;
@@ -56,6 +72,7 @@ class Workspace {
   Matrix rows_of(const Activations& activations, int64_t first, int64_t count) const;
 
   std::vector<Activations> activations_;  // by Binding, up to the ropes
+  std::map<ForwardKind, RecordedForward> forwards_;
 };
 
 /** The workspaces of an encoder on one stream, for use on that stream's thread: what it has queued may still

@@ -51,6 +51,8 @@ class PreparedBatch {
   /** Rows of [T, ...] matrices that ops on the batch's tokens take. Those past its tokens are neither read
    * nor written. */
   virtual int64_t rows() const { return host().tokens(); }
+  /** Rows of the matrices that pooling writes. Those past its sequences become zeros. */
+  virtual int64_t pooled_rows() const { return host().sequences(); }
   /** Batches of one capacity for which this is the same launch the same kernels. */
   virtual uint32_t kernels() const { return 0; }
   /** f32 [rows(), cols]: what the layout's `token_rows[index]` made. */
@@ -117,7 +119,7 @@ enum class PoolMode { kCls, kMean, kMax, kLastToken, kWeightedMean, kMeanSqrtLen
 struct PoolArgs {
   PoolMode mode = PoolMode::kMean;
   Matrix in;                      // [T, H]
-  Matrix out;                     // f32 [B, H]
+  Matrix out;                     // f32 [pooled_rows(), H]
   std::span<const int32_t> skip;  // [B] leading tokens of a sequence that do not count (the prompt); or empty
 };
 

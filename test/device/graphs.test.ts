@@ -91,6 +91,39 @@ describe.each(testDevices())('on $label', ({ request, reducedPrecisions }) => {
     }
   });
 
+  // A pooled head in the graph, with the pooler; one behind it whose rows the host looks for; means of tokens' logits.
+  test.each(['bert-sequence', 'qwen3-sequence', 'eurobert-sequence-mean'])(
+    '%s: vectors and logits of sequences have the same bits as kernel by kernel',
+    async (name) => {
+      const golden = readGolden(name);
+      using replaying = await Encoder.load(golden.checkpoint, { device: request });
+      using launching = await Encoder.load(golden.checkpoint, { device: { ...request, graphs: false } });
+      const pooler = golden.outputs.includes('pooler_output') ? (['poolerOutput'] as const) : [];
+      const run = (encoder: Encoder, batch: PackedBatch) =>
+        encoder.run(batch, {
+          outputs: ['sentenceEmbedding', 'logits', ...pooler],
+          pooling: ['mean', 'max', 'cls'],
+          dimensions: 20,
+          normalize: true,
+        });
+      const before = target.graphInfo();
+      for (const [index, lengths] of [
+        [9, 3, 1, 4],
+        [2, 20, 7],
+        [0, 11, 6, 0],
+        [5, 5, 6, 5],
+      ].entries()) {
+        const batch = cut(golden, lengths, 5 * index, false);
+        expect(await run(replaying, batch)).toEqual(await run(launching, batch));
+      }
+      expect(target.graphInfo()).toMatchObject({
+        recorded: before.recorded + 1,
+        replayed: before.replayed + 3,
+        refused: before.refused,
+      });
+    },
+  );
+
   test('each number of layers is a graph of its own', async () => {
     const golden = readGolden('qwen3');
     using encoder = await Encoder.load(golden.checkpoint, { device: request });

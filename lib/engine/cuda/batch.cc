@@ -20,10 +20,10 @@ class Offsets {
   size_t next_ = 0;
 };
 
-/** Writes the array, and zeros up to `count` elements. */
-void write(std::byte* to, std::span<const int32_t> array, int64_t count) {
-  if (!array.empty()) std::memcpy(to, array.data(), array.size_bytes());
-  std::memset(to + array.size_bytes(), 0, static_cast<size_t>(count) * sizeof(int32_t) - array.size_bytes());
+/** Writes the array, and `rest` up to `count` elements. */
+void write(std::byte* to, std::span<const int32_t> array, int64_t count, int32_t rest = 0) {
+  auto* const elements = reinterpret_cast<int32_t*>(to);
+  std::fill_n(std::ranges::copy(array, elements).out, count - static_cast<int64_t>(array.size()), rest);
 }
 
 }  // namespace
@@ -80,14 +80,13 @@ Status CudaBatch::plan(CudaQueue& queue, const PackedBatch& batch) {
 
 void CudaBatch::lay_out(std::span<const TokenRows> token_rows) {
   constexpr size_t kInteger = sizeof(int32_t);
-  const int64_t sequences = has_capacity() ? capacity_.sequences : host_.sequences();
   Offsets offsets;
   places_.tokens = offsets.add(1, kInteger);
   places_.ids = offsets.add(rows(), kInteger);
   places_.positions = offsets.add(rows(), kInteger);
   places_.token_types = offsets.add(rows(), kInteger);
-  places_.cu_seqlens = offsets.add(sequences + 1, kInteger);
-  places_.key_counts = offsets.add(sequences, kInteger);
+  places_.cu_seqlens = offsets.add(pooled_rows() + 1, kInteger);
+  places_.key_counts = offsets.add(pooled_rows(), kInteger);
   for (const TokenRows& each : token_rows) {
     token_row_cols_.push_back(each.cols);
     places_.token_rows.push_back(offsets.add(rows() * each.cols, sizeof(float)));
@@ -109,7 +108,8 @@ Status CudaBatch::fill(CudaQueue& queue, std::span<const TokenRows> token_rows) 
   write(to + places_.ids, host_.ids, rows());
   write(to + places_.positions, host_.positions, rows());
   write(to + places_.token_types, host_.token_types, rows());
-  write(to + places_.cu_seqlens, host_.cu_seqlens, static_cast<int64_t>(host_.cu_seqlens.size()));
+  // Sequences past the last are empty, so that pooling makes zeros of them.
+  write(to + places_.cu_seqlens, host_.cu_seqlens, pooled_rows() + 1, tokens);
   write_key_counts(to + places_.key_counts);
   for (size_t i = 0; i < token_rows.size(); ++i)
     token_rows[i].fill(host_, reinterpret_cast<float*>(to + places_.token_rows[i]));

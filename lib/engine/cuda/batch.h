@@ -21,6 +21,7 @@ class CudaBatch final : public PreparedBatch {
 
   const PackedBatch& host() const override { return host_; }
   int64_t rows() const override { return has_capacity() ? capacity_.tokens : host_.tokens(); }
+  int64_t pooled_rows() const override { return has_capacity() ? capacity_.sequences : host_.sequences(); }
   uint32_t kernels() const override { return launches_; }
   Matrix token_rows(size_t index) const override;
   size_t bytes() const override { return memory_->bytes(); }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "lib/core/convert.h"
 
@@ -159,9 +160,9 @@ Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionAr
 }
 
 Status run_pool(CudaQueue& queue, const CudaBatch& batch, const PoolArgs& args) {
-  const int64_t sequences = batch.host().sequences();
-  PADLESS_CHECK(args.out.rows == sequences, Code::kInvalidArgument, "out", "out has ", args.out.rows,
-                " rows for ", sequences, " sequences");
+  const int64_t sequences = batch.host().sequences(), rows = batch.pooled_rows();
+  PADLESS_CHECK(args.out.rows == rows, Code::kInvalidArgument, "out", "out has ", args.out.rows, " rows for ",
+                rows, " sequences");
   PADLESS_CHECK(args.skip.empty() || static_cast<int64_t>(args.skip.size()) == sequences,
                 Code::kInvalidArgument, "skip", "skip has ", args.skip.size(), " entries for ", sequences,
                 " sequences");
@@ -171,12 +172,14 @@ Status run_pool(CudaQueue& queue, const CudaBatch& batch, const PoolArgs& args) 
   }
   PoolRowsArgs native;
   native.mode = args.mode;
-  native.in = touched(queue, args.in, batch.host().tokens());
-  native.out = touched(queue, args.out, sequences);
+  native.in = touched(queue, args.in, batch.rows());
+  native.out = touched(queue, args.out, rows);
   native.cu_seqlens = batch.cu_seqlens();
   queue.touch(batch.cu_seqlens());
   if (args.skip.empty()) return pool_rows(native, queue.launches());
-  Result<DeviceArray> skip = DeviceArray::create(queue, args.skip);
+  std::vector<int32_t> counts(args.skip.begin(), args.skip.end());
+  counts.resize(static_cast<size_t>(rows));
+  Result<DeviceArray> skip = DeviceArray::create(queue, counts);
   if (!skip.is_ok()) return skip.status();
   native.skip = skip.value().data();
   return pool_rows(native, queue.launches());
