@@ -1,5 +1,5 @@
-// What forwards make of whole sequences, inside the recorded graphs: the bits of what is enqueued, and no launch beside
-// the graph's.
+// What forwards make of whole sequences, inside the recorded graphs: the bits of what is enqueued, and no
+// launch beside the graph's.
 #include "cuda/tests/encoder_support.h"
 
 namespace padless::cuda::test {
@@ -49,7 +49,12 @@ const std::vector<Case> kCases{
     {.name = "logits", .pooler = false, .embedding = false, .logits = true},
     {.name = "embedding", .pooler = false, .embedding = true, .logits = false},
     {.name = "all", .pooler = true, .embedding = true, .logits = true, .normalize = true},
-    {.name = "truncated", .pooler = false, .embedding = true, .logits = false, .dimensions = 24, .normalize = true},
+    {.name = "truncated",
+     .pooler = false,
+     .embedding = true,
+     .logits = false,
+     .dimensions = 24,
+     .normalize = true},
     {.name = "truncated further", .pooler = false, .embedding = true, .logits = false, .dimensions = 8},
     {.name = "other modes",
      .pooler = false,
@@ -129,7 +134,8 @@ void test_skipped_tokens() {
     check(same_bits(forward(session, batch, request), whole), "none skipped");
     request.skip = some;
   }
-  check(engine->recording_counts().recorded == 1 && engine->recording_counts().replayed == 4, "layers replay");
+  check(engine->recording_counts().recorded == 1 && engine->recording_counts().replayed == 4,
+        "layers replay");
   check_no_fault("skipped tokens");
 }
 

@@ -52,7 +52,8 @@ Status Encoder::make_embedding_room(const ForwardRequest& request, int64_t rows,
   const bool own = request.pooling.empty();
   const auto modes = static_cast<int64_t>((own ? spec_.pooling : request.pooling).size());
   PADLESS_RETURN_IF_ERROR(allocate(room.pooled, rows, modes * spec_.hidden_size));
-  if (own && !spec_.head.empty()) PADLESS_RETURN_IF_ERROR(allocate(room.embedding, rows, embedding_width({})));
+  if (own && !spec_.head.empty())
+    PADLESS_RETURN_IF_ERROR(allocate(room.embedding, rows, embedding_width({})));
   return request.normalize ? allocate(room.normalized, rows, embedding_width(request)) : Status::ok();
 }
 
