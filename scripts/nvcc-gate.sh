@@ -1,7 +1,8 @@
 #!/bin/bash
 # Compiles every kernel with nvcc and fails on a spill, local memory, serialised wgmma or any warning; then
 # scripts/sass-gate.mjs. Kernels of sm90 folders and the benchmark are compiled for 90a alone. The test programs that
-# run on a GPU must compile without a warning: for 90a, and those with kernels of their own for the others, too.
+# run on a GPU must compile without a warning: for 90a, and those with kernels of their own for the others, too; those
+# with every instruction also as PTX of CUDA 12.4.
 #   scripts/nvcc-gate.sh [arch ...]      default: 80 86 89 90a
 # Prints registers, static shared memory and spills of each kernel; the last line is "N passed, N failed".
 set -uo pipefail
@@ -26,8 +27,15 @@ compile() {  # one file for one architecture
   fi
   nvcc -std=c++20 -gencode "arch=compute_$arch,code=sm_$arch" -I. "${how[@]}" "$file" >"$name.log" 2>&1 ||
     echo "compile failed" >>"$name.log"
+  [[ $file != */conformance_* ]] || as_of_12_4 "$file" "$arch" "$name" >>"$name.log" 2>&1 ||
+    echo "compile failed as PTX 8.4, the latest that CUDA 12.4 knows" >>"$name.log"
 }
-export -f compile
+as_of_12_4() {  # a program with every instruction of cuda/ptx
+  nvcc -std=c++20 -I. -DPADLESS_CUDA_RUNTIME=1 -gencode "arch=compute_$2,code=compute_$2" -ptx -o "$3.ptx" "$1" &&
+    sed -i 's/^\.version .*/.version 8.4/' "$3.ptx" &&
+    nvcc -gencode "arch=compute_$2,code=sm_$2" -cubin -o "$3.from_ptx" "$3.ptx"
+}
+export -f compile as_of_12_4
 
 # What cuda/tests/gpu/CMakeLists.txt builds.
 test_programs() { find cuda/tests -name 'kernel_*.cu' -o -name 'conformance_*.cu' | grep -v /kernel_offsets.cu; }
