@@ -55,7 +55,7 @@ export interface NativeListing {
 interface DeviceAddon {
   listDevices(): NativeListing[];
   /**
-   * threads 0: all; isa 'auto': the best; batchInvariant: a GPU gives a sequence the same bits in every batch;
+   * threads 0: all; isa 'auto': the best; batchInvariant: a sequence gets the same bits in every batch;
    * graphs: a GPU records forwards over short batches; overlap: its kernels start before the one ahead has ended;
    * normFusion 'auto', 'always', 'never': it computes products and the norm of their rows in one kernel.
    */

@@ -24,7 +24,7 @@ Registry& registry() {
 }
 
 Result<std::shared_ptr<Engine>> create(const std::string& name, const EngineOptions& options) {
-  if (name == "cpu") return create_cpu_engine({options.threads, options.isa});
+  if (name == "cpu") return create_cpu_engine({options.threads, options.isa, options.batch_invariant});
   const std::string kind = name.substr(0, name.find(':'));
   const std::vector<CudaListing> gpus = list_cuda_devices();
   PADLESS_CHECK(kind != "emulator" || gpus[0].name.starts_with(kind), Code::kDevice, "device", name,

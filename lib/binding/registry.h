@@ -14,7 +14,7 @@ namespace padless::binding {
 struct EngineOptions {
   int threads = 0;               // CPU: the most threads one op uses; 0: all this process may use
   std::string isa = "auto";      // CPU: "auto", "avx512", "avx2", "neon" or "portable"
-  bool batch_invariant = false;  // GPU: a sequence has the same bits in every batch; a CPU gives that anyway
+  bool batch_invariant = false;  // a sequence has the same bits in every batch
   bool graphs = true;            // GPU: forwards over short batches are recorded and replayed
   bool overlap = false;          // GPU: kernels start while the one before still runs
   NormFusion norm_fusion = NormFusion::kAuto;  // GPU: products with the norm of their rows

@@ -11,6 +11,7 @@ import { expectError } from '../support/errors';
 import { makeRetrieval } from '../support/retrieval';
 import { scratchDirectory } from '../support/scratch';
 import { editJson, makeTask } from '../support/tasks';
+import { exactCpu } from '../support/devices';
 
 const scratch = scratchDirectory();
 const folders = {
@@ -73,8 +74,8 @@ test.each([
   ['mean', 7],
   ['max', 3],
 ] as const)('Classifier: %s of the logits, stride %d', async (pooling, stride) => {
-  await using classifier = await Classifier.load(folders.classifier);
-  using encoder = await Encoder.load(folders.classifier);
+  await using classifier = await Classifier.load(folders.classifier, { device: exactCpu });
+  using encoder = await Encoder.load(folders.classifier, { device: exactCpu });
   const found = await classifier.classify(texts, { chunks: { pooling, stride }, activation: 'none' });
   const counts: number[] = [];
   for (const [i, text] of texts.entries()) {
@@ -94,8 +95,8 @@ test.each([
   [{}, 'max', 0],
   [{ pooling: 'mean', stride: 5 }, 'mean', 5],
 ] as const)('Reranker: chunks of the document, %j', async (options, pooling, stride) => {
-  await using reranker = await Reranker.load(folders.reranker);
-  using encoder = await Encoder.load(folders.reranker);
+  await using reranker = await Reranker.load(folders.reranker, { device: exactCpu });
+  using encoder = await Encoder.load(folders.reranker, { device: exactCpu });
   const query = 'when does the clock wait';
   const ranked = await reranker.rank(query, texts, { chunks: options, activation: 'none' });
   for (const { index, score } of ranked) {
@@ -107,11 +108,11 @@ test.each([
 });
 
 test('SparseEncoder: the largest weight of each column, then the topK largest', async () => {
-  await using sparse = await SparseEncoder.load(folders.sparse);
+  await using sparse = await SparseEncoder.load(folders.sparse, { device: exactCpu });
   const stride = 4;
   const found = await sparse.encode(texts, { chunks: { stride } });
   const few = await sparse.encode(texts, { chunks: { stride }, topK: 3, batchTokens: 1 });
-  using encoder = await Encoder.load(folders.sparse);
+  using encoder = await Encoder.load(folders.sparse, { device: exactCpu });
   for (const [i, text] of texts.entries()) {
     const windows = await windowsOf(folders.sparse, sparse.maxLength, text, stride);
     const best = new Map<number, number>();
@@ -129,17 +130,17 @@ test('SparseEncoder: the largest weight of each column, then the topK largest', 
 });
 
 test('chunks are refused beside truncate, to language models, and with a pooling that they lack', async () => {
-  await using classifier = await Classifier.load(folders.classifier);
+  await using classifier = await Classifier.load(folders.classifier, { device: exactCpu });
   await expectError(() => classifier.classify('a', { chunks: true, truncate: true }), {
     code: 'E_INVALID_ARGUMENT',
     field: 'chunks',
   });
-  await using reranker = await Reranker.load(folders.questions);
+  await using reranker = await Reranker.load(folders.questions, { device: exactCpu });
   await expectError(() => reranker.rank('a', ['b'], { chunks: true }), {
     code: 'E_INVALID_ARGUMENT',
     field: 'chunks',
   });
-  await using sparse = await SparseEncoder.load(folders.sparse);
+  await using sparse = await SparseEncoder.load(folders.sparse, { device: exactCpu });
   await expectError(() => sparse.encode('a', { chunks: { pooling: 'mean' } as object }), {
     code: 'E_INVALID_ARGUMENT',
     field: 'pooling',

@@ -12,6 +12,7 @@ import { relativeError } from '../support/chains';
 import { expectError } from '../support/errors';
 import { makeRetrieval } from '../support/retrieval';
 import { scratchDirectory } from '../support/scratch';
+import { exactCpu } from '../support/devices';
 
 const scratch = scratchDirectory();
 const long = 'the river wanders, and (the old clock) waits by the harbour! '.repeat(12);
@@ -58,7 +59,7 @@ describe.each([
   let colbert: LateInteraction;
   beforeAll(async () => {
     makeRetrieval(name, folder);
-    colbert = await LateInteraction.load(folder);
+    colbert = await LateInteraction.load(folder, { device: exactCpu });
   });
   afterAll(() => colbert[Symbol.asyncDispose]());
 
@@ -138,7 +139,7 @@ describe('M3Embedder', () => {
   let m3: M3Embedder;
   beforeAll(async () => {
     makeRetrieval('bge-m3', folder);
-    m3 = await M3Embedder.load(folder);
+    m3 = await M3Embedder.load(folder, { device: exactCpu });
   });
   afterAll(() => m3[Symbol.asyncDispose]());
 

@@ -9,6 +9,7 @@ import { PackedBatch } from '../../ts/packed';
 import { Embedder, type EmbedOptions } from '../../ts/tasks/embedder';
 import { Tokenizer } from '../../ts/tokenizer/tokenizer';
 import { makeChain, relativeError } from '../support/chains';
+import { exactCpu } from '../support/devices';
 
 let scratch: string;
 let folder: string;
@@ -20,8 +21,8 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'padless-chunks-'));
   folder = join(scratch, 'max-length');
   makeChain('max-length', folder);
-  embedder = await Embedder.load(folder);
-  encoder = await Encoder.load(folder);
+  embedder = await Embedder.load(folder, { device: exactCpu });
+  encoder = await Encoder.load(folder, { device: exactCpu });
   tokenizer = await Tokenizer.load(await ModelDirectory.open(folder), { maxLength: embedder.maxLength });
 });
 afterAll(async () => {

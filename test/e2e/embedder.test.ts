@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Embedder } from '../../ts/tasks/embedder';
 import { chainNames, makeChain, relativeError } from '../support/chains';
+import { exactCpu } from '../support/devices';
 
 const TOLERANCE = 1e-5;
 const models = join(__dirname, '../goldens/models');
@@ -39,8 +40,8 @@ test.each(['bf16', 'int8'] as const)('%s vectors are close to f32 ones', async (
   const target = join(scratch, `pool-mean-${dtype}`);
   const { inputs } = makeChain('pool-mean', target);
   const texts = inputs.map(({ text }) => text);
-  await using exact = await Embedder.load(target);
-  await using lower = await Embedder.load(target, { dtype });
+  await using exact = await Embedder.load(target, { device: exactCpu });
+  await using lower = await Embedder.load(target, { device: exactCpu, dtype });
   const [wanted, found] = [await exact.embed(texts), await lower.embed(texts)];
   const error = relativeError(found.data, wanted.data);
   expect(error).toBeGreaterThan(1e-4);
@@ -51,7 +52,7 @@ describe('equals sentence-transformers in float64', () => {
   test.each(chainNames())('%s', async (name) => {
     const target = join(scratch, name);
     const { inputs, expected } = makeChain(name, target);
-    await using embedder = await Embedder.load(target);
+    await using embedder = await Embedder.load(target, { device: exactCpu });
     const dimensions = expected.shape[1]!;
     for (const promptName of new Set(inputs.map((input) => input.promptName))) {
       const rows = inputs.flatMap((input, i) => (input.promptName === promptName ? [i] : []));
@@ -73,7 +74,7 @@ describe('equals sentence-transformers in float64', () => {
 
 describe('embed', () => {
   let embedder: Embedder;
-  beforeAll(async () => (embedder = await Embedder.load(bert, { pooling: 'mean' })));
+  beforeAll(async () => (embedder = await Embedder.load(bert, { device: exactCpu, pooling: 'mean' })));
   afterAll(() => embedder[Symbol.asyncDispose]());
 
   test('a string gives one row, an empty list none', async () => {
@@ -206,8 +207,8 @@ describe('load', () => {
 
   test('two of the same directory are independent', async () => {
     const [one, two] = await Promise.all([
-      Embedder.load(bert, { pooling: 'cls' }),
-      Embedder.load(bert, { pooling: 'cls' }),
+      Embedder.load(bert, { device: exactCpu, pooling: 'cls' }),
+      Embedder.load(bert, { device: exactCpu, pooling: 'cls' }),
     ]);
     const first = await one.embed('bread');
     await one[Symbol.asyncDispose]();
@@ -218,10 +219,10 @@ describe('load', () => {
 
   test('a file that has changed since is loaded anew', async () => {
     const folder = copyOfBert('changed');
-    await using before = await Embedder.load(folder, { pooling: 'mean' });
+    await using before = await Embedder.load(folder, { device: exactCpu, pooling: 'mean' });
     const first = await before.embed('bread');
     overwriteTensor(join(folder, 'model.safetensors'), queryWeight, [0, 0, 0, 0x42]);
-    await using after = await Embedder.load(folder, { pooling: 'mean' });
+    await using after = await Embedder.load(folder, { device: exactCpu, pooling: 'mean' });
     expect([...(await after.embed('bread')).data]).not.toEqual([...first.data]);
     expect([...(await before.embed('bread')).data]).toEqual([...first.data]);
   });
@@ -239,7 +240,7 @@ describe('load', () => {
   });
 
   test('disposing with a call pending rejects that call', async () => {
-    const embedder = await Embedder.load(bert, { pooling: 'mean' });
+    const embedder = await Embedder.load(bert, { device: exactCpu, pooling: 'mean' });
     const pending = embedder.embed(Array<string>(3000).fill('the river wanders'), { batchTokens: 64 });
     const settled = expect(pending).rejects.toMatchObject({ code: 'E_DISPOSED' });
     embedder.dispose();

@@ -9,6 +9,7 @@ import { Reranker } from '../../ts/tasks/reranker';
 import { TokenClassifier } from '../../ts/tasks/token_classifier';
 import { scratchDirectory } from '../support/scratch';
 import { makeTask, taskNames } from '../support/tasks';
+import { exactCpu } from '../support/devices';
 
 const scratch = scratchDirectory();
 const digits = 5;
@@ -48,7 +49,7 @@ interface ClassifyCase {
 test.each(taskNames('classify-'))('%s', async (name) => {
   const target = join(scratch, name);
   const cases = makeTask<ClassifyCase>(name, target);
-  await using classifier = await Classifier.load(target);
+  await using classifier = await Classifier.load(target, { device: exactCpu });
   const singles = cases.filter(({ pair }) => pair === undefined);
   const pairs = cases.filter(({ pair }) => pair !== undefined);
   const results = [
@@ -81,7 +82,7 @@ test.each(taskNames('rerank-'))('%s', async (name) => {
       join(target, 'tokenizer_config.json'),
       JSON.stringify({ ...config, ...(limit && { model_max_length: limit }) }),
     );
-    await using reranker = await Reranker.load(target);
+    await using reranker = await Reranker.load(target, { device: exactCpu });
     const options = instruction === undefined ? {} : { instruction };
     const ranked = await reranker.rank(query, documents, options);
     const order = scores.map((_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
@@ -104,7 +105,7 @@ interface EntityCase {
 test.each(taskNames('entities-'))('%s', async (name) => {
   const target = join(scratch, name);
   const cases = makeTask<EntityCase>(name, target);
-  await using classifier = await TokenClassifier.load(target);
+  await using classifier = await TokenClassifier.load(target, { device: exactCpu });
   for (const { text, aggregation, stride, entities } of cases) {
     const options = { aggregation, ...(stride !== undefined && { stride }) };
     const [found] = await classifier.classify(text, options);
@@ -126,7 +127,7 @@ interface MaskCase {
 test.each(taskNames('masks-'))('%s', async (name) => {
   const target = join(scratch, name);
   const cases = makeTask<MaskCase>(name, target);
-  await using filler = await FillMask.load(target);
+  await using filler = await FillMask.load(target, { device: exactCpu });
   const found = await filler.fill(
     cases.map(({ text }) => text),
     { topK: 3 },
@@ -146,7 +147,7 @@ test.each(taskNames('questions-'))('%s', async (name) => {
   const target = join(scratch, name);
   const cases = makeTask<QuestionCase>(name, target);
   expect(Math.max(...cases.map(({ windows }) => windows))).toBeGreaterThan(1);
-  await using answerer = await QuestionAnswerer.load(target);
+  await using answerer = await QuestionAnswerer.load(target, { device: exactCpu });
   for (const { question, context, options, answers } of cases) {
     const [found] = await answerer.answer(
       { question, context },

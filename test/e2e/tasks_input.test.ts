@@ -11,13 +11,14 @@ import { scratchDirectory } from '../support/scratch';
 import { spoilTensor } from '../support/spoil';
 import { STRANGE_TEXTS as strange } from '../support/strange';
 import { editJson, taskCopies } from '../support/tasks';
+import { exactCpu } from '../support/devices';
 
 const scratch = scratchDirectory();
 const copyOf = taskCopies(scratch);
 
 describe('Classifier', () => {
   test('an empty list, a single text, many texts in small batches', async () => {
-    await using classifier = await Classifier.load(copyOf('classify-one-of'));
+    await using classifier = await Classifier.load(copyOf('classify-one-of'), { device: exactCpu });
     expect(await classifier.classify([])).toEqual([]);
     const texts = Array.from({ length: 40 }, (_, i) => `${'the tide '.repeat(i)}${i}`);
     const together = await classifier.classify(texts);
@@ -31,7 +32,7 @@ describe('Classifier', () => {
   });
 
   test('the activation can be chosen', async () => {
-    await using classifier = await Classifier.load(copyOf('classify-one-of'));
+    await using classifier = await Classifier.load(copyOf('classify-one-of'), { device: exactCpu });
     const [logits] = await classifier.classify('bread', { activation: 'none' });
     const [scores] = await classifier.classify('bread', { activation: 'sigmoid' });
     expect(scores![0]!.score).toBeCloseTo(1 / (1 + Math.exp(-logits![0]!.score)), 12);
@@ -47,7 +48,7 @@ describe('Classifier', () => {
     ['a long text uncut', 'tide '.repeat(500), { truncate: false }, 'E_TOO_LONG', 'texts[0]'],
     ['a fired signal', 'a', { signal: AbortSignal.abort() }, 'E_ABORTED', 'signal'],
   ])('refuses %s', async (_name, input, options, code, field) => {
-    await using classifier = await Classifier.load(copyOf('classify-one-of'));
+    await using classifier = await Classifier.load(copyOf('classify-one-of'), { device: exactCpu });
     await expect(classifier.classify(input as string, options)).rejects.toMatchObject({
       name: 'PadlessError',
       code,
@@ -57,7 +58,7 @@ describe('Classifier', () => {
   });
 
   test('a call pending at dispose rejects, and so do later ones', async () => {
-    const classifier = await Classifier.load(copyOf('classify-one-of'));
+    const classifier = await Classifier.load(copyOf('classify-one-of'), { device: exactCpu });
     const pending = classifier.classify(Array<string>(2000).fill('the tide'), { batchTokens: 64 });
     const settled = expect(pending).rejects.toMatchObject({ code: 'E_DISPOSED' });
     classifier.dispose();
@@ -109,7 +110,7 @@ describe('TokenClassifier', () => {
   test.each(['entities-bert', 'entities-roberta', 'entities-xlm-roberta', 'entities-camembert'])(
     '%s: offsets stay true on strange texts',
     async (name) => {
-      await using classifier = await TokenClassifier.load(copyOf(name));
+      await using classifier = await TokenClassifier.load(copyOf(name), { device: exactCpu });
       for (const aggregation of ['none', 'simple', 'first', 'average', 'max'] as const) {
         const found = await classifier.classify(strange, { aggregation, ignoreLabels: [] });
         strange.forEach((text, i) => {
@@ -132,7 +133,7 @@ describe('TokenClassifier', () => {
   );
 
   test('windows see what a cut loses', async () => {
-    await using classifier = await TokenClassifier.load(copyOf('entities-bert'));
+    await using classifier = await TokenClassifier.load(copyOf('entities-bert'), { device: exactCpu });
     const text = 'Anna mends the nets in the harbour. '.repeat(30);
     const [cut] = await classifier.classify(text, { ignoreLabels: [] });
     const [whole] = await classifier.classify(text, { ignoreLabels: [], stride: 10 });
@@ -153,14 +154,14 @@ describe('TokenClassifier', () => {
     ['labels that are no list', 'a', { ignoreLabels: 'O' }, 'E_INVALID_ARGUMENT', 'ignoreLabels'],
     ['a long text uncut', 'tide '.repeat(500), { truncate: false }, 'E_TOO_LONG', 'texts[0]'],
   ])('refuses %s', async (_name, input, options, code, field) => {
-    await using classifier = await TokenClassifier.load(copyOf('entities-bert'));
+    await using classifier = await TokenClassifier.load(copyOf('entities-bert'), { device: exactCpu });
     await expectError(() => classifier.classify(input as string, options), { code: code as never, field });
   });
 });
 
 describe('FillMask', () => {
   test('names its mask, and refuses a text without one', async () => {
-    await using filler = await FillMask.load(copyOf('masks-roberta'));
+    await using filler = await FillMask.load(copyOf('masks-roberta'), { device: exactCpu });
     expect(filler.maskToken).toBe('<mask>');
     await expectError(() => filler.fill(['a <mask>', 'none here']), {
       code: 'E_INVALID_ARGUMENT',
@@ -173,7 +174,7 @@ describe('FillMask', () => {
   });
 
   test('probabilities of the whole vocabulary add up to one', async () => {
-    await using filler = await FillMask.load(copyOf('masks-bert'));
+    await using filler = await FillMask.load(copyOf('masks-bert'), { device: exactCpu });
     const [masks] = await filler.fill('The [MASK] wanders.', { topK: 1e6 });
     const all = masks![0]!;
     expect(all.length).toBe(600);
@@ -182,7 +183,7 @@ describe('FillMask', () => {
   });
 
   test('targets are the only candidates, with their scores among all', async () => {
-    await using filler = await FillMask.load(copyOf('masks-bert'));
+    await using filler = await FillMask.load(copyOf('masks-bert'), { device: exactCpu });
     const text = 'bread [MASK] butter [MASK]';
     const [all] = await filler.fill(text, { topK: 1e6 });
     const targets = ['the', '##s', 'nothing', 'the'];
@@ -204,7 +205,7 @@ describe('FillMask', () => {
     [['what', 'nowhereland'], 'targets[1]'],
     [['\u{1F9C2}'], 'targets[0]'],
   ])('refuses the targets %j', async (targets, field) => {
-    await using filler = await FillMask.load(copyOf('masks-bert'));
+    await using filler = await FillMask.load(copyOf('masks-bert'), { device: exactCpu });
     await expectError(() => filler.fill('[MASK]', { targets }), { code: 'E_INVALID_ARGUMENT', field });
   });
 
@@ -217,7 +218,7 @@ describe('FillMask', () => {
 
 describe('QuestionAnswerer', () => {
   test('answers are stretches of the context, on strange texts too', async () => {
-    await using answerer = await QuestionAnswerer.load(copyOf('questions-roberta'));
+    await using answerer = await QuestionAnswerer.load(copyOf('questions-roberta'), { device: exactCpu });
     const questions = strange.map((context) => ({ question: 'who \ud800?', context }));
     const found = await answerer.answer(questions, { topK: 5, nullAnswer: true });
     strange.forEach((context, i) => {
@@ -229,7 +230,7 @@ describe('QuestionAnswerer', () => {
   });
 
   test('a context without a token has no answer, or the null answer', async () => {
-    await using answerer = await QuestionAnswerer.load(copyOf('questions-bert'));
+    await using answerer = await QuestionAnswerer.load(copyOf('questions-bert'), { device: exactCpu });
     expect(await answerer.answer({ question: 'who?', context: '' })).toEqual([[]]);
     const [answers] = await answerer.answer({ question: 'who?', context: '' }, { nullAnswer: true });
     expect(answers).toMatchObject([{ answer: '', start: 0, end: 0 }]);
@@ -237,7 +238,7 @@ describe('QuestionAnswerer', () => {
   });
 
   test('windows of one question or of many give the same', async () => {
-    await using answerer = await QuestionAnswerer.load(copyOf('questions-bert'));
+    await using answerer = await QuestionAnswerer.load(copyOf('questions-bert'), { device: exactCpu });
     const questions = ['who?', 'where is the map?'].map((question, i) => ({
       question,
       context: 'The harbour wakes before the bakery. '.repeat(20 * (i + 1)),
@@ -268,7 +269,7 @@ describe('QuestionAnswerer', () => {
       'stride',
     ],
   ])('refuses %s', async (_name, input, options, code, field) => {
-    await using answerer = await QuestionAnswerer.load(copyOf('questions-bert'));
+    await using answerer = await QuestionAnswerer.load(copyOf('questions-bert'), { device: exactCpu });
     await expectError(() => answerer.answer(input as never, options), { code: code as never, field });
   });
 });

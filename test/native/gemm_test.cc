@@ -1,4 +1,5 @@
 // Linear layers on every instruction set against double precision, and their bits against each other.
+#include "lib/engine/cpu/rows/blocking.h"
 #include "test/native/linear_case.h"
 
 namespace padless::test {
@@ -42,6 +43,13 @@ std::vector<LinearCase> cases() {
   list.push_back(
       {.rows = 100, .in_features = 5000, .parts = {52}, .residual = true});  // several blocks of steps
   list.push_back({.rows = 5, .in_features = 64, .parts = {1, 1}, .glu = true, .bias = false});
+  // Rows for the kernels of many, one of them in portions of its steps.
+  for (int64_t rows : {192, 223, 401}) {
+    list.push_back({.rows = rows, .in_features = 33, .parts = {77}, .activation = Activation::kGeluErf});
+    list.push_back({.rows = rows, .in_features = 1500, .parts = {100}, .residual = true});
+    list.push_back(
+        {.rows = rows, .in_features = 96, .parts = {50, 50}, .glu = true, .activation = Activation::kSilu});
+  }
   return list;
 }
 
@@ -91,6 +99,7 @@ void test_bits(ComputeType compute) {
     shape.compute = compute;
     LinearData data(shape, 7);
     for (CpuContext context : kernel_contexts(1)) {
+      context.batch_invariant = true;
       const auto weight = pack_linear_cpu(context, data.source(shape)).value();
       const std::vector<float> whole = run_linear(context, shape, data, weight, shape.rows);
       for (int threads = 1; threads <= 4; ++threads) {
@@ -98,6 +107,29 @@ void test_bits(ComputeType compute) {
           context.threads = threads;
           context.caches.l2 = l2;
           for (int64_t rows : {int64_t{1}, int64_t{2}, int64_t{11}, int64_t{47}, int64_t{97}, shape.rows}) {
+            const std::vector<float> some = run_linear(context, shape, data, weight, rows);
+            check(std::memcmp(some.data(), whole.data(), some.size() * sizeof(float)) == 0,
+                  concat(isa_and(context, shape), ": the bits of ", rows, " rows differ, L2 ", l2));
+          }
+        }
+      }
+    }
+  }
+}
+
+/** The kernels of many rows: the same bits with any other number of many rows, threads or bytes of cache. */
+void test_bits_of_many_rows() {
+  for (LinearCase shape : {LinearCase{.rows = 449, .in_features = 150, .parts = {130}, .residual = true},
+                           LinearCase{.rows = 310, .in_features = 2100, .parts = {70, 70}, .glu = true}}) {
+    LinearData data(shape, 9);
+    for (CpuContext context : kernel_contexts(1)) {
+      const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+      const std::vector<float> whole = run_linear(context, shape, data, weight, shape.rows);
+      for (int threads : {1, 2, 3, 8}) {
+        for (size_t l2 : {size_t{8} << 10, size_t{2} << 20}) {
+          context.threads = threads;
+          context.caches.l2 = l2;
+          for (int64_t rows : {kManyRows, int64_t{201}, shape.rows}) {
             const std::vector<float> some = run_linear(context, shape, data, weight, rows);
             check(std::memcmp(some.data(), whole.data(), some.size() * sizeof(float)) == 0,
                   concat(isa_and(context, shape), ": the bits of ", rows, " rows differ, L2 ", l2));
@@ -187,6 +219,7 @@ int main(int argc, char** argv) {
   test::start(argc, argv);
   test::test_bad_sources();
   test::test_int8_is_exact();
+  test::test_bits_of_many_rows();
   for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
     test::test_values(compute);
     test::test_bits(compute);

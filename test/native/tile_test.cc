@@ -3,6 +3,7 @@
 #include "test/native/linear_case.h"
 
 namespace padless::avx512 {
+extern const GemmKernel f32_software_tile_kernel;
 extern const GemmKernel bf16_software_tile_kernel;
 extern const GemmKernel i8_software_tile_kernel;
 }  // namespace padless::avx512
@@ -36,40 +37,52 @@ LinearData make_data(const LinearCase& shape, uint64_t salt) {
   return data;
 }
 
-/** What RowBlock does with a linear step, for the first `rows` rows. */
+/** What RowBlock does with a linear step, for the first `rows` rows, in portions of `portion_steps` if not 0.
+ */
 std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, const LinearData& data,
-                             int64_t rows, int64_t block_steps) {
+                             int64_t rows, int64_t block_steps, int64_t portion_steps = 0) {
   const auto packed = pack_linear_for(kernel, 1, data.source(shape));
   check(packed.is_ok(), concat(shape.name(), ": ", packed.status().message()));
   const auto& weight = dynamic_cast<const CpuLinearWeight&>(*packed.value());
-  const int64_t stride = weight.layout().steps() * 4 + 64;
+  const int64_t steps = weight.layout().steps();
+  const int64_t stride = operand_bytes(kernel, steps) + 64;
   std::vector<char> operand(static_cast<size_t>(rows * stride), '\xff');  // NaN where nothing is written
   std::vector<float> scale(static_cast<size_t>(rows));
   std::vector<int32_t> zero_point(scale.size());
-  kernel.convert_rows(data.x.data(), shape.in_features, rows, shape.in_features,
-                      weight.layout().steps() * kernel.group, operand.data(), stride, scale.data(),
-                      zero_point.data());
   const int64_t columns = shape.out_features();
   std::vector<float> out(static_cast<size_t>(rows * columns), NAN);
-  std::vector<float> sums(static_cast<size_t>((rows + kernel.tile_rows) * kernel.vectors * kernel.lanes),
-                          NAN);
-  for (int64_t panel = 0; panel < weight.layout().panels(); ++panel) {
-    const int64_t column = weight.layout().first_column(panel);
-    PanelTask task;
-    weight.describe_panel(panel, task);
-    task.a = operand.data();
-    task.a_stride = stride;
-    task.a_scale = scale.data();
-    task.a_zero_point = zero_point.data();
-    task.rows = rows;
-    task.block_steps = block_steps;
-    task.activation = shape.activation;
-    task.residual = shape.residual ? data.residual.data() + column : nullptr;
-    task.residual_stride = columns;
-    task.out = out.data() + column;
-    task.out_stride = columns;
-    task.accumulators = sums.data();
-    kernel.multiply(task);
+  const int64_t panel_sums = (rows + kernel.tile_rows) * kernel.vectors * kernel.lanes;
+  std::vector<float> sums(static_cast<size_t>(panel_sums * weight.layout().panels()), NAN);
+  std::vector<char> scratch(static_cast<size_t>(kernel.scratch_bytes), '\xff');
+  const int64_t portion = portion_steps > 0 ? portion_steps : steps;
+  for (int64_t first = 0; first < steps; first += portion) {
+    const int64_t count = std::min(portion, steps - first);
+    kernel.convert_rows(data.x.data() + first * kernel.group, shape.in_features, rows,
+                        std::min(count * kernel.group, shape.in_features - first * kernel.group),
+                        count * kernel.group, operand.data(), stride, scale.data(), zero_point.data());
+    for (int64_t panel = 0; panel < weight.layout().panels(); ++panel) {
+      const int64_t column = weight.layout().first_column(panel);
+      PanelTask task;
+      weight.describe_panel(panel, task);
+      task.panel += first * (weight.layout().panel_bytes(panel) / steps);
+      task.steps = count;
+      task.resumes = first > 0;
+      task.finishes = first + count == steps;
+      task.scratch = scratch.data();
+      task.a = operand.data();
+      task.a_stride = stride;
+      task.a_scale = scale.data();
+      task.a_zero_point = zero_point.data();
+      task.rows = rows;
+      task.block_steps = block_steps;
+      task.activation = shape.activation;
+      task.residual = shape.residual ? data.residual.data() + column : nullptr;
+      task.residual_stride = columns;
+      task.out = out.data() + column;
+      task.out_stride = columns;
+      task.accumulators = sums.data() + panel * panel_sums;
+      kernel.multiply(task);
+    }
   }
   return out;
 }
@@ -106,6 +119,47 @@ void test_bf16() {
   }
 }
 
+/** As exact as fp32, whatever the size of the values, and the same bits in portions. */
+void test_f32() {
+  const GemmKernel& kernel = avx512::f32_software_tile_kernel;
+  uint64_t salt = 1000;
+  for (LinearCase shape : cases(ComputeType::kF32)) {
+    shape.dtype = DType::kF32;
+    LinearData data(shape, salt += 100);
+    const float size = salt % 300 == 0 ? 1e30f : salt % 300 == 100 ? 1e-30f : 1.f;
+    if (shape.activation == Activation::kNone && !shape.residual && !shape.glu) {
+      for (float& value : data.x) value *= size;
+    }
+    const std::vector<float> got = run_tiles(kernel, shape, data, shape.rows, kOneBlock);
+    const double error = relative_error(got, linear_case_reference(shape, data));
+    const double limit = 1e-6 * (shape.rows * shape.out_features() < 40 ? 20 : 1);
+    check(error <= limit, concat(kernel.name, " ", shape.name(), ": relative error ", error));
+    test_bits(kernel, shape, data, got);
+    const std::vector<float> portions = run_tiles(kernel, shape, data, shape.rows, kOneBlock, 64);
+    check(same_bits(portions, got, got.size()),
+          concat(kernel.name, " ", shape.name(), ": other bits in portions"));
+  }
+}
+
+/** NaN and infinity spoil their own row, as NaN, and no other. */
+void test_f32_not_finite() {
+  const GemmKernel& kernel = avx512::f32_software_tile_kernel;
+  const LinearCase shape{.rows = 40, .in_features = 70, .parts = {50}};
+  LinearData data(shape, 5);
+  const std::vector<float> clean = run_tiles(kernel, shape, data, shape.rows, kOneBlock);
+  uint32_t bits = 0x7fffffff;  // the NaN that rounding up would carry over
+  std::memcpy(&data.x[static_cast<size_t>(3 * shape.in_features + 1)], &bits, sizeof bits);
+  data.x[static_cast<size_t>(20 * shape.in_features + 69)] = -INFINITY;
+  const std::vector<float> got = run_tiles(kernel, shape, data, shape.rows, kOneBlock);
+  for (int64_t row = 0; row < shape.rows; ++row) {
+    for (int64_t column = 0; column < 50; ++column) {
+      const auto at = static_cast<size_t>(row * 50 + column);
+      const bool as_it_should = row == 3 || row == 20 ? std::isnan(got[at]) : got[at] == clean[at];
+      check(as_it_should, concat("row ", row, " beside a NaN: ", got[at]));
+    }
+  }
+}
+
 /** The bits of the AVX-512 kernels. */
 void test_int8(const CpuContext& context) {
   const GemmKernel& kernel = avx512::i8_software_tile_kernel;
@@ -132,6 +186,8 @@ int main(int argc, char** argv) {
     std::printf("SKIP tiles: the processor lacks AVX-512\n");
     return EXIT_SUCCESS;
   }
+  test::test_f32();
+  test::test_f32_not_finite();
   test::test_int8(context);
   if (context.isa.avx512_bf16) {
     test::test_bf16();

@@ -23,6 +23,9 @@ function opens(request: DeviceOptions): boolean {
   }
 }
 
+/** The CPU with the same bits in every batch, for comparisons of batches. */
+export const exactCpu: DeviceOptions = { name: 'cpu', determinism: 'batch' };
+
 /** Whether this run is the emulator's: the addon of the tests, and its device alone. */
 export const isEmulated = process.env['PADLESS_ADDON'] === 'padless_emulator';
 
@@ -35,7 +38,8 @@ export function testDevices(): TestDevice[] {
       console.info(`not tested: ${name}, ${reason}`);
     } else if (name === 'cpu') {
       for (const isa of isas) {
-        const request = { name, isa };
+        // Suites compare sequences alone and in batches bit for bit; products of many rows have a test of their own.
+        const request = { name, isa, determinism: 'batch' as const };
         // Tiles are AVX-512 with other products: test/native compares the two, and suites need one of them.
         if (isa === 'avx512' && opens({ name, isa: 'amx' })) continue;
         if (opens(request))

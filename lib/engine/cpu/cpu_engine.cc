@@ -194,7 +194,8 @@ Result<std::shared_ptr<Engine>> create_cpu_engine(const CpuEngineOptions& option
   Result<CpuIsa> isa = choose_isa(options.isa);
   if (!isa.is_ok()) return isa.status();
   const CpuContext context = {isa.value(), detect_cache_sizes(),
-                              options.threads > 0 ? options.threads : available_cpus()};
+                              options.threads > 0 ? options.threads : available_cpus(),
+                              options.batch_invariant};
   return std::shared_ptr<Engine>(std::make_shared<CpuEngine>(context));
 }
 

@@ -60,6 +60,12 @@ class CpuLinearWeight final : public LinearWeight {
   std::span<const char> panel_bytes(int64_t panel) const {
     return {panels_.get() + layout_.byte_offset(panel), static_cast<size_t>(layout_.panel_bytes(panel))};
   }
+  /** The part of a panel that `count` steps from `first` on read. */
+  std::span<const char> panel_bytes(int64_t panel, int64_t first, int64_t count) const {
+    const std::span<const char> all = panel_bytes(panel);
+    const size_t step = all.size() / static_cast<size_t>(layout_.steps());
+    return all.subspan(static_cast<size_t>(first) * step, static_cast<size_t>(count) * step);
+  }
   /** What the parts of PackedLinear mean here: panels, bias, scales, column sums. */
   PackedLinear packed() const;
 

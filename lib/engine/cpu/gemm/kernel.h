@@ -2,7 +2,8 @@
 //
 // The product out[m, n] = sum over k of a[m, k] * w[n, k] is computed panel by panel. A panel holds a few
 // vectors' worth of outputs n; a step takes 4 bytes of every row of A (one float, two bf16, four int8: a
-// group of consecutive k) against one vector register for each of the panel's vectors:
+// group of consecutive k; 6 bytes where a float comes as three bf16) against one vector register for each of
+// the panel's vectors:
 //
 //   panel[step][vector][lane][group]  =  w[vector * lanes + lane][step * group + ...]
 //
@@ -18,11 +19,12 @@ namespace padless {
 
 /** How rows of A lie in memory for a kernel. */
 enum class OperandFormat {
-  kF32,   // as they come
-  kBF16,  // rounded
-  kU8,    // value = scale * (code - zero point), a scale and zero point a row
-  kS8,    // the same codes and zero points, less by 128
-  kI16,   // the codes of kU8, widened
+  kF32,        // as they come
+  kBF16,       // rounded
+  kU8,         // value = scale * (code - zero point), a scale and zero point a row
+  kS8,         // the same codes and zero points, less by 128
+  kI16,        // the codes of kU8, widened
+  kBF16Parts,  // three roundings to bf16, of which each value is the sum
 };
 
 /** How a panel's elements are stored. */
@@ -58,7 +60,14 @@ struct PanelTask {
   int64_t out_stride = 0;    // elements
 
   void* accumulators = nullptr;  // rows rounded up to tile_rows, by vectors * lanes, 4 bytes each
+  char* scratch = nullptr;       // scratch_bytes of the kernel, aligned to 64
+  // Kernels of kBF16Parts take `steps` in portions: the sums of the last one stay in `accumulators`.
+  bool resumes = false;  // adds to them
+  bool finishes = true;  // writes results
 };
+
+/** Steps whose parts of bf16 lie together in a row. */
+constexpr int kPartSteps = 32;
 
 struct GemmKernel {
   const char* name;
@@ -72,6 +81,7 @@ struct GemmKernel {
   int step_multiple = 1;     // steps of a panel are rounded up to whole multiples, by zeros
   bool stores_bf16 = false;  // results can be rows of bf16, which a next product reads
   bool panel_in_l1 = false;  // rereads a panel's steps too fast for L2
+  int64_t scratch_bytes = 0;
 
   void (*multiply)(const PanelTask& task);
 
@@ -87,5 +97,17 @@ struct GemmKernel {
                             int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
                             int32_t* zero_point) = nullptr;
 };
+
+/** Bytes of a converted row, or of a portion of one, that `steps` steps read. */
+constexpr int64_t operand_bytes(const GemmKernel& kernel, int64_t steps) {
+  if (kernel.operand != OperandFormat::kBF16Parts) return steps * 4;
+  return (steps + kPartSteps - 1) / kPartSteps * kPartSteps * 6;
+}
+
+/** Bytes of a row's sums over a panel. */
+constexpr int64_t panel_sum_bytes(const GemmKernel& kernel) {
+  const int vectors = kernel.vectors > kernel.glu_vectors ? kernel.vectors : kernel.glu_vectors;
+  return int64_t{vectors} * kernel.lanes * 4;
+}
 
 }  // namespace padless

@@ -20,6 +20,7 @@ extern const GemmKernel bf16_widen_kernel;
 extern const GemmKernel bf16_dot_kernel;
 extern const GemmKernel i8_widen_kernel;
 extern const GemmKernel i8_dot_kernel;
+extern const GemmKernel f32_amx_kernel;
 extern const GemmKernel bf16_amx_kernel;
 extern const GemmKernel i8_amx_kernel;
 }  // namespace avx512
@@ -102,6 +103,15 @@ const GemmKernel* select_gemm_kernel(const CpuIsa& isa, ComputeType compute) {
 #endif
   (void)isa;
   return select_portable(compute);
+}
+
+const GemmKernel* select_many_rows_kernel(const CpuIsa& isa, const GemmKernel& packed) {
+#if defined(__x86_64__)
+  if (isa.amx_bf16 && &packed == &avx512::f32_kernel) return &avx512::f32_amx_kernel;
+#endif
+  (void)isa;
+  (void)packed;
+  return nullptr;
 }
 
 }  // namespace padless

@@ -28,28 +28,6 @@ constexpr int kSumTiles = 2;    // each way
 constexpr int kATile = 4;
 constexpr int kBTile = 6;
 
-struct BF16Tiles {
-  using Scalar = float;
-  using Scales = NoScales;
-  static constexpr bool kRoundsOperands = true;
-  using Product = PairProduct;
-  static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
-  static simd::Vec value(Scales, int64_t, const float* row_sums, int vector) {
-    return simd::load(row_sums + vector * simd::Vec::kLanes);
-  }
-};
-
-struct I8Tiles {
-  using Scalar = int32_t;
-  using Scales = CodeScales;
-  static constexpr bool kRoundsOperands = true;
-  using Product = ByteQuadProduct;
-  static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
-  static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
-    return dequantise(scales, row, row_sums, vector);
-  }
-};
-
 TileShapes shapes_for(int rows) {
   TileShapes shapes;
   const auto set = [&](int tile, int tile_rows) {
@@ -65,6 +43,32 @@ TileShapes shapes_for(int rows) {
   }
   return shapes;
 }
+
+struct BF16Tiles {
+  using Scalar = float;
+  using Scales = NoScales;
+  static constexpr bool kOneATile = false;
+  static constexpr bool kRoundsOperands = true;
+  using Product = PairProduct;
+  static TileShapes shapes(int rows) { return shapes_for(rows); }
+  static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
+  static simd::Vec value(Scales, int64_t, const float* row_sums, int vector) {
+    return simd::load(row_sums + vector * simd::Vec::kLanes);
+  }
+};
+
+struct I8Tiles {
+  using Scalar = int32_t;
+  using Scales = CodeScales;
+  static constexpr bool kOneATile = false;
+  static constexpr bool kRoundsOperands = true;
+  using Product = ByteQuadProduct;
+  static TileShapes shapes(int rows) { return shapes_for(rows); }
+  static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
+  static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
+    return dequantise(scales, row, row_sums, vector);
+  }
+};
 
 /** What else is done during the products of a tile of rows, a part with each of their steps. */
 template <class Dot>
@@ -132,25 +136,43 @@ class Meanwhile {
   const Scalar* sums_ = nullptr;
 };
 
+/** Calls verb<tile>(pointer) for each tile of sums[rows, vectors]; tile kSumStride is the second row's first.
+ */
+template <int kRowTiles, int kVectors, int kSumStride, class Verb, int kIndex = 0>
+[[gnu::always_inline]] inline void each_sum(char* sums, const Verb& verb) {
+  constexpr int kRow = kIndex / kVectors;
+  constexpr int kVector = kIndex % kVectors;
+  verb.template operator()<kRow * kSumStride + kVector>(sums + kRow * kTileRows * kVectors * kTileBytes +
+                                                        kVector * kTileBytes);
+  if constexpr (kIndex + 1 < kRowTiles * kVectors) {
+    each_sum<kRowTiles, kVectors, kSumStride, Verb, kIndex + 1>(sums, verb);
+  }
+}
+
+template <class Tiles, int kRowTiles, int kVectors, int kSumStride>
+inline void begin_sums(Tiles& tiles, void* sums, bool resume) {
+  const auto load = [&]<int kTile>(char* p) { tiles.template load<kTile>(p, kVectors * kTileBytes); };
+  const auto clear = [&]<int kTile>(char*) { tiles.template zero<kTile>(); };
+  if (resume) {
+    each_sum<kRowTiles, kVectors, kSumStride>(static_cast<char*>(sums), load);
+  } else {
+    each_sum<kRowTiles, kVectors, kSumStride>(static_cast<char*>(sums), clear);
+  }
+}
+
+template <class Tiles, int kRowTiles, int kVectors, int kSumStride>
+inline void end_sums(Tiles& tiles, void* sums) {
+  const auto store = [&]<int kTile>(char* p) { tiles.template store<kTile>(p, kVectors * kTileBytes); };
+  each_sum<kRowTiles, kVectors, kSumStride>(static_cast<char*>(sums), store);
+}
+
 /** sums[rows, vectors] = (resume ? sums : 0) + a * panel over `count` tiles of steps. */
 template <class Tiles, class Dot, int kRowTiles, int kVectors>
 void multiply_tiles(Tiles& tiles, const char* a, int64_t a_stride, const char* panel, int64_t count,
                     void* sums, bool resume, Meanwhile<Dot>& meanwhile) {
   using Product = typename Dot::Product;
   constexpr int64_t kPanelStride = kVectors * kTileBytes;
-  char* corner = static_cast<char*>(sums);
-  constexpr int64_t kLower = kTileRows * kPanelStride;
-  const auto each_sum = [&]<class Verb>(const Verb& verb) {
-    verb.template operator()<0>(corner);
-    if constexpr (kVectors > 1) verb.template operator()<1>(corner + kTileBytes);
-    if constexpr (kRowTiles > 1) verb.template operator()<2>(corner + kLower);
-    if constexpr (kRowTiles > 1 && kVectors > 1) verb.template operator()<3>(corner + kLower + kTileBytes);
-  };
-  if (resume) {
-    each_sum([&]<int kTile>(char* p) { tiles.template load<kTile>(p, kPanelStride); });
-  } else {
-    each_sum([&]<int kTile>(char*) { tiles.template zero<kTile>(); });
-  }
+  begin_sums<Tiles, kRowTiles, kVectors, kSumTiles>(tiles, sums, resume);
   for (int64_t i = 0; i < count; ++i, a += kTileBytes, panel += kTileSteps * kPanelStride) {
     tiles.template stream<kATile>(a, a_stride);
     tiles.template load<kBTile>(panel, kPanelStride);
@@ -166,44 +188,68 @@ void multiply_tiles(Tiles& tiles, const char* a, int64_t a_stride, const char* p
     }
     meanwhile.step();
   }
-  each_sum([&]<int kTile>(char* p) { tiles.template store<kTile>(p, kPanelStride); });
+  end_sums<Tiles, kRowTiles, kVectors, kSumTiles>(tiles, sums);
 }
 
-template <class Tiles, class Dot>
-void multiply_panel_in_tiles(const PanelTask& task) {
-  static_assert(simd::Vec::kLanes * 4 == kTileBytes);
+/** Rows [row, row + rows) against tiles of steps [first, first + count). */
+struct TileBlock {
+  int64_t row;
+  int rows;
+  int64_t first;
+  int64_t count;
+};
+
+/**
+ * Goes through blocks of at most `most_tiles` of `tiles_in_all` tiles of steps, and through all rows in each:
+ * `multiply(tiles, block, sums, resume, meanwhile)`. Blocks end between tiles, so that they change no bits.
+ */
+template <class Tiles, class Dot, class MultiplyBlock>
+void multiply_blocks(const PanelTask& task, int64_t tiles_in_all, int64_t most_tiles,
+                     const MultiplyBlock& multiply) {
   constexpr int kRows = kSumTiles * kTileRows;
-  using Multiply = void (*)(Tiles&, const char*, int64_t, const char*, int64_t, void*, bool, Meanwhile<Dot>&);
-  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {
-      {multiply_tiles<Tiles, Dot, 1, 1>, multiply_tiles<Tiles, Dot, 1, 2>},
-      {multiply_tiles<Tiles, Dot, 2, 1>, multiply_tiles<Tiles, Dot, 2, 2>}};
   const int width = task.vectors * simd::Vec::kLanes;
-  // Blocks end between tiles, so that they change no bits.
-  const int64_t tiles_in_all = task.steps / kTileSteps;
-  const int64_t block = (task.block_steps + kTileSteps - 1) / kTileSteps;
   const int64_t row_tiles = (task.rows + kRows - 1) / kRows;
   Meanwhile<Dot> meanwhile(task, row_tiles * tiles_in_all);
+  // Two tiles' sums are in use at a time, where all need not be kept.
+  const bool keeps_sums = most_tiles < tiles_in_all || task.resumes || !task.finishes;
   Tiles tiles;
   int configured = 0;
-  for (int64_t first = 0; first < tiles_in_all; first += block) {
-    const bool last = first + block >= tiles_in_all;
-    const int64_t count = last ? tiles_in_all - first : block;
-    const char* panel = task.panel + first * kTileSteps * task.vectors * kTileBytes;
-    for (int64_t row = 0; row < task.rows; row += kRows) {
-      const int rows = task.rows - row < kRows ? static_cast<int>(task.rows - row) : kRows;
-      if (rows != configured) tiles.configure(shapes_for(rows));
+  for (int64_t first = 0; first < tiles_in_all; first += most_tiles) {
+    const int64_t left = tiles_in_all - first;
+    const int64_t count = left < most_tiles ? left : most_tiles;
+    const bool last = count == left && task.finishes;
+    int rows;
+    for (int64_t row = 0; row < task.rows; row += rows) {
+      rows = task.rows - row < kRows ? static_cast<int>(task.rows - row) : kRows;
+      if (Dot::kOneATile && rows < kRows && rows > kTileRows) rows = kTileRows;
+      if (rows != configured) tiles.configure(Dot::shapes(rows));
       configured = rows;
-      // Two tiles' sums are in use at a time, where all need not be kept.
-      const int64_t sums_row = block >= tiles_in_all ? row % (2 * kRows) : row;
-      auto* sums = static_cast<typename Dot::Scalar*>(task.accumulators) + sums_row * width;
+      auto* sums = static_cast<typename Dot::Scalar*>(task.accumulators) +
+                   (keeps_sums ? row : row % (2 * kRows)) * width;
       meanwhile.begin(row, rows, count, last);
-      kMultiply[rows > kTileRows][task.vectors - 1](tiles, task.a + row * task.a_stride + first * kTileBytes,
-                                                    task.a_stride, panel, count, sums, first > 0, meanwhile);
+      multiply(tiles, TileBlock{row, rows, first, count}, sums, first > 0 || task.resumes, meanwhile);
       if (last) meanwhile.finish_later(row, rows, sums);
     }
   }
   meanwhile.finish_now();
   tiles.release();
+}
+
+template <class Tiles, class Dot>
+void multiply_panel_in_tiles(const PanelTask& task) {
+  using Multiply = void (*)(Tiles&, const char*, int64_t, const char*, int64_t, void*, bool, Meanwhile<Dot>&);
+  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {
+      {multiply_tiles<Tiles, Dot, 1, 1>, multiply_tiles<Tiles, Dot, 1, 2>},
+      {multiply_tiles<Tiles, Dot, 2, 1>, multiply_tiles<Tiles, Dot, 2, 2>}};
+  multiply_blocks<Tiles, Dot>(task, task.steps / kTileSteps, (task.block_steps + kTileSteps - 1) / kTileSteps,
+                              [&](Tiles& tiles, const TileBlock& block, typename Dot::Scalar* sums,
+                                  bool resume, Meanwhile<Dot>& meanwhile) {
+                                kMultiply[block.rows > kTileRows][task.vectors - 1](
+                                    tiles, task.a + block.row * task.a_stride + block.first * kTileBytes,
+                                    task.a_stride,
+                                    task.panel + block.first * kTileSteps * task.vectors * kTileBytes,
+                                    block.count, sums, resume, meanwhile);
+                              });
 }
 
 /** What the kernels of both element types have in common. */

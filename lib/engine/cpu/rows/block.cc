@@ -27,22 +27,24 @@ char* RowBlock::row_bytes(Slot slot, int64_t row) const {
   return memory_.temporaries + planned.temporary_offset * rows_ + row * bytes;
 }
 
-void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const {
+void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end,
+                               const Portion& portion) const {
   if (!step.converts) return;
-  const GemmKernel& kernel = step.weight->kernel();
+  const GemmKernel& kernel = *step.kernel;
   const int64_t rows = end - begin;
-  const int64_t columns = step.weight->in_features();
-  const int64_t padded = step.weight->layout().steps() * kernel.group;
+  const int64_t first = portion.first * kernel.group;
+  const int64_t padded = portion.count * kernel.group;
+  const int64_t columns = std::min(padded, step.weight->in_features() - first);
   const int64_t stride = slot_stride(step.in);
   char* operand = memory_.operand + begin * plan_.operand_stride;
   float* scale = memory_.operand_scale + begin;
   int32_t* zero_point = memory_.operand_zero_point + begin;
   if (is_bf16(step.in)) {
-    const auto* source = reinterpret_cast<const uint16_t*>(row_bytes(step.in, begin));
+    const auto* source = reinterpret_cast<const uint16_t*>(row_bytes(step.in, begin)) + first;
     return kernel.convert_bf16_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride,
                                     scale, zero_point);
   }
-  const float* source = slot_row(step.in, begin);
+  const float* source = slot_row(step.in, begin) + first;
   if (kernel.convert_rows) {
     return kernel.convert_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride, scale,
                                zero_point);
@@ -53,10 +55,15 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
   }
 }
 
-void RowBlock::multiply(const PlannedLinear& step, int64_t panel, int64_t block_steps,
-                        const PanelFetch& fetch, void* accumulators) const {
+void RowBlock::multiply(const PlannedLinear& step, int64_t panel, const Portion& portion, int64_t block_steps,
+                        const PanelFetch& fetch, const ProductMemory& memory) const {
+  const GemmKernel& kernel = *step.kernel;
   PanelTask task;
   step.weight->describe_panel(panel, task);
+  task.panel = step.weight->panel_bytes(panel, portion.first, portion.count).data();
+  task.steps = portion.count;
+  task.resumes = portion.first > 0;
+  task.finishes = portion.first + portion.count == step.weight->layout().steps();
   task.next_panel = fetch.memory.data();
   task.next_panel_bytes = static_cast<int64_t>(fetch.memory.size());
   task.fetch_into_l1 = fetch.into_l1;
@@ -73,7 +80,12 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t panel, int64_t block_
   task.rows = rows_;
   task.block_steps = block_steps;
   task.activation = step.activation;
-  task.accumulators = accumulators;
+  task.scratch = memory.scratch;
+  task.accumulators = memory.sums;
+  if (step.in_portions()) {
+    const int64_t rows = (rows_ + kernel.tile_rows - 1) / kernel.tile_rows * kernel.tile_rows;
+    task.accumulators = memory.sums + panel * rows * panel_sum_bytes(kernel);
+  }
   task.out_stride = slot_stride(step.out);
   if (is_bf16(step.out)) {
     task.bf16_out = row_bytes(step.out, 0) + column * 2;
@@ -85,14 +97,15 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t panel, int64_t block_
     task.residual_stride = slot_stride(step.residual);
     task.residual_first = step.residual_first;
   }
-  step.weight->kernel().multiply(task);
+  kernel.multiply(task);
 }
 
 const PlannedLinear* RowBlock::converting_reader(size_t step) const {
   const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step]);
   if (!norm || step + 1 == plan_.steps.size()) return nullptr;
   const auto* linear = std::get_if<PlannedLinear>(&plan_.steps[step + 1]);
-  return linear && linear->converts && linear->in == norm->out ? linear : nullptr;
+  const bool reads_it = linear && linear->converts && linear->in == norm->out;
+  return reads_it && !linear->in_portions() ? linear : nullptr;
 }
 
 void RowBlock::run_row_step(size_t step, int64_t begin, int64_t end) const {
@@ -101,7 +114,7 @@ void RowBlock::run_row_step(size_t step, int64_t begin, int64_t end) const {
     const int64_t last = std::min(row + kRowsInL1, end);
     if (const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step])) normalize(*norm, row, last);
     if (const auto* rope = std::get_if<PlannedRope>(&plan_.steps[step])) rotate(*rope, row, last);
-    if (reader) convert_operand(*reader, row, last);
+    if (reader) convert_operand(*reader, row, last, reader->portion(0));
   }
 }
 

@@ -19,6 +19,12 @@ struct BlockMemory {
   int32_t* operand_zero_point = nullptr;  // [rows]
 };
 
+/** Memory of a thread for products. */
+struct ProductMemory {
+  char* scratch = nullptr;
+  char* sums = nullptr;
+};
+
 /** What a thread fetches during the product of a panel. */
 struct PanelFetch {
   std::span<const char> memory;
@@ -34,10 +40,13 @@ class RowBlock {
   int64_t rows() const { return rows_; }
 
   /** Fills the operand buffer for rows [begin, end) of the block; nothing to do unless step.converts. */
-  void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end) const;
-  /** Computes a panel for all rows, once the operand is there, and fetches meanwhile. */
-  void multiply(const PlannedLinear& step, int64_t panel, int64_t block_steps, const PanelFetch& fetch,
-                void* accumulators) const;
+  void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end, const Portion& portion) const;
+  /**
+   * Computes a panel for all rows, once the operand is there, and fetches meanwhile. Of a product in
+   * portions, `sums` holds the sums of all panels from one portion to the next.
+   */
+  void multiply(const PlannedLinear& step, int64_t panel, const Portion& portion, int64_t block_steps,
+                const PanelFetch& fetch, const ProductMemory& memory) const;
   /**
    * Takes rows [begin, end) through a step that is no product. If the next step is one that converts what
    * this one writes, the rows are converted while they are in L1.

@@ -1,4 +1,4 @@
-// How a workspace is cut into a block's parts and the accumulators of threads.
+// How a workspace is cut into a block's parts and each thread's memory for products.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +15,12 @@ class BlockLayout {
       : temporaries_(plan.temporary_bytes * block_rows),
         operand_(plan.operand_stride * block_rows),
         row_values_((block_rows * 4 + 63) / 64 * 64),
+        scratch_(plan.scratch_bytes),
         accumulators_(plan.accumulator_bytes * ((block_rows + tile_rows - 1) / tile_rows * tile_rows)) {}
 
   size_t block_bytes() const { return static_cast<size_t>(temporaries_ + operand_ + 2 * row_values_); }
   /** Of one thread. */
-  size_t accumulator_bytes() const { return static_cast<size_t>(accumulators_); }
+  size_t thread_bytes() const { return static_cast<size_t>(scratch_ + accumulators_); }
 
   BlockMemory memory(char* base) const {
     BlockMemory memory;
@@ -30,10 +31,16 @@ class BlockLayout {
     return memory;
   }
 
+  ProductMemory product_memory(char* base, int thread) const {
+    char* own = base + block_bytes() + thread_bytes() * static_cast<size_t>(thread);
+    return {own, own + scratch_};
+  }
+
  private:
   int64_t temporaries_;
   int64_t operand_;
   int64_t row_values_;
+  int64_t scratch_;
   int64_t accumulators_;
 };
 

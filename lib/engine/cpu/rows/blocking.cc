@@ -14,6 +14,10 @@ constexpr int64_t kMostTileBlockRows = 384;
 // step.
 constexpr int64_t kLeastBlockRows = 48;
 
+// Rows of this many steps are converted at once, and so right after a norm; longer ones in portions of about
+// half of it, since L2 has to keep the portion of every row of a block.
+constexpr int64_t kMostPortionSteps = 1024;
+
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 /** At most as many steps of a panel as `room` bytes hold, such that all blocks are nearly equal. */
@@ -29,8 +33,14 @@ int64_t even_steps(const CpuLinearWeight& weight, size_t room) {
 
 int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tiles) {
   if (!tiles) return kBlockRows;
-  const int64_t fit = static_cast<int64_t>(caches.l2 / 4 * 3) / std::max<int64_t>(1, row_bytes);
+  const int64_t fit = static_cast<int64_t>(caches.l2 / 8 * 5) / std::max<int64_t>(1, row_bytes);
   return std::clamp(fit, kBlockRows, kMostTileBlockRows);
+}
+
+int64_t choose_portion_steps(int64_t steps) {
+  if (steps <= kMostPortionSteps) return steps;
+  const int64_t portions = (steps + kMostPortionSteps / 2 - 1) / (kMostPortionSteps / 2);
+  return round_up((steps + portions - 1) / portions, kPartSteps);
 }
 
 RowSplit choose_row_split(int64_t rows, int threads, int tile_rows, int64_t most_rows) {

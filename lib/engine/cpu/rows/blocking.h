@@ -8,10 +8,16 @@
 
 namespace padless {
 
+/** Products of at least so many rows may go to kernels that are made for them (select_many_rows_kernel). */
+constexpr int64_t kManyRows = 192;
+
 struct RowSplit {
   bool by_columns = false;  // all threads work on all rows and share each step's columns
   int64_t block_rows = 0;   // otherwise threads take blocks of so many rows
 };
+
+/** Steps of a row whose parts of bf16 are kept at a time, a multiple of kPartSteps or all. */
+int64_t choose_portion_steps(int64_t steps);
 
 /** Rows of a block at most, of which L2 has to keep `row_bytes` each; `tiles`: products are those of tiles.
  */

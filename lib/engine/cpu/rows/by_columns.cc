@@ -19,10 +19,12 @@ constexpr size_t kReadAheadOfL2 = 8;
 /** What threads do between two points where they wait for each other. */
 struct Stage {
   enum class Kind { kRows, kConversion, kProduct };
-  Stage(Kind k, size_t s, int64_t count, int threads) : kind(k), step(s), items(count, threads) {}
+  Stage(Kind k, size_t s, Portion p, int64_t count, int threads)
+      : kind(k), step(s), portion(p), items(count, threads) {}
   const Kind kind;
   const size_t step;
-  WorkShares items;  // panels of a product, else groups of kRowsInL1 rows
+  const Portion portion;  // of a product or a conversion
+  WorkShares items;       // panels of a product, else groups of kRowsInL1 rows
 };
 
 std::span<const char> panels_bytes(const CpuLinearWeight& weight, int64_t first, int64_t last) {
@@ -44,22 +46,26 @@ class ColumnRun {
       : context_(context),
         plan_(plan),
         block_(plan, 0, plan.rows, layout.memory(base)),
-        accumulators_(base + layout.block_bytes()),
-        accumulator_bytes_(layout.accumulator_bytes()) {
+        layout_(layout),
+        base_(base) {
     const int64_t groups = (plan.rows + kRowsInL1 - 1) / kRowsInL1;
     bool converted = false;
     for (size_t step = 0; step < plan.steps.size(); ++step) {
       const auto* linear = std::get_if<PlannedLinear>(&plan.steps[step]);
       if (!linear) {
-        stages_.emplace_back(Stage::Kind::kRows, step, groups, context.threads);
+        stages_.emplace_back(Stage::Kind::kRows, step, Portion{}, groups, context.threads);
         converted = block_.converts_after(step);
         continue;
       }
-      if (linear->converts && !converted) {
-        stages_.emplace_back(Stage::Kind::kConversion, step, groups, context.threads);
+      const PanelLayout& panels = linear->weight->layout();
+      for (int64_t first = 0; first < panels.steps(); first += linear->portion_steps) {
+        const Portion portion = linear->portion(first);
+        if (linear->converts && !converted) {
+          stages_.emplace_back(Stage::Kind::kConversion, step, portion, groups, context.threads);
+        }
+        stages_.emplace_back(Stage::Kind::kProduct, step, portion, panels.panels(), context.threads);
       }
       converted = false;
-      stages_.emplace_back(Stage::Kind::kProduct, step, linear->weight->layout().panels(), context.threads);
     }
   }
 
@@ -79,7 +85,7 @@ class ColumnRun {
       const int64_t begin = group * kRowsInL1;
       const int64_t end = std::min(begin + kRowsInL1, plan_.rows);
       if (stage.kind == Stage::Kind::kConversion) {
-        block_.convert_operand(std::get<PlannedLinear>(plan_.steps[stage.step]), begin, end);
+        block_.convert_operand(std::get<PlannedLinear>(plan_.steps[stage.step]), begin, end, stage.portion);
       } else {
         block_.run_row_step(stage.step, begin, end);
       }
@@ -92,14 +98,16 @@ class ColumnRun {
     const ColumnBlocking blocking = choose_column_blocking(*linear.weight, plan_.rows, context_.caches);
     const ItemRange share = share_of(linear.weight->layout().panels(), thread, context_.threads);
     const std::span<const char> next = first_bytes_after(stage.step, thread);
-    char* accumulators = accumulators_ + accumulator_bytes_ * static_cast<size_t>(thread);
+    ProductMemory memory = layout_.product_memory(base_, thread);
+    // The next portion of a panel may be another thread's.
+    if (linear.in_portions()) memory.sums = layout_.product_memory(base_, 0).sums;
     int64_t done = 0;
     for (int64_t panel = stage.items.take(thread); panel >= 0; panel = stage.items.take(thread), ++done) {
       // Of another's share nothing but the panel itself is this thread's to read.
       const int64_t last = share.begin <= panel && panel < share.end ? share.end - 1 : panel;
       std::span<const char> ahead = bytes_ahead(*linear.weight, panel, last, blocking.fetch_distance);
       if (ahead.empty()) ahead = next.first(std::min(next.size(), linear.weight->panel_bytes(panel).size()));
-      block_.multiply(linear, panel, blocking.steps, {ahead, blocking.fetch_into_l1}, accumulators);
+      block_.multiply(linear, panel, stage.portion, blocking.steps, {ahead, blocking.fetch_into_l1}, memory);
     }
     ReadAhead::of_thread().follow(next);
     return done;
@@ -124,8 +132,8 @@ class ColumnRun {
   const CpuContext& context_;
   const RowPlan& plan_;
   const RowBlock block_;
-  char* const accumulators_;
-  const size_t accumulator_bytes_;
+  const BlockLayout& layout_;
+  char* const base_;
   std::deque<Stage> stages_;
 };
 
@@ -133,8 +141,8 @@ class ColumnRun {
 
 Status run_by_columns(const CpuContext& context, const RowPlan& plan, int tile_rows) {
   const BlockLayout layout(plan, plan.rows, tile_rows);
-  char* base = thread_workspace(layout.block_bytes() +
-                                layout.accumulator_bytes() * static_cast<size_t>(context.threads));
+  char* base =
+      thread_workspace(layout.block_bytes() + layout.thread_bytes() * static_cast<size_t>(context.threads));
   PADLESS_CHECK(base, Code::kOutOfMemory, "rows", "no memory for a block of ", plan.rows, " rows");
   ColumnRun run(context, plan, layout, base);
   ThreadPool::shared().run(context.threads, [&](int index, int) { run.run(index); });

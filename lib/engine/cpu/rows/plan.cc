@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/engine/cpu/gemm/select.h"
+#include "lib/engine/cpu/rows/blocking.h"
 
 namespace padless {
 namespace {
@@ -146,17 +147,43 @@ class Planner {
     if (step.residual_first && (step.residual == kNoSlot || weight->glu())) {
       return invalid("a residual before the activation needs a residual, and a weight that is no GLU");
     }
-    PlannedLinear planned{weight, step.in, step.out, step.residual, step.activation, step.residual_first};
-    const PlannedSlot& in = plan_.slots[static_cast<size_t>(step.in)];
-    planned.converts =
-        in.bf16 ? kernel.convert_bf16_rows != nullptr : kernel.convert_rows || rows_collide(in.stride);
-    if (planned.converts) {
-      plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(weight->layout().steps() * 4));
-    }
-    const int64_t vectors = std::max(kernel.vectors, kernel.glu_vectors);
-    plan_.accumulator_bytes = std::max(plan_.accumulator_bytes, vectors * kernel.lanes * 4);
+    PlannedLinear planned{.weight = weight,
+                          .kernel = &kernel_for(kernel),
+                          .in = step.in,
+                          .out = step.out,
+                          .residual = step.residual,
+                          .activation = step.activation,
+                          .residual_first = step.residual_first,
+                          .portion_steps = weight->layout().steps()};
+    plan_operand(planned);
     plan_.steps.push_back(planned);
     return Status::ok();
+  }
+
+  /** The one that multiplies panels of `packed` by as many rows as the plan has. */
+  const GemmKernel& kernel_for(const GemmKernel& packed) const {
+    if (context_.batch_invariant || plan_.rows < kManyRows) return packed;
+    const GemmKernel* many = select_many_rows_kernel(context_.isa, packed);
+    return many ? *many : packed;
+  }
+
+  void plan_operand(PlannedLinear& step) {
+    const GemmKernel& kernel = *step.kernel;
+    const PanelLayout& layout = step.weight->layout();
+    const PlannedSlot& in = plan_.slots[static_cast<size_t>(step.in)];
+    step.converts =
+        in.bf16 ? kernel.convert_bf16_rows != nullptr : kernel.convert_rows || rows_collide(in.stride);
+    int64_t accumulators = panel_sum_bytes(kernel);
+    if (kernel.operand == OperandFormat::kBF16Parts) {
+      step.portion_steps = choose_portion_steps(layout.steps());
+      if (step.in_portions()) accumulators *= layout.panels();
+    }
+    if (step.converts) {
+      const int64_t bytes = operand_bytes(kernel, step.portion_steps);
+      plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(bytes));
+    }
+    plan_.accumulator_bytes = std::max(plan_.accumulator_bytes, accumulators);
+    plan_.scratch_bytes = std::max(plan_.scratch_bytes, kernel.scratch_bytes);
   }
 
   bool is_for_context(const GemmKernel& kernel) const {

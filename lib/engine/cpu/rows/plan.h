@@ -23,14 +23,30 @@ struct PlannedSlot {
   int64_t temporary_offset = 0;  // bytes a row of the block
 };
 
+/** Steps of a product that are taken at a time: `count` from `first` on. */
+struct Portion {
+  int64_t first;
+  int64_t count;
+};
+
 struct PlannedLinear {
   const CpuLinearWeight* weight = nullptr;
+  const GemmKernel* kernel = nullptr;
   Slot in = kNoSlot;
   Slot out = kNoSlot;
   Slot residual = kNoSlot;
   Activation activation = Activation::kNone;
   bool residual_first = false;
   bool converts = false;  // rows of `in` go through an operand buffer first
+  int64_t portion_steps =
+      0;  // that the operand buffer holds at a time: all, unless its rows would be too long
+
+  bool in_portions() const { return portion_steps < weight->layout().steps(); }
+  /** The portion that begins with step `first`. */
+  Portion portion(int64_t first) const {
+    const int64_t left = weight->layout().steps() - first;
+    return {first, portion_steps < left ? portion_steps : left};
+  }
 };
 
 struct PlannedNorm {
@@ -66,7 +82,8 @@ struct RowPlan {
   const CpuLinearWeight* next = nullptr;  // RowProgram::next
   int64_t temporary_bytes = 0;            // a row: all temporaries
   int64_t operand_stride = 0;             // bytes a row of the operand buffer, for the step that needs most
-  int64_t accumulator_bytes = 0;          // a row of the widest panel
+  int64_t accumulator_bytes = 0;          // a row of the widest panel, or all panels of a product in portions
+  int64_t scratch_bytes = 0;              // of the kernel that needs most
   int64_t rows = 0;
 };
 

@@ -19,7 +19,7 @@ int widest_tile(const RowPlan& plan) {
   int rows = 1;
   for (const PlannedStep& step : plan.steps) {
     if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
-      rows = std::max(rows, linear->weight->kernel().tile_rows);
+      rows = std::max(rows, linear->kernel->tile_rows);
     }
   }
   return rows;
@@ -28,35 +28,41 @@ int widest_tile(const RowPlan& plan) {
 /** Rows of a block at most. */
 int64_t most_rows(const CpuContext& context, const RowPlan& plan) {
   bool tiles = false;
+  bool parts = false;
   for (const PlannedStep& step : plan.steps) {
     const auto* linear = std::get_if<PlannedLinear>(&step);
-    tiles = tiles || (linear && linear->weight->kernel().panel_in_l1);
+    tiles = tiles || (linear && linear->kernel->panel_in_l1);
+    parts = parts || (linear && linear->kernel->operand == OperandFormat::kBF16Parts);
   }
-  return choose_block_rows(context.caches, plan.temporary_bytes + plan.operand_stride, tiles);
+  // Products in parts take so long that temporaries, read once a step, need not stay in L2.
+  const int64_t kept = parts ? plan.accumulator_bytes : plan.temporary_bytes;
+  return choose_block_rows(context.caches, plan.operand_stride + kept, tiles);
 }
 
-/** What a thread reads first in the linear step that follows step `done`, the first step following the last.
- */
-std::span<const char> first_panel_after(const RowPlan& plan, size_t done) {
-  for (size_t i = 1; i <= plan.steps.size(); ++i) {
-    const PlannedStep& step = plan.steps[(done + i) % plan.steps.size()];
-    if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
-      const CpuLinearWeight& weight = *linear->weight;
-      return weight.layout().panels() > 0 ? weight.panel_bytes(0) : std::span<const char>{};
-    }
+/** What a thread reads first after a portion of the product that is step `done`: of its next portion, or of
+ * the product that follows, the first one following the last. */
+std::span<const char> first_read_after(const RowPlan& plan, size_t done, const Portion& portion) {
+  for (size_t i = 0; i <= plan.steps.size(); ++i) {
+    const auto* linear = std::get_if<PlannedLinear>(&plan.steps[(done + i) % plan.steps.size()]);
+    if (!linear) continue;
+    const int64_t first = i == 0 ? portion.first + portion.count : 0;
+    if (first == linear->weight->layout().steps()) continue;
+    if (linear->weight->layout().panels() == 0) return {};
+    return linear->weight->panel_bytes(0, first, linear->portion(first).count);
   }
   return {};
 }
 
 /** All panels of the product that is step `step`. */
-void multiply_panels(const RowPlan& plan, const RowBlock& block, size_t step, int64_t block_steps,
-                     void* accumulators) {
+void multiply_panels(const RowPlan& plan, const RowBlock& block, size_t step, const Portion& portion,
+                     int64_t block_steps, const ProductMemory& memory) {
   const auto& linear = std::get<PlannedLinear>(plan.steps[step]);
   const int64_t panels = linear.weight->layout().panels();
   for (int64_t panel = 0; panel < panels; ++panel) {
     const std::span<const char> next =
-        panel + 1 < panels ? linear.weight->panel_bytes(panel + 1) : first_panel_after(plan, step);
-    block.multiply(linear, panel, block_steps, {next}, accumulators);
+        panel + 1 < panels ? linear.weight->panel_bytes(panel + 1, portion.first, portion.count)
+                           : first_read_after(plan, step, portion);
+    block.multiply(linear, panel, portion, block_steps, {next}, memory);
   }
 }
 
@@ -67,21 +73,25 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
   std::atomic<int64_t> next{0};
   std::atomic<bool> out_of_memory{false};
   ThreadPool::shared().run(static_cast<int>(std::min<int64_t>(context.threads, blocks)), [&](int, int) {
-    char* base = thread_workspace(layout.block_bytes() + layout.accumulator_bytes());
+    char* base = thread_workspace(layout.block_bytes() + layout.thread_bytes());
     if (!base) {
       out_of_memory = true;
       return;
     }
-    char* accumulators = base + layout.block_bytes();
+    const ProductMemory memory = layout.product_memory(base, 0);
     for (int64_t index = next++; index < blocks; index = next++) {
       const int64_t first = index * split.block_rows;
       const RowBlock block(plan, first, std::min(split.block_rows, plan.rows - first), layout.memory(base));
       bool converted = false;
       for (size_t i = 0; i < plan.steps.size(); ++i) {
         if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
-          if (!converted) block.convert_operand(*linear, 0, block.rows());
+          for (int64_t step = 0; step < linear->weight->layout().steps(); step += linear->portion_steps) {
+            const Portion portion = linear->portion(step);
+            if (!converted) block.convert_operand(*linear, 0, block.rows(), portion);
+            multiply_panels(plan, block, i, portion, choose_block_steps(*linear->weight, context.caches),
+                            memory);
+          }
           converted = false;
-          multiply_panels(plan, block, i, choose_block_steps(*linear->weight, context.caches), accumulators);
         } else {
           block.run_row_step(i, 0, block.rows());
           converted = block.converts_after(i);
