@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/core/thread_pool.h"
+#include "lib/engine/cpu/weight_memory.h"
 
 namespace padless::bench {
 namespace {
@@ -129,6 +130,16 @@ double seconds_together(int threads, const std::function<void(int)>& work) {
 
 constexpr size_t kSweepWords = size_t{128} << 17;  // 128 MiB
 
+/** On huge pages, where the system gives them: as packed weights lie. */
+const uint64_t* sweep_words() {
+  static const WeightBlock block = [] {
+    WeightBlock memory = WeightBlock::allocate(kSweepWords * sizeof(uint64_t));
+    if (memory) std::fill_n(reinterpret_cast<uint64_t*>(memory.get()), kSweepWords, uint64_t{1});
+    return memory;
+  }();
+  return reinterpret_cast<const uint64_t*>(block.get());
+}
+
 /** The sum keeps the compiler from dropping the loads; four of them keep the adds out of the way. */
 uint64_t read_words(const uint64_t* words, size_t count) {
   uint64_t sums[4] = {};
@@ -153,11 +164,12 @@ double measure_roof(const CpuIsa& isa, ComputeType compute, int threads, double 
 }
 
 double measure_read_bandwidth(int threads, double milliseconds) {
-  static const std::vector<uint64_t> words(kSweepWords, 1);
+  const uint64_t* words = sweep_words();
+  if (!words) return 0;
   const size_t part = kSweepWords / static_cast<size_t>(threads);
   std::vector<uint64_t> sums(static_cast<size_t>(threads));
   const auto sweep = [&](int index) {
-    sums[static_cast<size_t>(index)] += read_words(words.data() + part * static_cast<size_t>(index), part);
+    sums[static_cast<size_t>(index)] += read_words(words + part * static_cast<size_t>(index), part);
   };
   const double once = seconds_together(threads, sweep);
   const int sweeps = std::max(1, static_cast<int>(milliseconds * 1e-3 / once));
