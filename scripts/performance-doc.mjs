@@ -129,7 +129,7 @@ Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/result
 
 \`npm run bench:cpu\` measures this and writes a report with plots; \`-- --help\` says how to install the rivals.
 
-Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample while the machine rests; only operations on real tokens count towards it. "At its clock" is the share of the roof measured within the milliseconds after the sample, before a chip that lowers its clock under vector work has raised it again.
+Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample while the machine rests; only operations on real tokens count towards it. That of f32 is the roof of fused multiply-adds, which padless can pass on a chip with AMX: there batches multiply fp32 as six products of bf16 tiles. "At its clock" is the share of the roof measured within the milliseconds after the sample, before a chip that lowers its clock under vector work has raised it again.
 
 ${cpus.length > 0 ? cpus.join('\n\n') : NOT_MEASURED}
 
