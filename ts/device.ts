@@ -34,6 +34,8 @@ export interface DeviceOptions {
    * the same bits. `'batch'`: a sequence also gets the same bits alone and in any batch. On a GPU that costs speed for
    * short batches; on a CPU with AMX, for fp32 batches of 192 tokens or more, which `'run'` multiplies on tiles with
    * other roundings. All else on a CPU always is as with `'batch'`.
+   * With `'run'`, which batch a text of a task is in depends on what other calls wait, unless it is loaded with
+   * `joinCalls: false`.
    */
   determinism?: 'run' | 'batch';
   /**

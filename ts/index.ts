@@ -20,7 +20,7 @@ export type { PackedVectors } from './tasks/max_sim';
 export { M3Embedder, type M3EmbedOptions, type M3Embeddings } from './tasks/m3_embedder';
 export { MultiVectors } from './tasks/multi_vectors';
 export { Embeddings } from './tasks/embeddings';
-export type { Task } from './tasks/task';
+export type { JoinOptions, Task } from './tasks/task';
 export type { HeadLoadOptions, LogitsTask } from './tasks/head_task';
 export { Classifier, type ClassifyOptions, type LabelScore } from './tasks/classifier';
 export { Reranker, type RankOptions, type RankedDocument, type RerankScoreOptions } from './tasks/reranker';

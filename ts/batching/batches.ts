@@ -128,6 +128,15 @@ export async function* tokenBatches(
   if (lengths.length > 0) yield concatenate(pieces, lengths);
 }
 
+/** The sequences of several batches, one batch after the other; ids and token types only. */
+export function joinBatches(batches: readonly TokenBatch[]): TokenBatch {
+  const pieces = batches.map(({ ids, tokenTypes }) => ({ ids, tokenTypes }));
+  const lengths = batches.flatMap(({ cuSeqlens }) =>
+    Array.from(cuSeqlens.subarray(1), (end, i) => end - cuSeqlens[i]!),
+  );
+  return concatenate(pieces, lengths);
+}
+
 /** What the encoder takes of a batch. */
 export function packed({ ids, tokenTypes, cuSeqlens }: TokenBatch): PackedBatch {
   return PackedBatch.fromIds({ ids, tokenTypes, cuSeqlens });

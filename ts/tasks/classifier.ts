@@ -108,7 +108,7 @@ export class Classifier extends LogitsTask {
         { pairs, ...long },
         {
           batchTokens: checked.batchTokens,
-          start: async (batch) => chunkRows(batch, await this.logits(batch, call.signal)),
+          start: async (batch, pass) => chunkRows(batch, await this.logits(batch, pass)),
           finish: (rows) => collected.append(rows),
         },
         call,

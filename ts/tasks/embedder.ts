@@ -1,4 +1,5 @@
-import { packed, type TokenBatch } from '../batching/batches';
+import type { TokenBatch } from '../batching/batches';
+import type { PassOptions, RowRequest } from '../batching/shared_passes';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import { adapterOf } from '../models/adapters';
@@ -18,10 +19,10 @@ import {
 import type { Embeddings } from './embeddings';
 import { POOLING_MODES, checkTexts, poolingOption, promptFor } from './inputs';
 import { similarityMatrix, type SimilarityMatrix } from './similarity';
-import { Task, loadModel, type Call, type Model } from './task';
+import { Task, loadModel, type Call, type JoinOptions, type Model } from './task';
 
 /** Options of {@link Embedder.load}. */
-export interface EmbedderLoadOptions extends LoadOptions {
+export interface EmbedderLoadOptions extends LoadOptions, JoinOptions {
   /**
    * How token vectors become one, for a directory without modules.json; where there is one, instead of its own.
    * Several are concatenated.
@@ -107,10 +108,16 @@ export class Embedder extends Task {
    * E_ABORTED or E_INVALID_ARGUMENT. A directory without modules.json needs the option `pooling`.
    */
   static async load(path: string, options: EmbedderLoadOptions = {}): Promise<Embedder> {
-    const { pooling, truncate, ...load } = checkOptions('Embedder.load', options, {
+    const {
+      pooling,
+      truncate,
+      joinCalls = true,
+      ...load
+    } = checkOptions('Embedder.load', options, {
       ...loadOptions,
       pooling: poolingOption,
       truncate: boolean,
+      joinCalls: boolean,
     });
     throwIfAborted(load.signal);
     const description = await describeModel(path);
@@ -123,7 +130,7 @@ export class Embedder extends Task {
       );
     }
     const model = await loadModel(description, { ...(load as LoadOptions), logits: false });
-    return new Embedder(model, { pooling, truncate: truncate ?? true });
+    return new Embedder({ ...model, joinCalls }, { pooling, truncate: truncate ?? true });
   }
 
   /** What {@link Embedder.similarity} computes: `similarity_fn_name` of the checkpoint, cosine by default. */
@@ -183,7 +190,7 @@ export class Embedder extends Task {
       encode,
       {
         batchTokens: options.batchTokens,
-        start: (batch) => this.#encode(batch, skip, options, call.signal),
+        start: (batch, pass) => this.#encode(batch, skip, options, pass),
         finish: (rows) => collected.append(rows),
       },
       call,
@@ -195,21 +202,23 @@ export class Embedder extends Task {
     batch: TokenBatch,
     skip: number,
     options: CheckedEmbedOptions,
-    signal: AbortSignal,
+    pass: PassOptions,
   ): Promise<ChunkRows> {
-    const count = batch.cuSeqlens.length - 1;
+    const rows = batch.cuSeqlens.length - 1;
     const dimensions = options.dimensions ?? this.encoder.pipeline?.truncateDim;
-    const { sentenceEmbedding } = await this.encoder.run(packed(batch), {
-      outputs: ['sentenceEmbedding'],
-      ...(this.#pooling && { pooling: this.#pooling }),
-      ...(skip > 0 && { skip: Int32Array.from({ length: count }, () => skip) }),
-      ...(dimensions !== undefined && { dimensions }),
-      ...(options.layers !== undefined && { layers: options.layers }),
-      ...(options.task !== undefined && { adapter: options.task }),
-      normalize: options.normalize ?? false,
-      signal,
-    });
-    return chunkRows(batch, sentenceEmbedding!);
+    const request: RowRequest = {
+      output: 'sentenceEmbedding',
+      rows,
+      options: {
+        ...(this.#pooling && { pooling: this.#pooling }),
+        ...(dimensions !== undefined && { dimensions }),
+        ...(options.layers !== undefined && { layers: options.layers }),
+        ...(options.task !== undefined && { adapter: options.task }),
+        normalize: options.normalize ?? false,
+      },
+      skip: skip > 0 ? new Int32Array(rows).fill(skip) : undefined,
+    };
+    return chunkRows(batch, await this.passes.rows(batch, request, pass));
   }
 
   /** Whether vectors have length 1: by the option, or the checkpoint's last module unless a cut follows it. */

@@ -1,4 +1,5 @@
 import type { TokenBatch } from '../batching/batches';
+import type { PassOptions } from '../batching/shared_passes';
 import { sliced } from '../batching/slices';
 import { PadlessError } from '../errors';
 import { abortSignal, boolean, checkOptions, integer, stringList } from '../options';
@@ -148,7 +149,7 @@ export class FillMask extends LogitsTask {
         { truncate: checked.truncate ?? this.truncate },
         {
           batchTokens: checked.batchTokens,
-          start: (batch) => this.#maskedLogits(batch, call.signal),
+          start: (batch, pass) => this.#maskedLogits(batch, pass),
           finish: async ({ batch, rows, logits }) => {
             const found = await this.#candidates(batch, rows, logits, { count, ids }, results.length);
             for (const masks of found) results.push(await this.#decoded(masks, call.signal));
@@ -188,10 +189,10 @@ export class FillMask extends LogitsTask {
 
   async #maskedLogits(
     batch: TokenBatch,
-    signal: AbortSignal,
+    pass: PassOptions,
   ): Promise<{ batch: TokenBatch; rows: Int32Array; logits: Float32Array }> {
     const rows = Int32Array.from(batch.ids.keys()).filter((t) => batch.ids[t] === this.#maskId);
-    return { batch, rows, logits: await this.logits(batch, signal, rows) };
+    return { batch, rows, logits: await this.logits(batch, pass, rows) };
   }
 
   /** The likeliest tokens of every mask, by sequence; `first` is the index of the batch's first text. */

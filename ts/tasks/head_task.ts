@@ -1,13 +1,14 @@
-import { packed, type TokenBatch } from '../batching/batches';
+import type { TokenBatch } from '../batching/batches';
+import type { PassOptions } from '../batching/shared_passes';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import { describeModel, type ModelDescription } from '../models/description';
 import type { HeadTask, TaskHead } from '../models/heads/task_head';
 import { boolean, checkOptions } from '../options';
-import { Task, loadModel, type LogitColumns, type Model } from './task';
+import { Task, loadModel, type JoinOptions, type LogitColumns, type Model } from './task';
 
 /** Options of the `load` of tasks on a head. */
-export interface HeadLoadOptions extends LoadOptions {
+export interface HeadLoadOptions extends LoadOptions, JoinOptions {
   /** Default of the calls' `truncate`. */
   truncate?: boolean;
 }
@@ -47,16 +48,21 @@ export async function loadHeadTask<T>(
   make: (model: HeadModel) => T | Promise<T>,
   columnsOf?: (description: ModelDescription, head: TaskHead) => LogitColumns | undefined,
 ): Promise<T> {
-  const { truncate = true, ...load } = checkOptions(`${name}.load`, options, {
+  const {
+    truncate = true,
+    joinCalls = true,
+    ...load
+  } = checkOptions(`${name}.load`, options, {
     ...loadOptions,
     truncate: boolean,
+    joinCalls: boolean,
   });
   throwIfAborted(load.signal);
   const description = await describeModel(path);
   const head = requireHead(description, name, wanted);
   const model = await loadModel(description, load as LoadOptions, columnsOf?.(description, head));
   try {
-    return await make({ ...model, head: model.encoder.head!, description, truncate });
+    return await make({ ...model, joinCalls, head: model.encoder.head!, description, truncate });
   } catch (error) {
     model.encoder.dispose();
     await model.tokenizer.dispose();
@@ -77,8 +83,8 @@ export abstract class LogitsTask extends Task {
   }
 
   /** The logits of a batch, those of `rows` where given. */
-  protected async logits(batch: TokenBatch, signal: AbortSignal, rows?: Int32Array): Promise<Float32Array> {
-    const options = { outputs: ['logits'] as const, ...(rows && { logitRows: rows }), signal };
-    return (await this.encoder.run(packed(batch), options)).logits!;
+  protected logits(batch: TokenBatch, pass: PassOptions, logitRows?: Int32Array): Promise<Float32Array> {
+    const all = this.head.perToken ? batch.ids.length : batch.cuSeqlens.length - 1;
+    return this.passes.rows(batch, { output: 'logits', rows: logitRows?.length ?? all, logitRows }, pass);
   }
 }

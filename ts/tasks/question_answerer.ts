@@ -140,7 +140,7 @@ export class QuestionAnswerer extends LogitsTask {
         },
         {
           batchTokens: checked.batchTokens,
-          start: async (batch) => ({ batch, logits: await this.logits(batch, call.signal) }),
+          start: async (batch, pass) => ({ batch, logits: await this.logits(batch, pass) }),
           finish: ({ batch, logits }) => sliced(read(batch, logits)),
         },
         call,

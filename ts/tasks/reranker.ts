@@ -1,4 +1,5 @@
 import type { TokenBatch } from '../batching/batches';
+import type { PassOptions } from '../batching/shared_passes';
 import { PadlessError } from '../errors';
 import { readCrossEncoder } from '../models/cross_encoder';
 import type { ModelDescription } from '../models/description';
@@ -161,7 +162,7 @@ export class Reranker extends LogitsTask {
         {
           batchTokens: checked.batchTokens,
           ...(input.sequences && { sequences: input.sequences }),
-          start: async (batch) => chunkRows(batch, await this.#relevances(batch, call.signal)),
+          start: async (batch, pass) => chunkRows(batch, await this.#relevances(batch, pass)),
           finish: (rows) => collected.append(rows),
         },
         call,
@@ -193,11 +194,11 @@ export class Reranker extends LogitsTask {
   }
 
   /** One logit a sequence: the label's, or by how much "yes" is likelier than "no". */
-  async #relevances(batch: TokenBatch, signal: AbortSignal): Promise<Float32Array> {
-    if (!this.#affixes) return this.logits(batch, signal);
+  async #relevances(batch: TokenBatch, pass: PassOptions): Promise<Float32Array> {
+    if (!this.#affixes) return this.logits(batch, pass);
     const answers = await this.logits(
       batch,
-      signal,
+      pass,
       batch.cuSeqlens.slice(1).map((end) => end - 1),
     );
     return Float32Array.from({ length: answers.length / 2 }, (_, i) => answers[2 * i + 1]! - answers[2 * i]!);

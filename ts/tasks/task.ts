@@ -2,6 +2,7 @@ import { tokenBatches, type TokenBatch } from '../batching/batches';
 import { defaultBatchTokens } from '../batching/budget';
 import { tokenizeChunks } from '../batching/chunks';
 import { pipelined } from '../batching/pipeline';
+import { SharedPasses, type PassOptions } from '../batching/shared_passes';
 import { Encoder, type EncoderLoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import type { ModelDescription } from '../models/description';
@@ -10,13 +11,25 @@ import { withSignals } from '../signals';
 import type { TokenizedChunk } from '../tokenizer/protocol';
 import { Tokenizer, type EncodeOptions } from '../tokenizer/tokenizer';
 
-/** Forward passes handed to the device at once: one runs, the next waits on its queue. */
+/** Forward passes handed to the device at once, of a call and of all: one runs, the next waits on its queue. */
 const BATCHES_IN_FLIGHT = 2;
 
 /** The two halves of a loaded model. */
 export interface Model {
   encoder: Encoder;
   tokenizer: Tokenizer;
+  /** As in {@link JoinOptions}. */
+  joinCalls?: boolean;
+}
+
+/** The option of every `load` whose task runs the texts of different calls in one forward pass. */
+export interface JoinOptions {
+  /**
+   * Run texts of calls that wait for the model in one forward pass if their options are equal (dynamic batching); true
+   * by default. Nothing waits while the model is idle. Which texts share a pass is then a matter of time, which shows
+   * in the last bits where these depend on the batch: see `determinism` of `device`.
+   */
+  joinCalls?: boolean;
 }
 
 /** The columns of the logits that a task needs, where the tokenizer tells. */
@@ -65,7 +78,7 @@ export interface Passes<R> {
   batchTokens?: number | undefined;
   /** What is done to the tokenizer's sequences before they are packed. */
   sequences?: (chunks: AsyncIterable<TokenizedChunk>) => AsyncIterable<TokenizedChunk>;
-  start: (batch: TokenBatch) => Promise<R>;
+  start: (batch: TokenBatch, pass: PassOptions) => Promise<R>;
   /** Called with each batch's result, in order. */
   finish: (result: R) => Promise<void>;
 }
@@ -74,14 +87,20 @@ export interface Passes<R> {
 export abstract class Task implements Disposable, AsyncDisposable {
   protected readonly encoder: Encoder;
   protected readonly tokenizer: Tokenizer;
+  /** Where batches of all calls whose results are rows meet. */
+  protected readonly passes: SharedPasses;
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
   /** @internal */
-  protected constructor({ encoder, tokenizer }: Model) {
+  protected constructor({ encoder, tokenizer, joinCalls = true }: Model) {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
+    this.passes = new SharedPasses((batch, options) => encoder.run(batch, options), {
+      depth: BATCHES_IN_FLIGHT,
+      join: joinCalls,
+    });
   }
 
   /** Most tokens of one sequence, special tokens included. */
@@ -108,6 +127,7 @@ export abstract class Task implements Disposable, AsyncDisposable {
     const { name } = this.constructor;
     this.#closing.abort(new PadlessError('E_DISPOSED', `The ${name} is disposed.`, { field: name }));
     await Promise.allSettled(this.#running);
+    await this.passes.settled();
     this.encoder.dispose();
     await this.tokenizer.dispose();
   }
@@ -137,14 +157,14 @@ export abstract class Task implements Disposable, AsyncDisposable {
   protected async forward<R>(
     texts: readonly string[],
     encode: EncodeOptions,
-    { batchTokens, sequences, start, finish }: Passes<R>,
+    { batchTokens = defaultBatchTokens(this.encoder.device), sequences, start, finish }: Passes<R>,
     { signal, abort }: Call,
   ): Promise<void> {
     const read = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
     const chunks = sequences ? sequences(read) : read;
-    await pipelined(tokenBatches(chunks, batchTokens ?? defaultBatchTokens(this.encoder.device)), {
+    await pipelined(tokenBatches(chunks, batchTokens), {
       depth: BATCHES_IN_FLIGHT,
-      start,
+      start: (batch) => start(batch, { batchTokens, signal }),
       finish,
       cancel: abort,
     });

@@ -1,0 +1,231 @@
+import { PadlessError, abortError, throwIfAborted, type ErrorCode } from '../errors';
+import type { PackedBatch } from '../packed';
+import type { EncoderResult, RunOptions } from '../run';
+import { onAbort } from '../signals';
+import { joinBatches, packed, type TokenBatch } from './batches';
+import { sliced } from './slices';
+
+/** Rows that are wanted of a batch. */
+export interface RowRequest {
+  output: 'sentenceEmbedding' | 'logits';
+  /** How many the output has for the batch. */
+  rows: number;
+  /** Batches share a pass if these are equal. */
+  options?: Pick<RunOptions, 'layers' | 'adapter' | 'pooling' | 'dimensions' | 'normalize'>;
+  /** As in {@link RunOptions}. */
+  skip?: Int32Array | undefined;
+  /** Likewise; of the tokens of this batch. */
+  logitRows?: Int32Array | undefined;
+}
+
+/** What a call says about the passes that its batches are in. */
+export interface PassOptions {
+  /** Most tokens of one pass, unless a single sequence has more. */
+  batchTokens: number;
+  signal: AbortSignal;
+}
+
+/** How {@link SharedPasses} runs. */
+export interface SharedPassesOptions {
+  /** Most passes handed to the device at once. */
+  depth: number;
+  /** Whether batches of different calls share passes; otherwise each is a pass of its own. */
+  join: boolean;
+}
+
+type Run = (batch: PackedBatch, options: RunOptions) => Promise<EncoderResult>;
+
+/** A batch of one call, from its arrival to its rows. */
+interface Member {
+  batch: TokenBatch;
+  request: RowRequest;
+  batchTokens: number;
+  /** Equal for batches that may share a pass; undefined for one that shares none. */
+  key: string | undefined;
+  /** The call has been aborted. */
+  left: boolean;
+  /** The pass that it is in. */
+  pass?: { members: readonly Member[]; controller: AbortController };
+  resolve: (rows: Float32Array) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Failures that may be the fault of one batch, or of the size of all together. */
+const TRIED_APART: readonly ErrorCode[] = ['E_OUT_OF_MEMORY', 'E_INVALID_ARGUMENT', 'E_TOO_LONG'];
+
+const tokensOf = ({ batch }: Member) => batch.ids.length;
+const sequencesOf = ({ batch }: Member) => batch.cuSeqlens.length - 1;
+const isHalfAPass = (tokens: number, { batchTokens }: Member) => 2 * tokens >= batchTokens;
+
+/** Half a pass gains nothing from company, which would only wait for it. */
+const mayShare = (member: Member) => member.key !== undefined && !isHalfAPass(tokensOf(member), member);
+
+function keyOf({ output, options, logitRows }: RowRequest, batchTokens: number): string {
+  return JSON.stringify([output, batchTokens, logitRows !== undefined, options]);
+}
+
+/** [sequences]; a batch without counts skips nothing. */
+function joinSkips(members: readonly Member[]): Int32Array | undefined {
+  if (!members.some(({ request }) => request.skip)) return undefined;
+  const skips = new Int32Array(members.reduce((sum, member) => sum + sequencesOf(member), 0));
+  let sequence = 0;
+  for (const member of members) {
+    if (member.request.skip) skips.set(member.request.skip, sequence);
+    sequence += sequencesOf(member);
+  }
+  return skips;
+}
+
+function joinLogitRows(members: readonly Member[]): Int32Array | undefined {
+  if (!members[0]!.request.logitRows) return undefined;
+  const rows: number[] = [];
+  let token = 0;
+  for (const member of members) {
+    for (const row of member.request.logitRows!) rows.push(token + row);
+    token += tokensOf(member);
+  }
+  return Int32Array.from(rows);
+}
+
+/** Gives each member its rows: copies, since a view would keep the rows of all alive. */
+function* shareOut(members: readonly Member[], data: Float32Array): Generator<void> {
+  if (members.length === 1) return members[0]!.resolve(data);
+  const columns = data.length / members.reduce((sum, { request }) => sum + request.rows, 0);
+  let begin = 0;
+  for (const { request, resolve } of members) {
+    const end = begin + request.rows * columns;
+    resolve(data.slice(begin, end));
+    begin = end;
+    yield;
+  }
+}
+
+/**
+ * Dynamic batching: batches that wait while a pass of the model runs are joined into the next one, up to its tokens,
+ * if their options are equal. First come, first served; one that finds nothing running starts at once.
+ */
+export class SharedPasses {
+  readonly #run: Run;
+  readonly #options: SharedPassesOptions;
+  /** In the order of their arrival. */
+  readonly #waiting = new Set<Member>();
+  /** Members of passes that failed, which go first. */
+  readonly #apart = new Set<Member>();
+  readonly #passes = new Set<Promise<void>>();
+  #running = 0;
+
+  constructor(run: Run, options: SharedPassesOptions) {
+    this.#run = run;
+    this.#options = options;
+  }
+
+  /** The rows of a batch, row-major. Rejects with E_ABORTED as soon as the signal fires. */
+  async rows(
+    batch: TokenBatch,
+    request: RowRequest,
+    { batchTokens, signal }: PassOptions,
+  ): Promise<Float32Array> {
+    throwIfAborted(signal);
+    const key = this.#options.join ? keyOf(request, batchTokens) : undefined;
+    let unhook: () => void;
+    const rows = new Promise<Float32Array>((resolve, reject) => {
+      const member: Member = { batch, request, batchTokens, key, left: false, resolve, reject };
+      unhook = onAbort(signal, () => this.#leave(member, abortError(signal)));
+      this.#waiting.add(member);
+      this.#start();
+    });
+    return rows.finally(() => unhook());
+  }
+
+  /** Resolves when nothing runs that was running at the call. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#passes);
+  }
+
+  /** A pass goes on for the members that stay, and stops when none does. */
+  #leave(member: Member, error: PadlessError): void {
+    member.left = true;
+    member.reject(error);
+    this.#waiting.delete(member);
+    this.#apart.delete(member);
+    if (member.pass?.members.every(({ left }) => left)) member.pass.controller.abort(error);
+  }
+
+  #start(): void {
+    while (this.#running < this.#options.depth) {
+      const members = this.#next();
+      const [first] = members;
+      if (!first) return;
+      // What may still grow is not queued behind a pass that runs: it grows until that one is done.
+      const tokens = members.reduce((sum, member) => sum + tokensOf(member), 0);
+      if (this.#running > 0 && first.key !== undefined && !isHalfAPass(tokens, first)) return;
+      for (const member of members) {
+        this.#waiting.delete(member);
+        this.#apart.delete(member);
+      }
+      const pass = this.#pass(members);
+      this.#passes.add(pass);
+      void pass.then(() => this.#passes.delete(pass));
+    }
+  }
+
+  /** The batch whose turn it is, with those that join it. */
+  #next(): Member[] {
+    const [first] = this.#apart.size > 0 ? this.#apart : this.#waiting;
+    if (!first) return [];
+    const members = [first];
+    if (!mayShare(first)) return members;
+    let tokens = tokensOf(first);
+    for (const other of this.#waiting) {
+      if (other === first || other.key !== first.key || !mayShare(other)) continue;
+      tokens += tokensOf(other);
+      if (tokens > first.batchTokens) break;
+      members.push(other);
+    }
+    return members;
+  }
+
+  /** Never rejects. */
+  async #pass(members: readonly Member[]): Promise<void> {
+    try {
+      await sliced(shareOut(members, await this.#compute(members)));
+    } catch (error) {
+      this.#fail(members, error);
+    }
+    this.#start();
+  }
+
+  async #compute(members: readonly Member[]): Promise<Float32Array> {
+    const controller = new AbortController();
+    for (const member of members) member.pass = { members, controller };
+    const [{ request }] = members as [Member];
+    const skip = joinSkips(members);
+    const logitRows = joinLogitRows(members);
+    this.#running++;
+    try {
+      const batch = members.length === 1 ? members[0]!.batch : joinBatches(members.map((m) => m.batch));
+      const result = await this.#run(packed(batch), {
+        ...request.options,
+        outputs: [request.output],
+        ...(skip && { skip }),
+        ...(logitRows && { logitRows }),
+        signal: controller.signal,
+      });
+      return result[request.output]!;
+    } finally {
+      this.#running--;
+      this.#start();
+    }
+  }
+
+  #fail(members: readonly Member[], error: unknown): void {
+    const apart = members.length > 1 && error instanceof PadlessError && TRIED_APART.includes(error.code);
+    for (const member of members) {
+      if (!apart) member.reject(error);
+      else if (!member.left) {
+        member.key = undefined;
+        this.#apart.add(member);
+      }
+    }
+  }
+}
