@@ -12,6 +12,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 const found = (command, ...args) => spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 
+/** Whether the driver lists a GPU. */
+export const hasGpu = () => found('nvidia-smi', '-L');
+
 /** Runs a command in the checkout; its exit code. */
 export function run(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
@@ -23,7 +26,7 @@ export function run(command, args) {
 function architectures() {
   if (process.env.PADLESS_CUDA === 'all')
     return JSON.parse(readFileSync(join(root, 'sources.json'), 'utf8')).cuda.architectures.join(';');
-  return found('nvidia-smi', '-L') ? 'native' : '80';
+  return hasGpu() ? 'native' : '80';
 }
 
 /** The exit code. */

@@ -134,6 +134,58 @@ describe('scripts/verify-gpu.sh', () => {
   });
 });
 
+describe('npm run bench:cuda', () => {
+  const script = readFileSync(join(root, 'scripts/bench-cuda.mjs'), 'utf8');
+  const builder = readFileSync(join(root, 'scripts/cuda-build.mjs'), 'utf8');
+  const scripts = { 'scripts/bench-cuda.mjs': script, 'scripts/cuda-build.mjs': builder };
+  const lists = '#!/bin/sh\necho GPU 0: A GPU\n';
+  const noted = (checkout: string) => `#!/bin/sh\necho "$0 $*" >>${checkout}/calls\n`;
+
+  /** Runs the script in a checkout of its own, with these programs alone on the PATH. */
+  function bench(name: string, programs: Record<string, string>, ...args: string[]) {
+    const checkout = writeTree(join(folder, name), scripts);
+    const main = join(checkout, 'scripts/bench-cuda.mjs');
+    return run(process.execPath, [main, ...args], { PATH: standIns(`${name}-bin`, programs) });
+  }
+
+  test.each([
+    ['a driver that lists none', { 'nvidia-smi': '#!/bin/sh\nexit 9\n' }],
+    ['no driver', {}],
+  ])('%s: code 3 at once, and nothing is compiled', (name, driver) => {
+    const compilers = { nvcc: noted(join(folder, name)), cmake: noted(join(folder, name)) };
+    const { status, stderr } = bench(name, { ...driver, ...compilers }, '--op', 'linear');
+    expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringContaining('no usable GPU') });
+    expect(existsSync(join(folder, name, 'calls'))).toBe(false);
+  });
+
+  test('neither nvcc nor an earlier build: code 4', () => {
+    const { status, stderr } = bench('bare', { 'nvidia-smi': lists });
+    expect({ status, stderr }).toEqual({
+      status: 4,
+      stderr: expect.stringContaining('no earlier build at build/bench-cuda/kernel_bench'),
+    });
+    expect(bench('bare-help', {}, '--help').status).toBe(4);
+  });
+
+  test('an earlier build is run where there is no nvcc, for help without a GPU too', () => {
+    for (const [name, programs, args] of [
+      ['earlier', { 'nvidia-smi': lists }, ['--op', 'linear']],
+      ['earlier-help', {}, ['--help']],
+    ] as const) {
+      const built = join(
+        writeTree(join(folder, name), {
+          'build/bench-cuda/kernel_bench': '#!/bin/sh\necho "ran $*"\nexit 2\n',
+        }),
+      );
+      chmodSync(join(built, 'build/bench-cuda/kernel_bench'), 0o755);
+      expect(bench(name, programs, ...args)).toMatchObject({
+        status: 2,
+        stdout: expect.stringContaining(`ran ${args.join(' ')}`),
+      });
+    }
+  });
+});
+
 describe('bench/gpu', () => {
   test('kernels.mjs ends at once where no run can succeed, and begins none out of time', () => {
     const out = join(folder, 'kernels.jsonl');
