@@ -28,6 +28,7 @@
 #include "cuda/runtime.h"
 #include "lib/core/matrix.h"
 #include "lib/core/status.h"
+#include "lib/engine/attention_strategy.h"
 #include "lib/engine/engine.h"
 
 namespace padless::cuda {
@@ -288,13 +289,6 @@ struct VarlenAttentionArgs {
   ScoreBias bias;
 };
 
-enum class AttentionStrategy {
-  kSingle,      // one launch of the kernel that takes any length
-  kGrouped,     // one launch a length bucket, each of the kernel made for it, forked over streams
-  kPersistent,  // one launch of as many blocks as fit, which fetch tiles by an atomic counter
-  kAuto,        // grouped by the short kernels of up to 128 keys, or 256 on compute capability 9.0
-};
-
 /** The kernels: short ones hold all keys in shared memory and do one exact softmax; 0 means any length. */
 struct AttentionKernel {
   int max_keys = 0;    // 64, 128, 256, or 0: online softmax over tiles of keys
@@ -319,16 +313,6 @@ struct AttentionGroup {
   int stream = 0;  // 0: the stream of the call; others are side streams
   int blocks = 0;  // of the sm90 kernels: at most so many, each doing one tile and head after the other
   bool operator==(const AttentionGroup&) const = default;
-};
-
-struct AttentionPlanOptions {
-  AttentionStrategy strategy = AttentionStrategy::kAuto;
-  std::vector<int64_t> bucket_edges = {64, 128,
-                                       256};  // grouped: lengths up to each edge form a group; ascending
-  int streams = 4;                            // grouped: the call's own and side streams
-  /** Given both, each group is padded with kNoTile to the tiles that it may have in any batch of so many
-   * tokens and sequences: batches with the same groups then have the same launches. */
-  int64_t token_capacity = 0, sequence_capacity = 0;
 };
 
 /** Made once a batch, used by every layer. For one strategy and one list of edges, the kernel of a sequence

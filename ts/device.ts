@@ -1,3 +1,4 @@
+import { type AttentionPlanOptions, attentionPlan } from './attention_plan';
 import { PadlessError, native } from './errors';
 import { addon, type NativeDevice } from './native';
 import { type Check, boolean, checkOptions, integer, nearest, oneOf, string } from './options';
@@ -56,6 +57,12 @@ export interface DeviceOptions {
    * is `'run'`. Results are as exact, but not the same bit for bit. What it gains is not measured.
    */
   normFusion?: 'auto' | 'always' | 'never';
+  /**
+   * GPU: how attention in bf16 and f16 is cut into launches, to compare; which way is fastest where is not measured.
+   * Results are as exact whatever the plan, but have the same bits only where a sequence's length takes it to the same
+   * kernel. That kernel never depends on the rest of the batch, so every plan keeps `determinism: 'batch'`.
+   */
+  attention?: AttentionPlanOptions;
 }
 
 /** Memory of a device. */
@@ -167,6 +174,7 @@ const deviceOptions = {
   graphs: boolean,
   overlap: boolean,
   normFusion: oneOf(['auto', 'always', 'never']),
+  attention: attentionPlan,
 };
 
 /**
@@ -191,6 +199,7 @@ export function device(which: string | DeviceOptions = 'cpu'): Device {
     graphs = true,
     overlap = false,
     normFusion = 'auto',
+    attention,
   } = checkOptions('device', typeof which === 'string' ? { name: which } : which, deviceOptions);
   const { name: known, kind } = canonical(name);
   if (kind !== 'cpu' && (threads !== undefined || isa !== undefined)) {
@@ -201,17 +210,28 @@ export function device(which: string | DeviceOptions = 'cpu'): Device {
       { field },
     );
   }
+  if (kind === 'cpu' && attention !== undefined) {
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      `device: option "attention" is for GPUs, not for ${known}; leave it out.`,
+      { field: 'attention' },
+    );
+  }
   const batchInvariant = determinism === 'batch';
   const replays = kind !== 'cpu' && graphs;
   const overlaps = kind !== 'cpu' && overlap;
   const fusion = kind === 'cpu' ? 'auto' : normFusion;
-  const key = `${known} ${threads ?? 0} ${isa ?? 'auto'} ${batchInvariant} ${replays} ${overlaps} ${fusion}`;
+  const plan = attention ?? attentionPlan({});
+  const key = [
+    ...[known, threads ?? 0, isa ?? 'auto', batchInvariant, replays, overlaps, fusion],
+    ...[plan.strategy, plan.bucketEdges, plan.streams],
+  ].join(' ');
   let found = opened.get(key);
   if (!found || found.native.isLost()) {
     found = new Device(
       kind,
       native(() =>
-        addon.openDevice(known, threads ?? 0, isa ?? 'auto', batchInvariant, replays, overlaps, fusion),
+        addon.openDevice(known, threads ?? 0, isa ?? 'auto', batchInvariant, replays, overlaps, fusion, plan),
       ),
     );
     opened.set(key, found);

@@ -58,6 +58,7 @@ export {
   type GraphInfo,
   type MemoryInfo,
 } from './device';
+export type { AttentionPlanOptions } from './attention_plan';
 export {
   PackedBatch,
   type Integers,

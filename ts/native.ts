@@ -52,12 +52,19 @@ export interface NativeListing {
   reason: string;
 }
 
+export interface NativeAttentionPlan {
+  strategy: string;
+  bucketEdges: Int32Array;
+  streams: number;
+}
+
 interface DeviceAddon {
   listDevices(): NativeListing[];
   /**
    * threads 0: all; isa 'auto': the best; batchInvariant: a sequence gets the same bits in every batch;
    * graphs: a GPU records forwards over short batches; overlap: its kernels start before the one ahead has ended;
-   * normFusion 'auto', 'always', 'never': it computes products and the norm of their rows in one kernel.
+   * normFusion 'auto', 'always', 'never': it computes products and the norm of their rows in one kernel;
+   * attention: the launches that it cuts attention into.
    */
   openDevice(
     name: string,
@@ -67,6 +74,7 @@ interface DeviceAddon {
     graphs: boolean,
     overlap: boolean,
     normFusion: string,
+    attention: NativeAttentionPlan,
   ): NativeDevice;
   createStream(device: NativeDevice): NativeStream;
   createEvent(device: NativeDevice): NativeEvent;

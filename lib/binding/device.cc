@@ -19,7 +19,22 @@ Napi::Value list(const Napi::CallbackInfo& info) {
   return devices;
 }
 
-/** openDevice(name, threads, isa, batchInvariant, graphs, overlap, normFusion): Device. */
+/** attention: {strategy, bucketEdges: Int32Array, streams}. */
+AttentionPlanOptions read_attention(Reader& reader, Napi::Value value) {
+  AttentionPlanOptions options;
+  const Napi::Object attention = reader.object(value, "attention");
+  options.strategy = reader.one_of<AttentionStrategy>(attention.Get("strategy"), "strategy",
+                                                      {{"auto", AttentionStrategy::kAuto},
+                                                       {"single", AttentionStrategy::kSingle},
+                                                       {"grouped", AttentionStrategy::kGrouped},
+                                                       {"persistent", AttentionStrategy::kPersistent}});
+  const std::span<const int32_t> edges = reader.int32s(attention.Get("bucketEdges"), "bucketEdges");
+  options.bucket_edges.assign(edges.begin(), edges.end());
+  options.streams = static_cast<int>(reader.integer(attention.Get("streams"), "streams", 1));
+  return options;
+}
+
+/** openDevice(name, threads, isa, batchInvariant, graphs, overlap, normFusion, attention): Device. */
 Napi::Value open(const Napi::CallbackInfo& info) {
   Reader reader(info.Env());
   const std::string name = reader.string(info[0], "device");
@@ -32,6 +47,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   options.norm_fusion = reader.one_of<NormFusion>(
       info[6], "normFusion",
       {{"auto", NormFusion::kAuto}, {"always", NormFusion::kAlways}, {"never", NormFusion::kNever}});
+  options.attention = read_attention(reader, info[7]);
   if (!reader.is_ok()) return reader.raise();
 
   Result<std::shared_ptr<Engine>> engine = engine_for(name, options);

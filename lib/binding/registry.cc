@@ -10,7 +10,8 @@
 namespace padless::binding {
 namespace {
 
-using Key = std::tuple<std::string, int, std::string, bool, bool, bool, NormFusion>;
+using Key = std::tuple<std::string, int, std::string, bool, bool, bool, NormFusion, AttentionStrategy,
+                       std::vector<int64_t>, int>;
 
 struct Registry {
   std::mutex mutex;
@@ -34,7 +35,8 @@ Result<std::shared_ptr<Engine>> create(const std::string& name, const EngineOpti
   return create_cuda_engine(name, {.batch_invariant = options.batch_invariant,
                                    .graphs = options.graphs,
                                    .overlap = options.overlap,
-                                   .norm_fusion = options.norm_fusion});
+                                   .norm_fusion = options.norm_fusion,
+                                   .attention = options.attention});
 }
 
 }  // namespace
@@ -49,8 +51,16 @@ std::vector<DeviceListing> list_devices() {
 Result<std::shared_ptr<Engine>> engine_for(const std::string& name, const EngineOptions& options) {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
-  const Key key = {name,           options.threads, options.isa,        options.batch_invariant,
-                   options.graphs, options.overlap, options.norm_fusion};
+  const Key key = {name,
+                   options.threads,
+                   options.isa,
+                   options.batch_invariant,
+                   options.graphs,
+                   options.overlap,
+                   options.norm_fusion,
+                   options.attention.strategy,
+                   options.attention.bucket_edges,
+                   options.attention.streams};
   if (const auto found = all.engines.find(key); found != all.engines.end() && !found->second->is_lost())
     return found->second;
   Result<std::shared_ptr<Engine>> engine = create(name, options);

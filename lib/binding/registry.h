@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/core/status.h"
+#include "lib/engine/attention_strategy.h"
 #include "lib/engine/engine.h"
 
 namespace padless::binding {
@@ -18,6 +19,7 @@ struct EngineOptions {
   bool graphs = true;            // GPU: forwards over short batches are recorded and replayed
   bool overlap = false;          // GPU: kernels start while the one before still runs
   NormFusion norm_fusion = NormFusion::kAuto;  // GPU: products with the norm of their rows
+  AttentionPlanOptions attention;              // GPU: its launches; capacities are the batches' own
 };
 
 /** A device as the process sees it, usable or not. */

@@ -40,7 +40,8 @@ test('the functions', () => {
 });
 
 test('the methods of every kind of handle', async () => {
-  const device = addon.openDevice('cpu', 0, 'auto', false, true, false, 'auto');
+  const plan = { strategy: 'auto', bucketEdges: new Int32Array(0), streams: 1 };
+  const device = addon.openDevice('cpu', 0, 'auto', false, true, false, 'auto', plan);
   const stream = addon.createStream(device);
   const event = addon.createEvent(device);
   const tensor = addon.createTensor(stream, 'f32', 1, new Float32Array(1));

@@ -19,6 +19,10 @@ function busy(stream = cpu.defaultStream): Tensor<'f32'> {
   return x;
 }
 
+/** A plan of attention that is refused for one field. */
+const grouped = (plan: Record<string, unknown>, field: string) =>
+  [{ name: 'cuda', attention: { strategy: 'grouped', ...plan } }, 'E_INVALID_ARGUMENT', field] as const;
+
 describe('device', () => {
   test('one handle for each name and configuration', () => {
     expect(device('cpu:0')).toBe(cpu);
@@ -54,6 +58,18 @@ describe('device', () => {
     [{ threads: 0 }, 'E_INVALID_ARGUMENT', 'threads'],
     [{ isa: 'sse' }, 'E_INVALID_ARGUMENT', 'isa'],
     [{ name: 'cuda', threads: 2 }, 'E_INVALID_ARGUMENT', 'threads'],
+    [{ name: 'cpu', attention: { strategy: 'single' } }, 'E_INVALID_ARGUMENT', 'attention'],
+    [{ name: 'cpu', attention: {} }, 'E_INVALID_ARGUMENT', 'attention'],
+    [{ name: 'cuda', attention: 'single' }, 'E_INVALID_ARGUMENT', 'options'],
+    [{ name: 'cuda', attention: { strategy: 'split' } }, 'E_INVALID_ARGUMENT', 'strategy'],
+    [{ name: 'cuda', attention: { edges: [64] } }, 'E_INVALID_ARGUMENT', 'edges'],
+    ...[[0], [-1], [64, 64], [128, 64], [1.5], ['64'], [NaN], [2 ** 31], [1, 2, 3, 4, 5, 6, 7, 8, 9], 64].map(
+      (bucketEdges) => grouped({ bucketEdges }, 'bucketEdges'),
+    ),
+    ...[0, 17, 1.5, '4'].map((streams) => grouped({ streams }, 'streams')),
+    [{ name: 'cuda', attention: { bucketEdges: [64] } }, 'E_INVALID_ARGUMENT', 'bucketEdges'],
+    [{ name: 'cuda', attention: { strategy: 'single', streams: 2 } }, 'E_INVALID_ARGUMENT', 'streams'],
+    [{ name: 'cuda', attention: { strategy: 'persistent', streams: 2 } }, 'E_INVALID_ARGUMENT', 'streams'],
   ] as const)('%j is %s', (options, code, field) =>
     expectError(() => device(options as never), { code, field }),
   );

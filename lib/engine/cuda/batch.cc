@@ -87,6 +87,7 @@ void CudaBatch::lay_out(std::span<const TokenRows> token_rows) {
   places_.token_types = offsets.add(rows(), kInteger);
   places_.cu_seqlens = offsets.add(pooled_rows() + 1, kInteger);
   places_.key_counts = offsets.add(pooled_rows(), kInteger);
+  places_.counter = offsets.add(1, kInteger);
   for (const TokenRows& each : token_rows) {
     token_row_cols_.push_back(each.cols);
     places_.token_rows.push_back(offsets.add(rows() * each.cols, sizeof(float)));
@@ -111,6 +112,7 @@ Status CudaBatch::fill(CudaQueue& queue, std::span<const TokenRows> token_rows) 
   // Sequences past the last are empty, so that pooling makes zeros of them.
   write(to + places_.cu_seqlens, host_.cu_seqlens, pooled_rows() + 1, tokens);
   write_key_counts(to + places_.key_counts);
+  write(to + places_.counter, {}, 1);
   for (size_t i = 0; i < token_rows.size(); ++i)
     token_rows[i].fill(host_, reinterpret_cast<float*>(to + places_.token_rows[i]));
   if (!tiles.empty()) std::memcpy(to + places_.tiles, tiles.data(), tiles.size_bytes());

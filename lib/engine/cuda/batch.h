@@ -34,6 +34,8 @@ class CudaBatch final : public PreparedBatch {
   const int32_t* key_counts() const { return at<int32_t>(places_.key_counts); }
   /** The true number of tokens where rows() is a capacity, or null. */
   const int32_t* tokens_on_device() const { return has_capacity() ? at<int32_t>(places_.tokens) : nullptr; }
+  /** For a persistent plan: 0 between launches. */
+  uint32_t* attention_counter() const { return const_cast<uint32_t*>(at<uint32_t>(places_.counter)); }
   const AttentionTile* tiles() const { return at<AttentionTile>(places_.tiles); }
   const AttentionShape& shape() const { return shape_; }
   const AttentionPlan& plan() const { return plan_; }
@@ -43,7 +45,7 @@ class CudaBatch final : public PreparedBatch {
 
   /** Offsets in memory_, and in what is copied there. */
   struct Places {
-    size_t tokens = 0, ids = 0, positions = 0, token_types = 0, cu_seqlens = 0, key_counts = 0;
+    size_t tokens = 0, ids = 0, positions = 0, token_types = 0, cu_seqlens = 0, key_counts = 0, counter = 0;
     std::vector<size_t> token_rows;
     size_t tiles = 0;
   };

@@ -29,13 +29,13 @@ class CudaEngine final : public Engine {
         uploader_(std::move(uploader)),
         graphs_(options.graphs),
         overlaps_(options.overlap && context_->device->properties().can_overlap),
-        norm_fusion_(options.norm_fusion) {
+        norm_fusion_(options.norm_fusion),
+        attention_(options.attention) {
     const CudaDevice& device = *context_->device;
     info_.name = device.name();
     info_.description = device.description();
     info_.isa = concat("sm_", device.properties().compute_capability);
     gemm_.split_k = !options.batch_invariant;
-    attention_.strategy = options.batch_invariant ? AttentionStrategy::kGrouped : AttentionStrategy::kAuto;
   }
 
   const DeviceInfo& info() const override { return info_; }
@@ -165,9 +165,9 @@ class CudaEngine final : public Engine {
   const std::unique_ptr<WeightUploader> uploader_;
   DeviceInfo info_;
   GemmPlanOptions gemm_;
-  AttentionPlanOptions attention_;
   const bool graphs_, overlaps_;
   const NormFusion norm_fusion_;
+  const AttentionPlanOptions attention_;
   std::atomic<uint64_t> recorded_ = 0, replayed_ = 0, refused_ = 0;
 };
 

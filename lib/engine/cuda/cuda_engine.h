@@ -5,13 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "lib/engine/attention_strategy.h"
 #include "lib/engine/engine.h"
 
 namespace padless {
 
 struct CudaEngineOptions {
-  /** A sequence has the same bits alone and in any batch: no split-K, and attention's kernel is chosen by the
-   * sequence's own length. */
+  /** A sequence has the same bits alone and in any batch: no split-K. Attention's kernel follows from the
+   * sequence's own length by every strategy. */
   bool batch_invariant = false;
   /** Forwards over short batches are captured as CUDA graphs and replayed. Bits are the same without. */
   bool graphs = true;
@@ -21,6 +22,8 @@ struct CudaEngineOptions {
   /** Products with the norm of their rows, on compute capability 9.0; not measured. kAuto is kNever where
    * bits are to be batch invariant: whether it pays depends on the batch. */
   NormFusion norm_fusion = NormFusion::kAuto;
+  /** Capacities are the batches' own. */
+  AttentionPlanOptions attention;
 };
 
 /** A GPU as the process sees it. */

@@ -155,8 +155,9 @@ Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionAr
   if (!has_tensor_kernel(native)) return simt_attention(native, plan, batch.tiles(), queue.launches());
   Result<AttentionStreams*> streams = queue.side_streams(plan.streams);
   if (!streams.is_ok()) return streams.status();
-  return varlen_attention(native, plan, {.tiles = batch.tiles(), .streams = streams.value()},
-                          queue.launches());
+  const AttentionResources resources{
+      .tiles = batch.tiles(), .counter = batch.attention_counter(), .streams = streams.value()};
+  return varlen_attention(native, plan, resources, queue.launches());
 }
 
 Status run_pool(CudaQueue& queue, const CudaBatch& batch, const PoolArgs& args) {
