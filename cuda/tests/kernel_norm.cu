@@ -1,5 +1,6 @@
 // residual_norm and l2_normalize against fp64.
 #include "cuda/tests/kernel_support.h"
+#include "cuda/tests/norm_reference.h"
 
 namespace padless::cuda::test {
 namespace {
@@ -20,23 +21,6 @@ struct NormCase {
 struct NormReference {
   std::vector<double> sum, out;
 };
-
-template <class Real>
-void normalize(std::vector<Real>& x, const NormCase& c, Real eps, const std::vector<float>& gamma,
-               const std::vector<float>& beta) {
-  const Real count = static_cast<Real>(x.size());
-  Real mean = 0, squares = 0;
-  if (c.kind == NormKind::kLayer) {
-    for (Real v : x) mean += v;
-    mean /= count;
-  }
-  for (Real v : x) squares += (v - mean) * (v - mean);
-  const Real scale = 1 / std::sqrt(squares / count + eps);
-  for (size_t i = 0; i < x.size(); i++) {
-    x[i] =
-        (x[i] - mean) * scale * static_cast<Real>(gamma[i]) + (c.beta ? static_cast<Real>(beta[i]) : Real{0});
-  }
-}
 
 template <class T>
 void test_norm(const NormCase& c) {
@@ -86,8 +70,8 @@ void test_norm(const NormCase& c) {
         sum_rule.add(sum.value(r, static_cast<int64_t>(i)), rounded<T>(exact[i]), exact[i]);
       }
     }
-    normalize(exact, c, static_cast<double>(args.eps), gamma, beta);
-    normalize(single, c, args.eps, gamma, beta);
+    normalize(exact, c.kind, args.eps, gamma, beta, c.beta);
+    normalize(single, c.kind, args.eps, gamma, beta, c.beta);
     for (size_t i = 0; i < cols; i++) {
       const double added = add_values[static_cast<size_t>(r) * cols + i];
       out_rule.add(destination.value(r, static_cast<int64_t>(i)), rounded<T>(single[i] + added),

@@ -9,7 +9,7 @@ import { ModelDirectory } from '../../ts/models/directory';
 const script = join(__dirname, '../../scripts/convert-checkpoint.py');
 const python = process.env['PADLESS_PYTHON'] ?? 'python3';
 const hasTorch = spawnSync(python, ['-c', 'import torch, safetensors']).status === 0;
-if (!hasTorch) console.warn(`${python} has no torch and safetensors: convert-checkpoint.py is not tested.`);
+if (!hasTorch) console.warn(`skipped: convert-checkpoint.py; ${python} has no torch and safetensors`);
 
 let scratch: string;
 beforeEach(() => (scratch = mkdtempSync(join(tmpdir(), 'padless-convert-'))));
