@@ -8,7 +8,8 @@
 
 namespace padless::cuda::test {
 
-/** gamma (x - mean) / sqrt(variance + eps) + beta; RMS norms have no mean. Without `has_beta` nothing is added. */
+/** gamma (x - mean) / sqrt(variance + eps) + beta; RMS norms have no mean. Without `has_beta` nothing is
+ * added. */
 template <class Real>
 void normalize(std::vector<Real>& x, NormKind kind, float eps, const std::vector<float>& gamma,
                const std::vector<float>& beta, bool has_beta) {
@@ -21,8 +22,8 @@ void normalize(std::vector<Real>& x, NormKind kind, float eps, const std::vector
   for (Real v : x) squares += (v - mean) * (v - mean);
   const Real scale = 1 / std::sqrt(squares / count + static_cast<Real>(eps));
   for (size_t i = 0; i < x.size(); i++) {
-    x[i] =
-        (x[i] - mean) * scale * static_cast<Real>(gamma[i]) + (has_beta ? static_cast<Real>(beta[i]) : Real{0});
+    x[i] = (x[i] - mean) * scale * static_cast<Real>(gamma[i]) +
+           (has_beta ? static_cast<Real>(beta[i]) : Real{0});
   }
 }
 
