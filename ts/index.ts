@@ -17,7 +17,7 @@ export {
   type LateRankOptions,
 } from './tasks/late_interaction';
 export type { PackedVectors } from './tasks/max_sim';
-export { M3Embedder, type M3EmbedOptions, type M3Embeddings } from './tasks/m3_embedder';
+export { M3Embedder, type M3EmbedOptions, type M3Embeddings, type M3LoadOptions } from './tasks/m3_embedder';
 export { MultiVectors } from './tasks/multi_vectors';
 export { Embeddings } from './tasks/embeddings';
 export type { JoinOptions, Task } from './tasks/task';

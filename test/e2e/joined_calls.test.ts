@@ -8,11 +8,16 @@ import { onAbort } from '../../ts/signals';
 import { Classifier } from '../../ts/tasks/classifier';
 import { Embedder } from '../../ts/tasks/embedder';
 import { FillMask } from '../../ts/tasks/fill_mask';
+import { LateInteraction } from '../../ts/tasks/late_interaction';
+import { M3Embedder } from '../../ts/tasks/m3_embedder';
 import { QuestionAnswerer } from '../../ts/tasks/question_answerer';
 import { Reranker } from '../../ts/tasks/reranker';
+import { SparseEncoder } from '../../ts/tasks/sparse_encoder';
+import type { JoinOptions } from '../../ts/tasks/task';
 import { TokenClassifier } from '../../ts/tasks/token_classifier';
 import { makeChain } from '../support/chains';
 import { exactCpu } from '../support/devices';
+import { makeRetrieval } from '../support/retrieval';
 import { scratchDirectory } from '../support/scratch';
 import { editJson, taskCopies } from '../support/tasks';
 
@@ -30,6 +35,7 @@ const sentence = (count: number) =>
 const texts = Array.from({ length: CALLS }, () => sentence(1 + random.below(30)));
 
 const run = Encoder.prototype.run;
+const ask = SharedPasses.prototype.run;
 let runs: jest.SpyInstance<ReturnType<Encoder['run']>, Parameters<Encoder['run']>>;
 beforeEach(() => (runs = jest.spyOn(Encoder.prototype, 'run')));
 afterEach(() => jest.restoreAllMocks());
@@ -42,12 +48,11 @@ function holdPasses(count: number): { asked: Promise<void>; release: () => void 
     await Promise.race([released, new Promise((resolve) => onAbort(options.signal!, () => resolve(0)))]);
     return run.call(this, batch, options);
   });
-  const rows = SharedPasses.prototype.rows;
   let left = count;
   const asked = new Promise<void>((resolve) => {
-    jest.spyOn(SharedPasses.prototype, 'rows').mockImplementation(function (this: SharedPasses, ...args) {
+    jest.spyOn(SharedPasses.prototype, 'run').mockImplementation(function (this: SharedPasses, ...args) {
       if (--left === 0) setImmediate(resolve);
-      return rows.apply(this, args);
+      return ask.apply(this, args);
     });
   });
   return { asked, release };
@@ -119,9 +124,103 @@ test('heads: labels, scores, entities, masks and answers', async () => {
   ];
   for (const call of calls) {
     expect(await passesOf(some, call)).toBeLessThan(some.length / 2);
-    jest.restoreAllMocks();
-    runs = jest.spyOn(Encoder.prototype, 'run');
   }
+});
+
+test.each(['splade', 'splade-old', 'tilde'])('sparse vectors: %s', async (name) => {
+  const { checkpoint: path } = makeRetrieval(name, join(scratch, name));
+  await using encoder = await SparseEncoder.load(path, { device });
+  const items = texts.slice(0, 60).map((text, i) => ({ text, options: i % 2 ? { topK: 3 } : {} }));
+  expect(await passesOf(items, ({ text, options }) => encoder.encode(text, options))).toBeLessThan(20);
+});
+
+test.each(['colbert-pylate', 'multi-vector', 'multi-vector-attend'])(
+  'vectors of tokens: %s',
+  async (name) => {
+    const { checkpoint: path } = makeRetrieval(name, join(scratch, name));
+    await using colbert = await LateInteraction.load(path, { device });
+    const some = texts.slice(0, 60);
+    expect(await passesOf(some, (text) => colbert.encodeQueries(text))).toBeLessThan(20);
+    expect(await passesOf(some, (text) => colbert.encodeDocuments(text))).toBeLessThan(20);
+    const alone = await inTurn(some, (text) => colbert.rank(text, ['a fox', text, 'the moon']));
+    expect(await Promise.all(some.map((text) => colbert.rank(text, ['a fox', text, 'the moon'])))).toEqual(
+      alone,
+    );
+  },
+);
+
+test('the three results of BGE-M3', async () => {
+  const { checkpoint: path } = makeRetrieval('bge-m3', join(scratch, 'bge-m3'));
+  await using m3 = await M3Embedder.load(path, { device });
+  const items = texts.slice(0, 60).map((text, i) => ({ text, options: i % 2 ? { topK: 3 } : {} }));
+  expect(await passesOf(items, ({ text, options }) => m3.embed(text, options))).toBeLessThan(20);
+});
+
+describe.each([
+  ['SparseEncoder', 'splade', SparseEncoder],
+  ['LateInteraction', 'colbert-pylate', LateInteraction],
+  ['M3Embedder', 'bge-m3', M3Embedder],
+])('%s', (_, name, task) => {
+  const some = texts.slice(0, 30);
+  const loadTask = async (options: JoinOptions = {}) => {
+    const { checkpoint: path } = makeRetrieval(name, join(scratch, name));
+    const model = await task.load(path, { device, ...options });
+    const call = (text: string, signal?: AbortSignal): Promise<unknown> => {
+      const given = signal ? { signal } : {};
+      if (model instanceof LateInteraction) return model.encodeDocuments(text, given);
+      return model instanceof SparseEncoder ? model.encode(text, given) : model.embed(text, given);
+    };
+    return { model, call };
+  };
+
+  test('joinCalls: false keeps a pass for each call', async () => {
+    const { model, call } = await loadTask({ joinCalls: false });
+    expect(await passesOf(some, (text) => call(text))).toBe(some.length);
+    await model[Symbol.asyncDispose]();
+  });
+
+  test('aborted calls reject alone, and dispose rejects the rest', async () => {
+    const { model, call } = await loadTask();
+    const wanted = await inTurn(some, (text) => call(text));
+    const held = holdPasses(some.length);
+    const controllers = some.map(() => new AbortController());
+    const calls = some.map((text, i) => call(text, controllers[i]!.signal));
+    const settled = Promise.allSettled(calls);
+    await held.asked;
+    for (const i of [0, 7]) controllers[i]!.abort();
+    await expect(calls[7]).rejects.toMatchObject({ code: 'E_ABORTED' });
+    held.release();
+    (await settled).forEach((result, i) => {
+      if (i === 0 || i === 7) expect(result).toMatchObject({ reason: { code: 'E_ABORTED' } });
+      else expect(result).toEqual({ status: 'fulfilled', value: wanted[i] });
+    });
+    const { asked } = holdPasses(some.length);
+    const doomed = Promise.allSettled(some.map((text) => call(text)));
+    await asked;
+    await model[Symbol.asyncDispose]();
+    for (const result of await doomed) expect(result).toMatchObject({ reason: { code: 'E_DISPOSED' } });
+  });
+
+  test('a joined pass that fails for one text fails for that call alone', async () => {
+    const { model, call } = await loadTask();
+    // No other text has a sequence as short as that of none.
+    const culprit = '';
+    const wanted = await inTurn(some, (text) => call(text));
+    let shortest = Infinity;
+    runs.mockImplementation(async function (this: Encoder, batch, options) {
+      shortest = Math.min(shortest, ...batch.lengths);
+      return run.call(this, batch, options);
+    });
+    await call(culprit);
+    runs.mockImplementation(function (this: Encoder, batch, options) {
+      if (!batch.lengths.includes(shortest)) return run.call(this, batch, options);
+      return Promise.reject(new PadlessError('E_INVALID_ARGUMENT', 'not this text'));
+    });
+    const results = await Promise.allSettled([...some, culprit].map((text) => call(text)));
+    expect(results.at(-1)).toMatchObject({ reason: { code: 'E_INVALID_ARGUMENT' } });
+    expect(results.slice(0, -1)).toEqual(wanted.map((value) => ({ status: 'fulfilled', value })));
+    await model[Symbol.asyncDispose]();
+  });
 });
 
 test('prompts that the pooling leaves out, each of its own length, in one pass', async () => {

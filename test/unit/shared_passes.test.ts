@@ -1,5 +1,6 @@
 import type { TokenBatch } from '../../ts/batching/batches';
-import { SharedPasses, type RowRequest } from '../../ts/batching/shared_passes';
+import type { PassRequest } from '../../ts/batching/joined_requests';
+import { SharedPasses } from '../../ts/batching/shared_passes';
 import { PadlessError } from '../../ts/errors';
 import type { PackedBatch } from '../../ts/packed';
 import type { EncoderResult, RunOptions } from '../../ts/run';
@@ -20,17 +21,31 @@ function rowsOf({ ids, cuSeqlens, lengths }: PackedBatch, { skip, logitRows }: R
   );
 }
 
+/** Of projections the token, twice; of sparse vectors one entry for each token of the sequence. */
+function resultOf(batch: PackedBatch, options: RunOptions): EncoderResult {
+  const { ids, cuSeqlens } = batch;
+  const result: EncoderResult = {};
+  for (const output of options.outputs) {
+    if (output === 'projections') {
+      const rows = Float32Array.from(options.projectionRows ?? ids.keys(), (t) => ids[t]!);
+      result.projections = [rows, Float32Array.from([...rows].flatMap((row) => [row, -row]))];
+    } else if (output === 'sparse') {
+      result.sparse = { offsets: cuSeqlens.slice(), indices: ids.slice(), values: Float32Array.from(ids) };
+    } else result[output] = rowsOf(batch, options);
+  }
+  return result;
+}
+
 class FakeModel {
   readonly passes: Pass[] = [];
 
   readonly run = (batch: PackedBatch, options: RunOptions): Promise<EncoderResult> =>
     new Promise((resolve, reject) => {
-      const output = options.outputs[0] as RowRequest['output'];
       options.signal!.addEventListener('abort', () => reject(new PadlessError('E_ABORTED', 'stopped')));
       this.passes.push({
         batch,
         options,
-        end: () => resolve({ [output]: rowsOf(batch, options) }),
+        end: () => resolve(resultOf(batch, options)),
         fail: reject,
       });
     });
@@ -54,21 +69,26 @@ function batchOf(...lengths: number[]): TokenBatch {
 function setUp(join = true) {
   const model = new FakeModel();
   const passes = new SharedPasses(model.run, { depth: 2, join });
-  const ask = (
+  const askAll = (
     lengths: number[],
-    request: Partial<RowRequest> = {},
+    request: Partial<PassRequest> = {},
     signal = new AbortController().signal,
     batchTokens = LIMIT,
   ) => {
-    const rows = passes.rows(
+    const result = passes.run(
       batchOf(...lengths),
-      { output: 'sentenceEmbedding', rows: lengths.length, ...request },
+      { rows: { sentenceEmbedding: lengths.length }, ...request },
       { batchTokens, signal },
     );
+    result.catch(() => {});
+    return result;
+  };
+  const ask = (...args: Parameters<typeof askAll>) => {
+    const rows = askAll(...args).then(({ sentenceEmbedding, logits }) => sentenceEmbedding ?? logits!);
     rows.catch(() => {});
     return rows;
   };
-  return { model, passes, ask };
+  return { model, passes, ask, askAll };
 }
 
 test('a batch that finds nothing running starts at once; those that wait are joined and get their own rows', async () => {
@@ -131,16 +151,20 @@ test('only batches with equal requests share a pass', async () => {
   const { signal } = new AbortController();
   void ask([15]);
   void ask([16]);
-  const requests: Partial<RowRequest>[] = [
+  const requests: Partial<PassRequest>[] = [
     {},
-    { output: 'logits' },
-    { output: 'logits', logitRows: Int32Array.of(0) },
+    { rows: { logits: 1 } },
+    { rows: { logits: 1 }, logitRows: Int32Array.of(0) },
+    { keyCounts: Int32Array.of(1) },
     { options: { layers: 1 } },
     { options: { adapter: 'a' } },
     { options: { pooling: ['cls'] } },
     { options: { pooling: ['cls', 'mean'] } },
     { options: { dimensions: 2 } },
     { options: { normalize: true } },
+    { rows: { sparse: 1 }, options: { sparse: { topK: 0, logs: 1 } } },
+    { rows: { sparse: 1 }, options: { sparse: { topK: 0, logs: 2 } } },
+    { rows: { sentenceEmbedding: 1, sparse: 1 } },
   ];
   for (const length of [1, 2]) for (const request of requests) void ask([length], request);
   void ask([1], {}, signal, LIMIT + 1);
@@ -149,7 +173,7 @@ test('only batches with equal requests share a pass', async () => {
     await turn();
   }
   expect(model.lengths.slice(2)).toEqual([...requests.map(() => [1, 2]), [1]]);
-  const { outputs, layers, adapter, pooling, dimensions, normalize } = model.passes[5]!.options;
+  const { outputs, layers, adapter, pooling, dimensions, normalize } = model.passes[6]!.options;
   expect({ outputs, layers, adapter, pooling, dimensions, normalize }).toEqual({
     outputs: ['sentenceEmbedding'],
     layers: 1,
@@ -160,9 +184,9 @@ test('rows of tokens are those of the joined batch', async () => {
   const { model, ask } = setUp();
   void ask([15]);
   const rows = [
-    ask([3, 2], { output: 'logits', rows: 2, logitRows: Int32Array.of(1, 4) }),
-    ask([1], { output: 'logits', rows: 0, logitRows: new Int32Array(0) }),
-    ask([4], { output: 'logits', rows: 1, logitRows: Int32Array.of(3) }),
+    ask([3, 2], { rows: { logits: 2 }, logitRows: Int32Array.of(1, 4) }),
+    ask([1], { rows: { logits: 0 }, logitRows: new Int32Array(0) }),
+    ask([4], { rows: { logits: 1 }, logitRows: Int32Array.of(3) }),
   ];
   model.passes[0]!.end();
   await turn();
@@ -173,6 +197,62 @@ test('rows of tokens are those of the joined batch', async () => {
     new Float32Array(0),
     Float32Array.of(403),
   ]);
+});
+
+test('several outputs are shared out: vectors, projections of some tokens or of all, sparse vectors', async () => {
+  const { model, ask, askAll } = setUp();
+  void ask([15]);
+  const rows = (sequences: number, projections: number) => ({
+    rows: { sentenceEmbedding: sequences, projections, sparse: sequences },
+  });
+  const shares = [
+    askAll([2], { ...rows(1, 1), projectionRows: Int32Array.of(1) }),
+    askAll([1, 2], rows(2, 3)),
+    askAll([3], { ...rows(1, 0), projectionRows: new Int32Array(0) }),
+  ];
+  model.passes[0]!.end();
+  await turn();
+  expect(model.passes[1]!.options.projectionRows).toEqual(Int32Array.of(1, 2, 3, 4));
+  model.passes[1]!.end();
+  expect(await Promise.all(shares)).toEqual([
+    {
+      sentenceEmbedding: Float32Array.of(200, 2, 0),
+      projections: [Float32Array.of(201), Float32Array.of(201, -201)],
+      sparse: {
+        offsets: Int32Array.of(0, 2),
+        indices: Int32Array.of(200, 201),
+        values: Float32Array.of(200, 201),
+      },
+    },
+    {
+      sentenceEmbedding: Float32Array.of(100, 1, 0, 101, 2, 0),
+      projections: [Float32Array.of(100, 101, 102), Float32Array.of(100, -100, 101, -101, 102, -102)],
+      sparse: {
+        offsets: Int32Array.of(0, 1, 3),
+        indices: Int32Array.of(100, 101, 102),
+        values: Float32Array.of(100, 101, 102),
+      },
+    },
+    {
+      sentenceEmbedding: Float32Array.of(300, 3, 0),
+      projections: [new Float32Array(0), new Float32Array(0)],
+      sparse: {
+        offsets: Int32Array.of(0, 3),
+        indices: Int32Array.of(300, 301, 302),
+        values: Float32Array.of(300, 301, 302),
+      },
+    },
+  ]);
+});
+
+test('counts of keys are those of the joined sequences', async () => {
+  const { model, ask } = setUp();
+  void ask([15]);
+  void ask([3], { keyCounts: Int32Array.of(2) });
+  void ask([1, 4], { keyCounts: Int32Array.of(1, 3) });
+  model.passes[0]!.end();
+  await turn();
+  expect(model.passes[1]!.options.keyCounts).toEqual(Int32Array.of(2, 1, 3));
 });
 
 test('a call that is aborted leaves before the pass, and during it alone', async () => {

@@ -3,20 +3,8 @@ import type { PackedBatch } from '../packed';
 import type { EncoderResult, RunOptions } from '../run';
 import { onAbort } from '../signals';
 import { joinBatches, packed, type TokenBatch } from './batches';
+import { joinRequests, keyOf, shareOut, tokensOf, type PassRequest, type Requested } from './joined_requests';
 import { sliced } from './slices';
-
-/** Rows that are wanted of a batch. */
-export interface RowRequest {
-  output: 'sentenceEmbedding' | 'logits';
-  /** How many the output has for the batch. */
-  rows: number;
-  /** Batches share a pass if these are equal. */
-  options?: Pick<RunOptions, 'layers' | 'adapter' | 'pooling' | 'dimensions' | 'normalize'>;
-  /** As in {@link RunOptions}. */
-  skip?: Int32Array | undefined;
-  /** Likewise; of the tokens of this batch. */
-  logitRows?: Int32Array | undefined;
-}
 
 /** What a call says about the passes that its batches are in. */
 export interface PassOptions {
@@ -35,10 +23,8 @@ export interface SharedPassesOptions {
 
 type Run = (batch: PackedBatch, options: RunOptions) => Promise<EncoderResult>;
 
-/** A batch of one call, from its arrival to its rows. */
-interface Member {
-  batch: TokenBatch;
-  request: RowRequest;
+/** A batch of one call, from its arrival to its results. */
+interface Member extends Requested {
   batchTokens: number;
   /** Equal for batches that may share a pass; undefined for one that shares none. */
   key: string | undefined;
@@ -46,59 +32,17 @@ interface Member {
   left: boolean;
   /** The pass that it is in. */
   pass?: { members: readonly Member[]; controller: AbortController };
-  resolve: (rows: Float32Array) => void;
+  resolve: (share: EncoderResult) => void;
   reject: (error: unknown) => void;
 }
 
 /** Failures that may be the fault of one batch, or of the size of all together. */
 const TRIED_APART: readonly ErrorCode[] = ['E_OUT_OF_MEMORY', 'E_INVALID_ARGUMENT', 'E_TOO_LONG'];
 
-const tokensOf = ({ batch }: Member) => batch.ids.length;
-const sequencesOf = ({ batch }: Member) => batch.cuSeqlens.length - 1;
 const isHalfAPass = (tokens: number, { batchTokens }: Member) => 2 * tokens >= batchTokens;
 
 /** Half a pass gains nothing from company, which would only wait for it. */
 const mayShare = (member: Member) => member.key !== undefined && !isHalfAPass(tokensOf(member), member);
-
-function keyOf({ output, options, logitRows }: RowRequest, batchTokens: number): string {
-  return JSON.stringify([output, batchTokens, logitRows !== undefined, options]);
-}
-
-/** [sequences]; a batch without counts skips nothing. */
-function joinSkips(members: readonly Member[]): Int32Array | undefined {
-  if (!members.some(({ request }) => request.skip)) return undefined;
-  const skips = new Int32Array(members.reduce((sum, member) => sum + sequencesOf(member), 0));
-  let sequence = 0;
-  for (const member of members) {
-    if (member.request.skip) skips.set(member.request.skip, sequence);
-    sequence += sequencesOf(member);
-  }
-  return skips;
-}
-
-function joinLogitRows(members: readonly Member[]): Int32Array | undefined {
-  if (!members[0]!.request.logitRows) return undefined;
-  const rows: number[] = [];
-  let token = 0;
-  for (const member of members) {
-    for (const row of member.request.logitRows!) rows.push(token + row);
-    token += tokensOf(member);
-  }
-  return Int32Array.from(rows);
-}
-
-/** Gives each member its rows: copies, since a view would keep the rows of all alive. */
-function* shareOut(members: readonly Member[], data: Float32Array): Generator<void> {
-  if (members.length === 1) return members[0]!.resolve(data);
-  const columns = data.length / members.reduce((sum, { request }) => sum + request.rows, 0);
-  let begin = 0;
-  for (const { request, resolve } of members) {
-    const end = begin + request.rows * columns;
-    resolve(data.slice(begin, end));
-    begin = end;
-    yield;
-  }
-}
 
 /**
  * Dynamic batching: batches that wait while a pass of the model runs are joined into the next one, up to its tokens,
@@ -119,22 +63,22 @@ export class SharedPasses {
     this.#options = options;
   }
 
-  /** The rows of a batch, row-major. Rejects with E_ABORTED as soon as the signal fires. */
-  async rows(
+  /** What is wanted of a batch. Rejects with E_ABORTED as soon as the signal fires. */
+  async run(
     batch: TokenBatch,
-    request: RowRequest,
+    request: PassRequest,
     { batchTokens, signal }: PassOptions,
-  ): Promise<Float32Array> {
+  ): Promise<EncoderResult> {
     throwIfAborted(signal);
     const key = this.#options.join ? keyOf(request, batchTokens) : undefined;
     let unhook: () => void;
-    const rows = new Promise<Float32Array>((resolve, reject) => {
+    const share = new Promise<EncoderResult>((resolve, reject) => {
       const member: Member = { batch, request, batchTokens, key, left: false, resolve, reject };
       unhook = onAbort(signal, () => this.#leave(member, abortError(signal)));
       this.#waiting.add(member);
       this.#start();
     });
-    return rows.finally(() => unhook());
+    return share.finally(() => unhook());
   }
 
   /** Resolves when nothing runs that was running at the call. */
@@ -195,23 +139,13 @@ export class SharedPasses {
     this.#start();
   }
 
-  async #compute(members: readonly Member[]): Promise<Float32Array> {
+  async #compute(members: readonly Member[]): Promise<EncoderResult> {
     const controller = new AbortController();
     for (const member of members) member.pass = { members, controller };
-    const [{ request }] = members as [Member];
-    const skip = joinSkips(members);
-    const logitRows = joinLogitRows(members);
     this.#running++;
     try {
       const batch = members.length === 1 ? members[0]!.batch : joinBatches(members.map((m) => m.batch));
-      const result = await this.#run(packed(batch), {
-        ...request.options,
-        outputs: [request.output],
-        ...(skip && { skip }),
-        ...(logitRows && { logitRows }),
-        signal: controller.signal,
-      });
-      return result[request.output]!;
+      return await this.#run(packed(batch), { ...joinRequests(members), signal: controller.signal });
     } finally {
       this.#running--;
       this.#start();

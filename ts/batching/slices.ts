@@ -19,14 +19,15 @@ export async function sliced(work: Iterator<void>): Promise<void> {
   }
 }
 
+/** The steps of `target.set(source, offset)`. */
+export function* copySteps(target: Float32Array, source: Float32Array, offset: number): Generator<void> {
+  for (let from = 0; from < source.length; from += COPY_ELEMENTS) {
+    target.set(source.subarray(from, from + COPY_ELEMENTS), offset + from);
+    yield;
+  }
+}
+
 /** `target.set(source, offset)` without holding the event loop. */
 export function copySliced(target: Float32Array, source: Float32Array, offset: number): Promise<void> {
-  return sliced(
-    (function* () {
-      for (let from = 0; from < source.length; from += COPY_ELEMENTS) {
-        target.set(source.subarray(from, from + COPY_ELEMENTS), offset + from);
-        yield;
-      }
-    })(),
-  );
+  return sliced(copySteps(target, source, offset));
 }

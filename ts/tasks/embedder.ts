@@ -1,5 +1,6 @@
 import type { TokenBatch } from '../batching/batches';
-import type { PassOptions, RowRequest } from '../batching/shared_passes';
+import type { PassRequest } from '../batching/joined_requests';
+import type { PassOptions } from '../batching/shared_passes';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import { adapterOf } from '../models/adapters';
@@ -206,9 +207,8 @@ export class Embedder extends Task {
   ): Promise<ChunkRows> {
     const rows = batch.cuSeqlens.length - 1;
     const dimensions = options.dimensions ?? this.encoder.pipeline?.truncateDim;
-    const request: RowRequest = {
-      output: 'sentenceEmbedding',
-      rows,
+    const request: PassRequest = {
+      rows: { sentenceEmbedding: rows },
       options: {
         ...(this.#pooling && { pooling: this.#pooling }),
         ...(dimensions !== undefined && { dimensions }),
@@ -218,7 +218,8 @@ export class Embedder extends Task {
       },
       skip: skip > 0 ? new Int32Array(rows).fill(skip) : undefined,
     };
-    return chunkRows(batch, await this.passes.rows(batch, request, pass));
+    const { sentenceEmbedding } = await this.passes.run(batch, request, pass);
+    return chunkRows(batch, sentenceEmbedding!);
   }
 
   /** Whether vectors have length 1: by the option, or the checkpoint's last module unless a cut follows it. */

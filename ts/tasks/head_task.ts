@@ -83,8 +83,14 @@ export abstract class LogitsTask extends Task {
   }
 
   /** The logits of a batch, those of `rows` where given. */
-  protected logits(batch: TokenBatch, pass: PassOptions, logitRows?: Int32Array): Promise<Float32Array> {
+  protected async logits(
+    batch: TokenBatch,
+    pass: PassOptions,
+    logitRows?: Int32Array,
+  ): Promise<Float32Array> {
     const all = this.head.perToken ? batch.ids.length : batch.cuSeqlens.length - 1;
-    return this.passes.rows(batch, { output: 'logits', rows: logitRows?.length ?? all, logitRows }, pass);
+    const request = { rows: { logits: logitRows?.length ?? all }, logitRows };
+    const { logits } = await this.passes.run(batch, request, pass);
+    return logits!;
   }
 }

@@ -1,5 +1,6 @@
-import { packed, type TokenBatch } from '../batching/batches';
+import type { TokenBatch } from '../batching/batches';
 import { addTokens, type AddedTokens } from '../batching/markers';
+import type { PassOptions } from '../batching/shared_passes';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import {
@@ -17,10 +18,10 @@ import { MultiVectors, VectorCollector, keepTokens, type VectorBlock } from './m
 import type { RankedDocument } from './reranker';
 import { largest } from './scores';
 import type { SimilarityMatrix } from './similarity';
-import { Task, loadModel, type Call, type Model } from './task';
+import { Task, loadModel, type JoinOptions, type Model } from './task';
 
 /** Options of {@link LateInteraction.load}. */
-export interface LateInteractionLoadOptions extends LoadOptions {
+export interface LateInteractionLoadOptions extends LoadOptions, JoinOptions {
   /** Default of `truncate` in {@link LateEncodeOptions}, for documents. */
   truncate?: boolean;
 }
@@ -163,9 +164,14 @@ export class LateInteraction extends Task {
    * E_ABORTED or E_INVALID_ARGUMENT.
    */
   static async load(path: string, options: LateInteractionLoadOptions = {}): Promise<LateInteraction> {
-    const { truncate = true, ...load } = checkOptions('LateInteraction.load', options, {
+    const {
+      truncate = true,
+      joinCalls = true,
+      ...load
+    } = checkOptions('LateInteraction.load', options, {
       ...loadOptions,
       truncate: boolean,
+      joinCalls: boolean,
     });
     throwIfAborted(load.signal);
     const described = await describeLateInteraction(path);
@@ -174,7 +180,7 @@ export class LateInteraction extends Task {
       const query = await querySide(described, model.tokenizer);
       const document = await documentSide(described, model.tokenizer);
       const { width } = described.description.projections[0]!.head;
-      return new LateInteraction(model, { query, document }, width, truncate);
+      return new LateInteraction({ ...model, joinCalls }, { query, document }, width, truncate);
     } catch (error) {
       model.encoder.dispose();
       await model.tokenizer.dispose();
@@ -280,7 +286,7 @@ export class LateInteraction extends Task {
         {
           batchTokens: options.batchTokens,
           ...(adds && { sequences: (chunks) => addTokens(chunks, side) }),
-          start: (batch) => this.#run(batch, side.skipped, stride, call),
+          start: (batch, pass) => this.#run(batch, side.skipped, stride, pass),
           finish: async (block) => collected.append(block),
         },
         call,
@@ -293,16 +299,13 @@ export class LateInteraction extends Task {
     batch: TokenBatch,
     skipped: ReadonlySet<number>,
     stride: number,
-    { signal }: Call,
+    pass: PassOptions,
   ): Promise<VectorBlock> {
     const { ids, keyCounts, texts } = batch;
     const { rows, counts } = keepTokens(batch, stride, (t) => !skipped.has(ids[t]!));
-    const { projections } = await this.encoder.run(packed(batch), {
-      outputs: ['projections'],
-      ...(keyCounts && { keyCounts }),
-      ...(rows.length < ids.length && { projectionRows: rows }),
-      signal,
-    });
+    const projectionRows = rows.length < ids.length ? rows : undefined;
+    const request = { rows: { projections: rows.length }, keyCounts, projectionRows };
+    const { projections } = await this.passes.run(batch, request, pass);
     return { data: projections![0]!, counts, texts };
   }
 }

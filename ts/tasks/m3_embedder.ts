@@ -1,4 +1,6 @@
-import { packed, type TokenBatch } from '../batching/batches';
+import type { TokenBatch } from '../batching/batches';
+import type { PassOptions } from '../batching/shared_passes';
+import { sliced } from '../batching/slices';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { throwIfAborted } from '../errors';
 import { M3_PROJECTIONS, describeM3 } from '../models/bge_m3';
@@ -17,8 +19,11 @@ import { checkTexts } from './inputs';
 import { VectorCollector, keepTokens, type MultiVectors, type VectorBlock } from './multi_vectors';
 import { collectSparse } from './sparse_chunks';
 import type { SparseVectors } from './sparse_vectors';
-import { Task, loadModel, type Call } from './task';
+import { Task, loadModel, type JoinOptions } from './task';
 import { termWeights } from './term_weights';
+
+/** Options of {@link M3Embedder.load}. */
+export interface M3LoadOptions extends LoadOptions, JoinOptions {}
 
 /** Options of {@link M3Embedder.embed}. */
 export interface M3EmbedOptions {
@@ -63,6 +68,19 @@ interface M3Block {
   vectors: VectorBlock;
 }
 
+/** The steps of copying `rows` of `all` to `target`, one after the other. */
+function* gatherRows(
+  target: Float32Array,
+  all: Float32Array,
+  rows: Int32Array,
+  width: number,
+): Generator<void> {
+  for (const [i, row] of rows.entries()) {
+    target.set(all.subarray(row * width, (row + 1) * width), i * width);
+    yield;
+  }
+}
+
 /**
  * BGE-M3 (arXiv:2402.03216): a dense vector, weights of terms and a vector for every token, from one forward pass.
  * Its two linear layers are pickles as published; scripts/convert-checkpoint.py makes safetensors of them.
@@ -78,10 +96,14 @@ export class M3Embedder extends Task {
    * @throws PadlessError E_NOT_FOUND, E_BAD_CONFIG, E_BAD_WEIGHTS (also for pickles), E_BAD_TOKENIZER, E_UNSUPPORTED,
    * E_DEVICE, E_ABORTED or E_INVALID_ARGUMENT.
    */
-  static async load(path: string, options: LoadOptions = {}): Promise<M3Embedder> {
-    const load = checkOptions('M3Embedder.load', options, loadOptions) as LoadOptions;
+  static async load(path: string, options: M3LoadOptions = {}): Promise<M3Embedder> {
+    const { joinCalls = true, ...load } = checkOptions('M3Embedder.load', options, {
+      ...loadOptions,
+      joinCalls: boolean,
+    });
     throwIfAborted(load.signal);
-    return new M3Embedder(await loadModel(await describeM3(path), { ...load, logits: false }));
+    const model = await loadModel(await describeM3(path), { ...(load as LoadOptions), logits: false });
+    return new M3Embedder({ ...model, joinCalls });
   }
 
   /**
@@ -106,7 +128,7 @@ export class M3Embedder extends Task {
         {
           batchTokens: checked.batchTokens,
           // The largest weights of a text are known when all of its chunks are.
-          start: (batch) => this.#run(batch, chunks ? 0 : topK, stride, call),
+          start: (batch, pass) => this.#run(batch, chunks ? 0 : topK, stride, pass),
           finish: async (block) => {
             await dense.append(block.dense);
             sparse.append(block.sparse, block.texts);
@@ -123,16 +145,16 @@ export class M3Embedder extends Task {
     });
   }
 
-  async #run(batch: TokenBatch, topK: number, stride: number, { signal }: Call): Promise<M3Block> {
-    const { sentenceEmbedding, projections } = await this.encoder.run(packed(batch), {
-      outputs: ['sentenceEmbedding', 'projections'],
-      signal,
-    });
+  async #run(batch: TokenBatch, topK: number, stride: number, pass: PassOptions): Promise<M3Block> {
+    const request = {
+      rows: { sentenceEmbedding: batch.cuSeqlens.length - 1, projections: batch.ids.length },
+    };
+    const { sentenceEmbedding, projections } = await this.passes.run(batch, request, pass);
     const { rows, counts } = keepTokens(batch, stride, (t, first) => t !== first);
     const width = this.encoder.spec.hiddenSize;
     const all = projections![M3_PROJECTIONS.vectors]!;
     const data = new Float32Array(rows.length * width);
-    rows.forEach((row, i) => data.set(all.subarray(row * width, (row + 1) * width), i * width));
+    await sliced(gatherRows(data, all, rows, width));
     const unused = [this.tokenizer.unknownId, this.encoder.config['pad_token_id']];
     const ignored = new Set(
       batch.ids.filter((id, t) => batch.details!.segments[t]! < 0 || unused.includes(id)),

@@ -1,4 +1,5 @@
-import { packed, type TokenBatch } from '../batching/batches';
+import type { TokenBatch } from '../batching/batches';
+import type { PassOptions } from '../batching/shared_passes';
 import { loadOptions, type LoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import { describeSparse, type SparseWeights } from '../models/sparse';
@@ -10,11 +11,11 @@ import { checkTexts, promptFor } from './inputs';
 import { collectSparse } from './sparse_chunks';
 import type { SparseVectors } from './sparse_vectors';
 import { StaticQueries } from './static_queries';
-import { Task, loadModel, type Call, type Model } from './task';
+import { Task, loadModel, type JoinOptions, type Model } from './task';
 import { termWeights } from './term_weights';
 
 /** Options of {@link SparseEncoder.load}. */
-export interface SparseEncoderLoadOptions extends LoadOptions {
+export interface SparseEncoderLoadOptions extends LoadOptions, JoinOptions {
   /** Default of `truncate` in {@link SparseEncodeOptions}. */
   truncate?: boolean;
 }
@@ -93,9 +94,14 @@ export class SparseEncoder extends Task {
    * E_ABORTED or E_INVALID_ARGUMENT.
    */
   static async load(path: string, options: SparseEncoderLoadOptions = {}): Promise<SparseEncoder> {
-    const { truncate = true, ...load } = checkOptions('SparseEncoder.load', options, {
+    const {
+      truncate = true,
+      joinCalls = true,
+      ...load
+    } = checkOptions('SparseEncoder.load', options, {
       ...loadOptions,
       truncate: boolean,
+      joinCalls: boolean,
     });
     throwIfAborted(load.signal);
     const { description, weights, queries } = await describeSparse(path);
@@ -103,7 +109,7 @@ export class SparseEncoder extends Task {
     const lookup = queries && (await StaticQueries.load(queries, load.signal));
     try {
       const model = await loadModel(description, { ...(load as LoadOptions), logits });
-      return new SparseEncoder(model, weights, lookup, truncate);
+      return new SparseEncoder({ ...model, joinCalls }, weights, lookup, truncate);
     } catch (error) {
       await lookup?.dispose();
       throw error;
@@ -148,7 +154,7 @@ export class SparseEncoder extends Task {
         {
           batchTokens: checked.batchTokens,
           // The largest weights of a text are known when all of its chunks are.
-          start: async (batch) => ({ batch, rows: await this.#run(batch, chunks ? 0 : topK, call) }),
+          start: async (batch, pass) => ({ batch, rows: await this.#run(batch, chunks ? 0 : topK, pass) }),
           finish: async ({ batch, rows }) => collected.append(rows, batch.texts),
         },
         call,
@@ -175,17 +181,14 @@ export class SparseEncoder extends Task {
     );
   }
 
-  async #run(batch: TokenBatch, topK: number, { signal }: Call): Promise<SparseRows> {
+  async #run(batch: TokenBatch, topK: number, pass: PassOptions): Promise<SparseRows> {
     if (this.#weights.kind === 'logits') {
       const { logs } = this.#weights;
-      const result = await this.encoder.run(packed(batch), {
-        outputs: ['sparse'],
-        sparse: { topK, logs },
-        signal,
-      });
-      return result.sparse!;
+      const rows = { sparse: batch.cuSeqlens.length - 1 };
+      const { sparse } = await this.passes.run(batch, { rows, options: { sparse: { topK, logs } } }, pass);
+      return sparse!;
     }
-    const { projections } = await this.encoder.run(packed(batch), { outputs: ['projections'], signal });
+    const { projections } = await this.passes.run(batch, { rows: { projections: batch.ids.length } }, pass);
     return termWeights(batch, projections![0]!, new Set(), topK);
   }
 }
