@@ -12,7 +12,7 @@
  * - `E_OUT_OF_MEMORY`
  * - `E_ABORTED`: the caller's signal
  * - `E_DISPOSED`: use after dispose
- * - `E_OVERLOADED`: a queue is full
+ * - `E_OVERLOADED`: more would wait for the model than `maxWaitingTokens` says; try again later
  * - `E_NETWORK`: a download failed
  * - `E_INTERNAL`: a bug in padless; please report it
  */

@@ -13,7 +13,7 @@ import { M3Embedder } from '../../ts/tasks/m3_embedder';
 import { QuestionAnswerer } from '../../ts/tasks/question_answerer';
 import { Reranker } from '../../ts/tasks/reranker';
 import { SparseEncoder } from '../../ts/tasks/sparse_encoder';
-import type { JoinOptions } from '../../ts/tasks/task';
+import type { QueueOptions } from '../../ts/tasks/task';
 import { TokenClassifier } from '../../ts/tasks/token_classifier';
 import { makeChain } from '../support/chains';
 import { exactCpu } from '../support/devices';
@@ -162,7 +162,7 @@ describe.each([
   ['M3Embedder', 'bge-m3', M3Embedder],
 ])('%s', (_, name, task) => {
   const some = texts.slice(0, 30);
-  const loadTask = async (options: JoinOptions = {}) => {
+  const loadTask = async (options: QueueOptions = {}) => {
     const { checkpoint: path } = makeRetrieval(name, join(scratch, name));
     const model = await task.load(path, { device, ...options });
     const call = (text: string, signal?: AbortSignal): Promise<unknown> => {

@@ -329,6 +329,31 @@ test('another failure reaches every call of the pass', async () => {
   expect(await after).toEqual(Float32Array.of(400, 4, 0));
 });
 
+test('the load counts tokens that wait and run, and calls that run, without those that have left', async () => {
+  const { model, passes, ask } = setUp();
+  const controller = new AbortController();
+  const call = new AbortController().signal;
+  void ask([4, 1]);
+  void ask([2], {}, controller.signal);
+  void ask([3], {}, call);
+  void ask([6], {}, call);
+  expect(passes.load()).toEqual({ waitingTokens: 0, runningTokens: 16, runningCalls: 3 });
+  void ask([7]);
+  void ask([1]);
+  expect(passes.load()).toEqual({ waitingTokens: 8, runningTokens: 16, runningCalls: 3 });
+  controller.abort();
+  expect(passes.load()).toEqual({ waitingTokens: 8, runningTokens: 16, runningCalls: 2 });
+  model.passes[1]!.fail(new PadlessError('E_OUT_OF_MEMORY', 'too much'));
+  await turn();
+  // Tried apart: the 3 runs alone, the 6 and the others wait.
+  expect(passes.load()).toEqual({ waitingTokens: 14, runningTokens: 8, runningCalls: 2 });
+  while (passes.load().runningTokens > 0) {
+    model.passes.forEach(({ end }) => end());
+    await turn();
+  }
+  expect(passes.load()).toEqual({ waitingTokens: 0, runningTokens: 0, runningCalls: 0 });
+});
+
 test('without joining each batch is a pass of its own', async () => {
   const { model, ask } = setUp(false);
   for (const length of [1, 2, 3]) void ask([length]);

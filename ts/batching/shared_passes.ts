@@ -21,6 +21,14 @@ export interface SharedPassesOptions {
   join: boolean;
 }
 
+/** What waits and runs. */
+export interface PassLoad {
+  waitingTokens: number;
+  runningTokens: number;
+  /** Calls with a batch in a pass that runs. */
+  runningCalls: number;
+}
+
 type Run = (batch: PackedBatch, options: RunOptions) => Promise<EncoderResult>;
 
 /** A batch of one call, from its arrival to its results. */
@@ -28,6 +36,8 @@ interface Member extends Requested {
   batchTokens: number;
   /** Equal for batches that may share a pass; undefined for one that shares none. */
   key: string | undefined;
+  /** Of the call. */
+  signal: AbortSignal;
   /** The call has been aborted. */
   left: boolean;
   /** The pass that it is in. */
@@ -55,8 +65,11 @@ export class SharedPasses {
   readonly #waiting = new Set<Member>();
   /** Members of passes that failed, which go first. */
   readonly #apart = new Set<Member>();
+  /** Tokens of both. */
+  #waitingTokens = 0;
   readonly #passes = new Set<Promise<void>>();
-  #running = 0;
+  /** The members of each pass that the device has. */
+  readonly #running = new Set<readonly Member[]>();
 
   constructor(run: Run, options: SharedPassesOptions) {
     this.#run = run;
@@ -73,12 +86,22 @@ export class SharedPasses {
     const key = this.#options.join ? keyOf(request, batchTokens) : undefined;
     let unhook: () => void;
     const share = new Promise<EncoderResult>((resolve, reject) => {
-      const member: Member = { batch, request, batchTokens, key, left: false, resolve, reject };
+      const member: Member = { batch, request, batchTokens, key, signal, left: false, resolve, reject };
       unhook = onAbort(signal, () => this.#leave(member, abortError(signal)));
-      this.#waiting.add(member);
+      this.#enqueue(this.#waiting, member);
       this.#start();
     });
     return share.finally(() => unhook());
+  }
+
+  /** What waits and runs; a call may have several batches. */
+  load(): PassLoad {
+    const members = [...this.#running].flat();
+    return {
+      waitingTokens: this.#waitingTokens,
+      runningTokens: members.reduce((sum, member) => sum + tokensOf(member), 0),
+      runningCalls: new Set(members.filter(({ left }) => !left).map(({ signal }) => signal)).size,
+    };
   }
 
   /** Resolves when nothing runs that was running at the call. */
@@ -86,27 +109,32 @@ export class SharedPasses {
     await Promise.all(this.#passes);
   }
 
+  #enqueue(queue: Set<Member>, member: Member): void {
+    queue.add(member);
+    this.#waitingTokens += tokensOf(member);
+  }
+
+  #dequeue(member: Member): void {
+    if (this.#waiting.delete(member) || this.#apart.delete(member)) this.#waitingTokens -= tokensOf(member);
+  }
+
   /** A pass goes on for the members that stay, and stops when none does. */
   #leave(member: Member, error: PadlessError): void {
     member.left = true;
     member.reject(error);
-    this.#waiting.delete(member);
-    this.#apart.delete(member);
+    this.#dequeue(member);
     if (member.pass?.members.every(({ left }) => left)) member.pass.controller.abort(error);
   }
 
   #start(): void {
-    while (this.#running < this.#options.depth) {
+    while (this.#running.size < this.#options.depth) {
       const members = this.#next();
       const [first] = members;
       if (!first) return;
       // What may still grow is not queued behind a pass that runs: it grows until that one is done.
       const tokens = members.reduce((sum, member) => sum + tokensOf(member), 0);
-      if (this.#running > 0 && first.key !== undefined && !isHalfAPass(tokens, first)) return;
-      for (const member of members) {
-        this.#waiting.delete(member);
-        this.#apart.delete(member);
-      }
+      if (this.#running.size > 0 && first.key !== undefined && !isHalfAPass(tokens, first)) return;
+      for (const member of members) this.#dequeue(member);
       const pass = this.#pass(members);
       this.#passes.add(pass);
       void pass.then(() => this.#passes.delete(pass));
@@ -142,12 +170,12 @@ export class SharedPasses {
   async #compute(members: readonly Member[]): Promise<EncoderResult> {
     const controller = new AbortController();
     for (const member of members) member.pass = { members, controller };
-    this.#running++;
+    this.#running.add(members);
     try {
       const batch = members.length === 1 ? members[0]!.batch : joinBatches(members.map((m) => m.batch));
       return await this.#run(packed(batch), { ...joinRequests(members), signal: controller.signal });
     } finally {
-      this.#running--;
+      this.#running.delete(members);
       this.#start();
     }
   }
@@ -158,7 +186,7 @@ export class SharedPasses {
       if (!apart) member.reject(error);
       else if (!member.left) {
         member.key = undefined;
-        this.#apart.add(member);
+        this.#enqueue(this.#apart, member);
       }
     }
   }

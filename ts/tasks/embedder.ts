@@ -20,10 +20,10 @@ import {
 import type { Embeddings } from './embeddings';
 import { POOLING_MODES, checkTexts, poolingOption, promptFor } from './inputs';
 import { similarityMatrix, type SimilarityMatrix } from './similarity';
-import { Task, loadModel, type Call, type JoinOptions, type Model } from './task';
+import { Task, loadModel, queueOptions, type Call, type Model, type QueueOptions } from './task';
 
 /** Options of {@link Embedder.load}. */
-export interface EmbedderLoadOptions extends LoadOptions, JoinOptions {
+export interface EmbedderLoadOptions extends LoadOptions, QueueOptions {
   /**
    * How token vectors become one, for a directory without modules.json; where there is one, instead of its own.
    * Several are concatenated.
@@ -109,17 +109,16 @@ export class Embedder extends Task {
    * E_ABORTED or E_INVALID_ARGUMENT. A directory without modules.json needs the option `pooling`.
    */
   static async load(path: string, options: EmbedderLoadOptions = {}): Promise<Embedder> {
-    const {
-      pooling,
-      truncate,
-      joinCalls = true,
-      ...load
-    } = checkOptions('Embedder.load', options, {
-      ...loadOptions,
-      pooling: poolingOption,
-      truncate: boolean,
-      joinCalls: boolean,
-    });
+    const { pooling, truncate, joinCalls, maxWaitingTokens, ...load } = checkOptions(
+      'Embedder.load',
+      options,
+      {
+        ...loadOptions,
+        pooling: poolingOption,
+        truncate: boolean,
+        ...queueOptions,
+      },
+    );
     throwIfAborted(load.signal);
     const description = await describeModel(path);
     if (!description.pipeline && !pooling) {
@@ -131,7 +130,7 @@ export class Embedder extends Task {
       );
     }
     const model = await loadModel(description, { ...(load as LoadOptions), logits: false });
-    return new Embedder({ ...model, joinCalls }, { pooling, truncate: truncate ?? true });
+    return new Embedder({ ...model, joinCalls, maxWaitingTokens }, { pooling, truncate: truncate ?? true });
   }
 
   /** What {@link Embedder.similarity} computes: `similarity_fn_name` of the checkpoint, cosine by default. */

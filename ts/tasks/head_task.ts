@@ -5,10 +5,10 @@ import { PadlessError, throwIfAborted } from '../errors';
 import { describeModel, type ModelDescription } from '../models/description';
 import type { HeadTask, TaskHead } from '../models/heads/task_head';
 import { boolean, checkOptions } from '../options';
-import { Task, loadModel, type JoinOptions, type LogitColumns, type Model } from './task';
+import { Task, loadModel, queueOptions, type LogitColumns, type Model, type QueueOptions } from './task';
 
 /** Options of the `load` of tasks on a head. */
-export interface HeadLoadOptions extends LoadOptions, JoinOptions {
+export interface HeadLoadOptions extends LoadOptions, QueueOptions {
   /** Default of the calls' `truncate`. */
   truncate?: boolean;
 }
@@ -50,19 +50,27 @@ export async function loadHeadTask<T>(
 ): Promise<T> {
   const {
     truncate = true,
-    joinCalls = true,
+    joinCalls,
+    maxWaitingTokens,
     ...load
   } = checkOptions(`${name}.load`, options, {
     ...loadOptions,
     truncate: boolean,
-    joinCalls: boolean,
+    ...queueOptions,
   });
   throwIfAborted(load.signal);
   const description = await describeModel(path);
   const head = requireHead(description, name, wanted);
   const model = await loadModel(description, load as LoadOptions, columnsOf?.(description, head));
   try {
-    return await make({ ...model, joinCalls, head: model.encoder.head!, description, truncate });
+    return await make({
+      ...model,
+      joinCalls,
+      maxWaitingTokens,
+      head: model.encoder.head!,
+      description,
+      truncate,
+    });
   } catch (error) {
     model.encoder.dispose();
     await model.tokenizer.dispose();

@@ -18,10 +18,10 @@ import { MultiVectors, VectorCollector, keepTokens, type VectorBlock } from './m
 import type { RankedDocument } from './reranker';
 import { largest } from './scores';
 import type { SimilarityMatrix } from './similarity';
-import { Task, loadModel, type JoinOptions, type Model } from './task';
+import { Task, loadModel, queueOptions, type Model, type QueueOptions } from './task';
 
 /** Options of {@link LateInteraction.load}. */
-export interface LateInteractionLoadOptions extends LoadOptions, JoinOptions {
+export interface LateInteractionLoadOptions extends LoadOptions, QueueOptions {
   /** Default of `truncate` in {@link LateEncodeOptions}, for documents. */
   truncate?: boolean;
 }
@@ -166,12 +166,13 @@ export class LateInteraction extends Task {
   static async load(path: string, options: LateInteractionLoadOptions = {}): Promise<LateInteraction> {
     const {
       truncate = true,
-      joinCalls = true,
+      joinCalls,
+      maxWaitingTokens,
       ...load
     } = checkOptions('LateInteraction.load', options, {
       ...loadOptions,
       truncate: boolean,
-      joinCalls: boolean,
+      ...queueOptions,
     });
     throwIfAborted(load.signal);
     const described = await describeLateInteraction(path);
@@ -180,7 +181,12 @@ export class LateInteraction extends Task {
       const query = await querySide(described, model.tokenizer);
       const document = await documentSide(described, model.tokenizer);
       const { width } = described.description.projections[0]!.head;
-      return new LateInteraction({ ...model, joinCalls }, { query, document }, width, truncate);
+      return new LateInteraction(
+        { ...model, joinCalls, maxWaitingTokens },
+        { query, document },
+        width,
+        truncate,
+      );
     } catch (error) {
       model.encoder.dispose();
       await model.tokenizer.dispose();

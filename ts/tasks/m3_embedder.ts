@@ -19,11 +19,11 @@ import { checkTexts } from './inputs';
 import { VectorCollector, keepTokens, type MultiVectors, type VectorBlock } from './multi_vectors';
 import { collectSparse } from './sparse_chunks';
 import type { SparseVectors } from './sparse_vectors';
-import { Task, loadModel, type JoinOptions } from './task';
+import { Task, loadModel, queueOptions, type QueueOptions } from './task';
 import { termWeights } from './term_weights';
 
 /** Options of {@link M3Embedder.load}. */
-export interface M3LoadOptions extends LoadOptions, JoinOptions {}
+export interface M3LoadOptions extends LoadOptions, QueueOptions {}
 
 /** Options of {@link M3Embedder.embed}. */
 export interface M3EmbedOptions {
@@ -97,13 +97,13 @@ export class M3Embedder extends Task {
    * E_DEVICE, E_ABORTED or E_INVALID_ARGUMENT.
    */
   static async load(path: string, options: M3LoadOptions = {}): Promise<M3Embedder> {
-    const { joinCalls = true, ...load } = checkOptions('M3Embedder.load', options, {
+    const { joinCalls, maxWaitingTokens, ...load } = checkOptions('M3Embedder.load', options, {
       ...loadOptions,
-      joinCalls: boolean,
+      ...queueOptions,
     });
     throwIfAborted(load.signal);
     const model = await loadModel(await describeM3(path), { ...(load as LoadOptions), logits: false });
-    return new M3Embedder({ ...model, joinCalls });
+    return new M3Embedder({ ...model, joinCalls, maxWaitingTokens });
   }
 
   /**

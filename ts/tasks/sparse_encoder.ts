@@ -11,11 +11,11 @@ import { checkTexts, promptFor } from './inputs';
 import { collectSparse } from './sparse_chunks';
 import type { SparseVectors } from './sparse_vectors';
 import { StaticQueries } from './static_queries';
-import { Task, loadModel, type JoinOptions, type Model } from './task';
+import { Task, loadModel, queueOptions, type Model, type QueueOptions } from './task';
 import { termWeights } from './term_weights';
 
 /** Options of {@link SparseEncoder.load}. */
-export interface SparseEncoderLoadOptions extends LoadOptions, JoinOptions {
+export interface SparseEncoderLoadOptions extends LoadOptions, QueueOptions {
   /** Default of `truncate` in {@link SparseEncodeOptions}. */
   truncate?: boolean;
 }
@@ -96,12 +96,13 @@ export class SparseEncoder extends Task {
   static async load(path: string, options: SparseEncoderLoadOptions = {}): Promise<SparseEncoder> {
     const {
       truncate = true,
-      joinCalls = true,
+      joinCalls,
+      maxWaitingTokens,
       ...load
     } = checkOptions('SparseEncoder.load', options, {
       ...loadOptions,
       truncate: boolean,
-      joinCalls: boolean,
+      ...queueOptions,
     });
     throwIfAborted(load.signal);
     const { description, weights, queries } = await describeSparse(path);
@@ -109,7 +110,7 @@ export class SparseEncoder extends Task {
     const lookup = queries && (await StaticQueries.load(queries, load.signal));
     try {
       const model = await loadModel(description, { ...(load as LoadOptions), logits });
-      return new SparseEncoder({ ...model, joinCalls }, weights, lookup, truncate);
+      return new SparseEncoder({ ...model, joinCalls, maxWaitingTokens }, weights, lookup, truncate);
     } catch (error) {
       await lookup?.dispose();
       throw error;

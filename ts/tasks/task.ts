@@ -1,5 +1,6 @@
 import { tokenBatches, type TokenBatch } from '../batching/batches';
 import { defaultBatchTokens } from '../batching/budget';
+import { CallQueue, expectedTokens, type QueueInfo } from '../batching/call_queue';
 import { tokenizeChunks } from '../batching/chunks';
 import { pipelined } from '../batching/pipeline';
 import { SharedPasses, type PassOptions } from '../batching/shared_passes';
@@ -7,6 +8,7 @@ import { Encoder, type EncoderLoadOptions } from '../encoder';
 import { PadlessError, throwIfAborted } from '../errors';
 import type { ModelDescription } from '../models/description';
 import { textLimit } from '../models/spec';
+import { boolean, integer } from '../options';
 import { withSignals } from '../signals';
 import type { TokenizedChunk } from '../tokenizer/protocol';
 import { Tokenizer, type EncodeOptions } from '../tokenizer/tokenizer';
@@ -18,19 +20,29 @@ const BATCHES_IN_FLIGHT = 2;
 export interface Model {
   encoder: Encoder;
   tokenizer: Tokenizer;
-  /** As in {@link JoinOptions}. */
-  joinCalls?: boolean;
+  /** As in {@link QueueOptions}. */
+  joinCalls?: boolean | undefined;
+  maxWaitingTokens?: number | undefined;
 }
 
-/** The option of every `load` whose task runs the texts of different calls in one forward pass. */
-export interface JoinOptions {
+/** Options of every task's `load`: what becomes of calls that wait for the model. */
+export interface QueueOptions {
   /**
    * Run texts of calls that wait for the model in one forward pass if their options are equal (dynamic batching); true
    * by default. Nothing waits while the model is idle. Which texts share a pass is then a matter of time, which shows
    * in the last bits where these depend on the batch: see `determinism` of `device`.
    */
   joinCalls?: boolean;
+  /**
+   * Refuse a call with E_OVERLOADED, before anything is done for it, if with it more tokens would wait than so many, as
+   * {@link QueueInfo} counts them; a call that finds nothing waiting is always let in. Unlimited by default, for
+   * programs that make all of their calls at once; a service sets what its clients would wait for.
+   */
+  maxWaitingTokens?: number;
 }
+
+/** The checks of {@link QueueOptions}. */
+export const queueOptions = { joinCalls: boolean, maxWaitingTokens: integer(1) };
 
 /** The columns of the logits that a task needs, where the tokenizer tells. */
 export type LogitColumns = (tokenizer: Tokenizer) => Promise<readonly number[]>;
@@ -89,23 +101,30 @@ export abstract class Task implements Disposable, AsyncDisposable {
   protected readonly tokenizer: Tokenizer;
   /** Where batches of all calls whose results are rows meet. */
   protected readonly passes: SharedPasses;
+  readonly #queue: CallQueue;
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
   /** @internal */
-  protected constructor({ encoder, tokenizer, joinCalls = true }: Model) {
+  protected constructor({ encoder, tokenizer, joinCalls = true, maxWaitingTokens = Infinity }: Model) {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
     this.passes = new SharedPasses((batch, options) => encoder.run(batch, options), {
       depth: BATCHES_IN_FLIGHT,
       join: joinCalls,
     });
+    this.#queue = new CallQueue(this.passes, maxWaitingTokens);
   }
 
   /** Most tokens of one sequence, special tokens included. */
   get maxLength(): number {
     return this.tokenizer.maxLength;
+  }
+
+  /** What waits for this model and what it runs at this moment, for health checks and metrics: costs microseconds. */
+  queueInfo(): QueueInfo {
+    return this.#queue.info();
   }
 
   /** Frees the model. Pending calls reject with E_DISPOSED, and so do later ones. */
@@ -160,13 +179,22 @@ export abstract class Task implements Disposable, AsyncDisposable {
     { batchTokens = defaultBatchTokens(this.encoder.device), sequences, start, finish }: Passes<R>,
     { signal, abort }: Call,
   ): Promise<void> {
-    const read = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
-    const chunks = sequences ? sequences(read) : read;
-    await pipelined(tokenBatches(chunks, batchTokens), {
-      depth: BATCHES_IN_FLIGHT,
-      start: (batch) => start(batch, { batchTokens, signal }),
-      finish,
-      cancel: abort,
-    });
+    const limit = Math.min(encode.maxLength ?? Infinity, this.tokenizer.maxLength);
+    this.#queue.enter(signal, expectedTokens(texts, encode, limit, BATCHES_IN_FLIGHT * batchTokens));
+    try {
+      const read = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
+      const chunks = sequences ? sequences(read) : read;
+      await pipelined(tokenBatches(chunks, batchTokens), {
+        depth: BATCHES_IN_FLIGHT,
+        start: (batch) => {
+          this.#queue.tokenized(signal);
+          return start(batch, { batchTokens, signal });
+        },
+        finish,
+        cancel: abort,
+      });
+    } finally {
+      this.#queue.leave(signal);
+    }
   }
 }
