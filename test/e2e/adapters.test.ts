@@ -7,6 +7,7 @@ import { PackedBatch } from '../../ts/packed';
 import { Embedder } from '../../ts/tasks/embedder';
 import { expectError } from '../support/errors';
 import { readGolden, relativeError } from '../support/goldens';
+import { added } from '../support/tokenizers';
 
 const SPECIAL = ['<s>', '<pad>', '</s>', '<unk>', 'look', 'for', ':'];
 const words = Array.from({ length: 60 }, (_, id) => SPECIAL[id] ?? `w${id}`);
@@ -14,15 +15,7 @@ const TASKS = ['retrieval.query', 'text-matching'];
 
 const tokenizer = {
   version: '1.0',
-  added_tokens: SPECIAL.slice(0, 4).map((content, id) => ({
-    id,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  })),
+  added_tokens: SPECIAL.slice(0, 4).map((content, id) => added(id, content, { special: true })),
   pre_tokenizer: { type: 'Whitespace' },
   post_processor: {
     type: 'TemplateProcessing',

@@ -14,6 +14,11 @@ export interface TokenizerSetup {
   addedToken: Readonly<Partial<Record<'bos' | 'eos', string>>>;
 }
 
+/**
+ * Where a long text may be cut before it is tokenized: at spaces between letters of words, or between ideographs too.
+ */
+export type Locality = 'words' | 'wordsAndHan';
+
 /** The thread's first message, when tokenizer.json is loaded. */
 export interface TokenizerReady {
   kind: 'ready';
@@ -32,6 +37,8 @@ export interface TokenizerReady {
   unknownId: number | undefined;
   /** Whether tokens that go on with a word are marked as such, like WordPiece's `##ing`. */
   marksSubwords: boolean;
+  /** Undefined where the tokens at the beginning of a text may depend on all of it. */
+  locality: Locality | undefined;
   /** Special tokens that the post-processor adds to one text. */
   specialTokens: number;
   /** Those that it adds to a pair. */
@@ -47,6 +54,8 @@ export interface EncodeRequest {
   texts: string[];
   /** Second texts, one for each of `texts`. */
   pairs: string[] | undefined;
+  /** For each: 0 where only the beginning of the text is given, 1 where only that of its pair is. */
+  cut: readonly (0 | 1 | undefined)[] | undefined;
   /** Put before each of `texts`. */
   prefix: string;
   /** Most tokens of one sequence, special tokens included. */
@@ -121,6 +130,12 @@ export interface EncodedReply extends TokenizedChunk {
   id: number;
 }
 
+/** A text that was cut might have other tokens than its beginning gives: more of it is needed. */
+export interface CutTooShortReply {
+  kind: 'cutTooShort';
+  id: number;
+}
+
 export interface PrefixLengthReply {
   kind: 'prefixLength';
   id: number;
@@ -152,10 +167,18 @@ export interface FailureReply {
 export interface TooLong {
   index: number;
   tokens: number;
+  /** There are more: the text was cut. */
+  more: boolean;
   limit: number;
   /** No part of the second text, or none longer than the stride, has room beside the first. */
   noRoom: boolean;
 }
 
 export type TokenizerReply =
-  TokenizerReady | EncodedReply | PrefixLengthReply | DecodedReply | FailureReply | TokenIdsReply;
+  | TokenizerReady
+  | EncodedReply
+  | CutTooShortReply
+  | PrefixLengthReply
+  | DecodedReply
+  | FailureReply
+  | TokenIdsReply;

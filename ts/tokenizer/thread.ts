@@ -5,6 +5,7 @@ import { PadlessError } from '../errors';
 import { orPointer } from '../io/lfs_pointer';
 import { abortable } from '../signals';
 import type {
+  CutTooShortReply,
   DecodeRequest,
   DecodedReply,
   EncodeRequest,
@@ -65,8 +66,8 @@ export class TokenizerThread {
     return this.#loaded;
   }
 
-  encode(request: Unsent<EncodeRequest>): Promise<EncodedReply> {
-    return this.#request<EncodedReply>(request);
+  encode(request: Unsent<EncodeRequest>): Promise<EncodedReply | CutTooShortReply> {
+    return this.#request(request);
   }
 
   prefixLength(request: Unsent<PrefixLengthRequest>): Promise<PrefixLengthReply> {

@@ -1,7 +1,8 @@
 import { PadlessError } from '../errors';
 import type { ModelDirectory } from '../models/directory';
 import { abortable } from '../signals';
-import type { PairTruncation, TokenizedChunk, TokenizerReady } from './protocol';
+import { beginnings } from './prefixes';
+import type { EncodedReply, PairTruncation, TokenizedChunk, TokenizerReady } from './protocol';
 import {
   MASK_TOKENS,
   UNKNOWN_TOKENS,
@@ -11,6 +12,11 @@ import {
   type ModelExpectation,
 } from './settings';
 import { TooLongFailure, leaseThread, type ThreadLease } from './thread';
+
+/** Of a long text, characters that are tokenized first: twice those of a token of English. */
+const CHARACTERS_PER_TOKEN = 8;
+/** How much more is taken where they give too few tokens. */
+const GROWTH = 8;
 
 /** Options of {@link Tokenizer.load}. */
 export interface TokenizerLoadOptions {
@@ -141,37 +147,55 @@ export class Tokenizer {
   async encode(texts: string[], options: EncodeOptions = {}): Promise<TokenizedChunk> {
     const limit = Math.min(options.maxLength ?? Infinity, this.maxLength);
     this.#checkRoom(limit, options);
-    const request = this.#lease.thread.encode({
-      kind: 'encode',
-      texts,
-      pairs: options.pairs,
-      prefix: options.prefix ?? '',
-      limit,
-      truncate: options.truncate ?? true,
-      pairTruncation: options.pairTruncation ?? 'longestFirst',
-      stride: options.stride,
-      specialTokens: options.specialTokens ?? true,
-      details: options.details ?? false,
-    });
     const firstIndex = options.firstIndex ?? 0;
     try {
-      const { ids, tokenTypes, lengths, details, texts, repeatsAt } = await abortable(
-        request,
-        options.signal,
-      );
-      this.#refuseUnembedded(ids, lengths, texts, firstIndex);
-      const indices = texts?.map((index) => index + firstIndex);
+      const {
+        ids,
+        tokenTypes,
+        lengths,
+        details,
+        texts: of,
+        repeatsAt,
+      } = await this.#encode(texts, limit, options);
+      this.#refuseUnembedded(ids, lengths, of, firstIndex);
       return {
         ids,
         tokenTypes: this.#givesTypes ? tokenTypes : undefined,
         lengths,
         details,
-        texts: indices,
+        texts: of?.map((index) => index + firstIndex),
         repeatsAt,
       };
     } catch (error) {
       if (error instanceof TooLongFailure) throw tooLong(error, firstIndex);
       throw error;
+    }
+  }
+
+  /** Tokenizes no more of long texts than is kept of them, where that gives the same. */
+  async #encode(texts: string[], limit: number, options: EncodeOptions): Promise<EncodedReply> {
+    const { pairs, stride, signal, pairTruncation = 'longestFirst' } = options;
+    const { locality } = this.#ready;
+    const whole = { texts, pairs, cut: undefined };
+    const onlySecond = pairTruncation === 'onlySecond';
+    for (let characters = CHARACTERS_PER_TOKEN * limit; ; characters *= GROWTH) {
+      const part =
+        locality && stride === undefined
+          ? beginnings({ texts, pairs, onlySecond }, characters, locality)
+          : undefined;
+      const request = this.#lease.thread.encode({
+        kind: 'encode',
+        ...(part ?? whole),
+        prefix: options.prefix ?? '',
+        limit,
+        truncate: options.truncate ?? true,
+        pairTruncation,
+        stride,
+        specialTokens: options.specialTokens ?? true,
+        details: options.details ?? false,
+      });
+      const reply = await abortable(request, signal);
+      if (reply.kind === 'encoded') return reply;
     }
   }
 
@@ -254,14 +278,18 @@ async function tokenizerFile(directory: ModelDirectory): Promise<string> {
 }
 
 function tooLong(
-  { where: { index, tokens, limit, noRoom } }: TooLongFailure,
+  { where: { index, tokens, more, limit, noRoom } }: TooLongFailure,
   firstIndex: number,
 ): PadlessError {
   const at = firstIndex + index;
   const fix = noRoom
     ? 'what cannot be cut of it leaves no room for the rest. Shorten it.'
     : 'shorten it, or pass truncate: true to cut it.';
-  return new PadlessError('E_TOO_LONG', `Text ${at} has ${tokens} tokens and the limit is ${limit}; ${fix}`, {
-    field: `texts[${at}]`,
-  });
+  return new PadlessError(
+    'E_TOO_LONG',
+    `Text ${at} has ${more ? 'more than ' : ''}${tokens} tokens and the limit is ${limit}; ${fix}`,
+    {
+      field: `texts[${at}]`,
+    },
+  );
 }

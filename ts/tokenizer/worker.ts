@@ -3,18 +3,21 @@
 import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Tokenizer, lowercase, sequenceNormalizer, type Encoding } from 'tokenizers';
+import { localityOf, readPipeline } from './locality';
 import type {
+  CutTooShortReply,
   DecodeRequest,
   DecodedReply,
   EncodeRequest,
   EncodedReply,
   PrefixLengthRequest,
+  TokenizerReady,
   TokenizerReply,
   TokenizerRequest,
   TokenizerSetup,
   TooLong,
 } from './protocol';
-import { bodyOf, concatenate, tokenDetails, wholeSequence, type Sequence } from './sequences';
+import { bodyOf, concatenate, segmentsOf, tokenDetails, wholeSequence, type Sequence } from './sequences';
 import { cut, windows } from './windows';
 
 const port = parentPort!;
@@ -47,7 +50,32 @@ class TooLongError extends Error {
   }
 }
 
-async function encode(tokenizer: Tokenizer, request: EncodeRequest): Promise<EncodedReply> {
+/**
+ * Whether the beginning of text `index` gives the tokens of the whole: if it has as many as are kept. What the library
+ * keeps of a pair depends on both lengths unless one text has room and the other, alone, more than there is.
+ */
+async function isEnough(
+  tokenizer: Tokenizer,
+  { texts, pairs, prefix, limit, truncate, pairTruncation, cut }: EncodeRequest,
+  encoding: Encoding,
+  index: number,
+): Promise<boolean> {
+  const side = cut?.[index];
+  if (side === undefined) return true;
+  if (!truncate) return encoding.getLength() > limit;
+  if (!pairs || pairTruncation === 'onlySecond') return encoding.getLength() >= limit;
+  const alone = [prefix + texts[index]!, pairs[index]!].map(async (text) =>
+    (await tokenizer.encode(text, null, { addSpecialTokens: false })).getLength(),
+  );
+  const counts = await Promise.all(alone);
+  const room = limit - segmentsOf(encoding).filter((segment) => segment < 0).length;
+  return counts[side]! >= room && counts[1 - side]! < room;
+}
+
+async function encode(
+  tokenizer: Tokenizer,
+  request: EncodeRequest,
+): Promise<EncodedReply | CutTooShortReply> {
   const { prefix, pairs, limit, stride } = request;
   const options = { addSpecialTokens: request.specialTokens };
   const texts = prefix ? request.texts.map((text) => prefix + text) : request.texts;
@@ -57,6 +85,8 @@ async function encode(tokenizer: Tokenizer, request: EncodeRequest): Promise<Enc
   const encodings = pairs
     ? await Promise.all(texts.map((text, i) => tokenizer.encode(text, pairs[i]!, options)))
     : await tokenizer.encodeBatch(texts, options);
+  const enough = await Promise.all(encodings.map((encoding, i) => isEnough(tokenizer, request, encoding, i)));
+  if (enough.includes(false)) return { kind: 'cutTooShort', id: request.id };
   const sequences = encodings.flatMap((encoding, i) => withinLimit(encoding, i, request));
   const chunk = concatenate(sequences);
   const source = (text: number) => ({ text: request.texts[text]!, pair: pairs?.[text], prefix });
@@ -77,7 +107,7 @@ function withinLimit(encoding: Encoding, index: number, request: EncodeRequest):
   const { limit, stride } = request;
   const length = encoding.getLength();
   if (length <= limit) return [wholeSequence(encoding, index)];
-  const where = { index, tokens: length, limit };
+  const where = { index, tokens: length, more: request.cut?.[index] !== undefined, limit };
   if (stride === undefined && !request.truncate) throw new TooLongError({ ...where, noRoom: false });
   const overlong = { length, body: bodyOf(encoding, request.pairs !== undefined, request.prefix), limit };
   const kept = cut(overlong, setup.truncationSide);
@@ -137,9 +167,19 @@ function send(message: TokenizerReply): void {
   port.postMessage(message, message.kind === 'encoded' ? buffersOf(message) : []);
 }
 
-/** The binding does not tell, and parsing the file would take as long as loading it: a key cannot occur in a string. */
-function marksSubwords(): boolean {
-  return /"continuing_subword_prefix"\s*:\s*"[^"]/.test(readFileSync(setup.file, 'latin1'));
+/** What the binding does not tell. Parsing the file would take as long as loading it: a key cannot occur in a string. */
+function readFacts(tokenizer: Tokenizer): Pick<TokenizerReady, 'marksSubwords' | 'locality'> {
+  const file = readFileSync(setup.file);
+  const pipeline = readPipeline(file);
+  const normalizer = tokenizer.getNormalizer();
+  return {
+    marksSubwords: /"continuing_subword_prefix"\s*:\s*"[^"]/.test(file.toString('latin1')),
+    // The end of a text that is cut at its left depends on nothing that is known here.
+    locality:
+      pipeline && setup.truncationSide === 'right'
+        ? localityOf(pipeline, (text) => normalizer?.normalizeString(text) ?? text)
+        : undefined,
+  };
 }
 
 async function main(): Promise<void> {
@@ -157,7 +197,7 @@ async function main(): Promise<void> {
     maskId: idOf(setup.maskTokens),
     unknownId: idOf(setup.unknownTokens),
     lowersCase,
-    marksSubwords: marksSubwords(),
+    ...readFacts(tokenizer),
     specialTokens: empty.getLength(),
     pairSpecialTokens: (await tokenizer.encode('', '')).getLength(),
   });
