@@ -13,7 +13,7 @@ cmake --build "$build" --parallel 2 --target "${targets[@]:-native_tests}"
 pattern=$(IFS='|'; echo "${targets[*]:-.*}")
 log=$(mktemp)
 status=0
-ctest --test-dir "$build" --output-on-failure --parallel 1 -R "^($pattern)$" | tee "$log" || status=$?
+ctest --test-dir "$build" --output-on-failure --parallel 2 -R "^($pattern)$" | tee "$log" || status=$?
 total=$(grep -oE 'out of [0-9]+' "$log" | grep -oE '[0-9]+')
 bad=$(grep -oE '[0-9]+ tests failed' "$log" | grep -oE '^[0-9]+')
 echo "$((total - bad)) passed, $bad failed"
