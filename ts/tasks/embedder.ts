@@ -183,14 +183,14 @@ export class Embedder extends Task {
     options: CheckedEmbedOptions,
     call: Call,
   ): Promise<Embeddings> {
-    const skip = await this.#promptTokens(encode.prefix, call.signal);
+    const skip = this.#promptTokens(encode.prefix, call.signal);
     const collected = collectRows(texts.length, options.chunks, this.#normalizes(options));
     await this.forward(
       texts,
       encode,
       {
         batchTokens: options.batchTokens,
-        start: (batch, pass) => this.#encode(batch, skip, options, pass),
+        start: async (batch, pass) => this.#encode(batch, await skip, options, pass),
         finish: (rows) => collected.append(rows),
       },
       call,
@@ -231,6 +231,9 @@ export class Embedder extends Task {
   /** Tokens that the pooling leaves out: those of the prompt, where the checkpoint says so. */
   #promptTokens(prompt: string, signal: AbortSignal): number | Promise<number> {
     if (prompt === '' || (this.encoder.pipeline?.includePrompt ?? true)) return 0;
-    return this.tokenizer.prefixLength(prompt, signal);
+    const tokens = this.tokenizer.prefixLength(prompt, signal);
+    // Awaited where a batch starts; a failure in the meantime is not an unhandled one.
+    tokens.catch(() => {});
+    return tokens;
   }
 }
