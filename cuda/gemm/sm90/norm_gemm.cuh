@@ -9,7 +9,6 @@
 #include "cuda/gemm/sm90/norm_epilogue.cuh"
 #include "cuda/ptx/fence.cuh"
 #include "cuda/tile/row_count.cuh"
-#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 
@@ -54,20 +53,10 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   }
   shared.norm.columns.load(p.epilogue, tiles.column_rank * Config::kCols);
   meet<Config>();
-  const int ahead = threadIdx.x == 0 ? fetch_first_weights<Config>(shared, weight, tiles, steps) : 0;
-  wait_for_stream();
-  const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
-  if (warpgroup == 0) {
-    ptx::setmaxnreg_dec<kProducerRegisters>();
-    if (threadIdx.x == 0) produce<Config>(shared, in, weight, tiles, steps, ahead);
-    __syncwarp();
-  } else {
-    ptx::setmaxnreg_inc<kConsumerRegisters>();
-    const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0) - kWarpgroup / 32;
-    NormFinisher<T, Config::kCols, Config::kColumnBlocks> finisher{
+  run_pipeline<Config, T>(shared, in, weight, tiles, steps, [&](int warp) {
+    return NormFinisher<T, Config::kCols, Config::kColumnBlocks>{
         shared.norm, p.epilogue, rows, tiles.row_rank * Config::kColumnBlocks, tiles.column_rank, warp};
-    consume<Config, T>(shared, tiles, steps, warpgroup - 1, finisher);
-  }
+  });
   meet<Config>();  // no block leaves while another may arrive or write here
 }
 

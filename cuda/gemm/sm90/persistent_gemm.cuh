@@ -12,7 +12,6 @@
 #include "cuda/gemm/sm90/fragment_epilogue.cuh"
 #include "cuda/gemm/sm90/pipeline.cuh"
 #include "cuda/ptx/fence.cuh"
-#include "cuda/tile/stream_order.cuh"
 
 namespace padless::cuda {
 
@@ -70,19 +69,9 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   meet<Config>();
   const int rows = __shfl_sync(~0u, p.rows.get(), 0), steps = (p.k + Config::kBlockK - 1) / Config::kBlockK;
   const typename Config::Tiles tiles(rows, p.n);
-  const int ahead = threadIdx.x == 0 ? fetch_first_weights<Config>(shared, weight, tiles, steps) : 0;
-  wait_for_stream();
-  const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
-  if (warpgroup == 0) {
-    ptx::setmaxnreg_dec<kProducerRegisters>();
-    if (threadIdx.x == 0) produce<Config>(shared, in, weight, tiles, steps, ahead);
-    __syncwarp();
-  } else {
-    ptx::setmaxnreg_inc<kConsumerRegisters>();
-    const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32 % 4, 0);
-    EpilogueFinisher<E, Config::kCols> finisher{shared.strips[(warpgroup - 1) * 4 + warp], p, rows};
-    consume<Config, T>(shared, tiles, steps, warpgroup - 1, finisher);
-  }
+  run_pipeline<Config, T>(shared, in, weight, tiles, steps, [&](int warp) {
+    return EpilogueFinisher<E, Config::kCols>{shared.strips[warp], p, rows};
+  });
   if constexpr (Config::kCluster > 1) meet<Config>();  // no block leaves while another may arrive here
 }
 

@@ -23,6 +23,7 @@
 #include "cuda/ptx/setmaxnreg.cuh"
 #include "cuda/ptx/tma.cuh"
 #include "cuda/tile/ring.cuh"
+#include "cuda/tile/stream_order.cuh"
 #include "cuda/tile/tile_order.cuh"
 
 namespace padless::cuda {
@@ -218,6 +219,27 @@ DEVICE void consume(typename Config::Storage& shared, const typename Config::Til
       finisher.finish(kSumsByStage<T> ? sum[part] : product[part],
                       origin.row + part_row + part * kWgmmaRows + warp * kWarpRows, origin.col);
     }
+  }
+}
+
+// What the warpgroups of a block do: the first one's first thread copies, the others consume. The stream's
+// order is kept here: only the weight of the first stages is read before the kernel ahead has ended.
+// finisher_of(warp): that of consume(), by the number of a warp of the consumers.
+template <class Config, class T, class FinisherOf>
+DEVICE void run_pipeline(typename Config::Storage& shared, const ptx::TensorMap& in,
+                         const ptx::TensorMap& weight, const typename Config::Tiles& tiles, int steps,
+                         FinisherOf finisher_of) {
+  const int ahead = threadIdx.x == 0 ? fetch_first_weights<Config>(shared, weight, tiles, steps) : 0;
+  wait_for_stream();
+  const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
+  if (warpgroup == 0) {
+    ptx::setmaxnreg_dec<kProducerRegisters>();
+    if (threadIdx.x == 0) produce<Config>(shared, in, weight, tiles, steps, ahead);
+    __syncwarp();
+  } else {
+    ptx::setmaxnreg_inc<kConsumerRegisters>();
+    auto finisher = finisher_of(__shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0) - kWarpgroup / 32);
+    consume<Config, T>(shared, tiles, steps, warpgroup - 1, finisher);
   }
 }
 
