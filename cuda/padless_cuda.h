@@ -357,7 +357,8 @@ class AttentionStreams {
 /**
  * `tiles` is the plan's list in device memory; `counter` an int32 in device memory that is 0 before the first
  * persistent launch and 0 again after each (null for other strategies); `streams` at least plan.streams
- * (null, or where launches overlap: all groups run on `stream`).
+ * (null: all groups run on `stream`). Of a plan with more than one, the launch behind it waits for all: it
+ * may not overlap.
  */
 struct AttentionResources {
   const AttentionTile* tiles = nullptr;

@@ -141,7 +141,7 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
   sm90::AttentionMaps maps;
   if (std::ranges::any_of(plan.groups, [&](const auto& group) { return runs_on_sm90(args, group); }))
     PADLESS_RETURN_IF_ERROR(sm90::make_maps<T>(maps, args));
-  const bool fork = resources.streams != nullptr && plan.streams > 1 && !stream.overlaps;
+  const bool fork = resources.streams != nullptr && plan.streams > 1;
   if (fork) PADLESS_RETURN_IF_ERROR(resources.streams->fork(stream.stream));
   const auto enqueue_each = [&]() -> Status {
     for (const AttentionGroup& group : plan.groups) {
@@ -154,8 +154,9 @@ Status enqueue_groups(const VarlenAttentionArgs& args, const AttentionPlan& plan
         params.counter = resources.counter;
         blocks = std::min(blocks, std::max(1, plan.persistent_blocks));
       }
-      const LaunchStream target =
-          fork ? LaunchStream(resources.streams->stream(stream.stream, group.stream)) : stream;
+      const LaunchStream target = fork && group.stream != 0
+                                      ? LaunchStream(resources.streams->stream(stream.stream, group.stream))
+                                      : stream;
       PADLESS_RETURN_IF_ERROR(
           on_sm90 ? sm90::enqueue_attention<T>(maps, params, args.shape.head_dim, group.kernel.max_keys,
                                                grid_of(blocks), target)

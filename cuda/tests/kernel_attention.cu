@@ -67,6 +67,52 @@ void test_key_counts() {
   run_case<bf16>({.lengths = {32, 130}, .head_dim = 40, .simt = true, .key_counts = {20, 60}});
 }
 
+// Groups go to their streams, also where launches overlap, and the stream of the call comes after all of
+// them.
+void test_fork() {
+  const std::vector<int32_t> sums{0, 40, 140, 440};
+  constexpr int64_t kTokens = 440, kWidth = 64;
+  const AttentionShape shape{1, 1, kWidth};
+  DeviceProperties device = device_properties(0).take();
+  TestMatrix<bf16> qkv(kTokens, 3 * kWidth), expected(kTokens, kWidth), out(kTokens, kWidth);
+  Random random(11);
+  qkv.fill(random);
+  const AttentionPlan plan = plan_attention(sums, shape, {}, device, kGrouped).take();
+  check(plan.groups.size() == 3 && plan.streams == 3, "three groups on three streams");
+  DeviceBuffer<int32_t> device_sums(sums);
+  DeviceBuffer<AttentionTile> tiles(plan.tiles);
+  auto streams = AttentionStreams::create(plan.streams).take();
+  cudaStream_t main = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&main, cudaStreamNonBlocking), "create stream");
+  VarlenAttentionArgs args;
+  args.shape = shape;
+  args.q = qkv.view().columns(0, kWidth);
+  args.k = qkv.view().columns(kWidth, kWidth);
+  args.v = qkv.view().columns(2 * kWidth, kWidth);
+  args.cu_seqlens = device_sums.data();
+  args.scale = 0.125f;
+  const auto run = [&](TestMatrix<bf16>& result, AttentionStreams* sides, bool overlaps) {
+    args.out = result.view();
+    check_ok(varlen_attention(args, plan, {tiles.data(), nullptr, sides}, {main, overlaps}), "attention");
+    for (int side = 1; side < plan.streams && sides != nullptr; side++) {
+      check(cudaStreamQuery(sides->stream(main, side)) == cudaErrorNotReady, concat("work on stream ", side));
+    }
+    check_cuda(cudaStreamSynchronize(main), "all groups");
+    result.download();
+  };
+  run(expected, nullptr, false);
+  for (const bool overlaps : {false, true}) {
+    if (overlaps && !device.can_overlap) continue;
+    run(out, &streams, overlaps);
+    bool same = true;
+    for (int64_t t = 0; t < kTokens; t++) {
+      for (int64_t i = 0; i < kWidth; i++) same &= out.value(t, i) == expected.value(t, i);
+    }
+    check(same, concat("one stream or three", overlaps ? ", overlapping" : ""));
+  }
+  check_cuda(cudaStreamDestroy(main), "destroy stream");
+}
+
 // One NaN sequence must not poison its neighbours, nor rows of a capacity above T, nor may a tile's store
 // reach them.
 void test_isolation() {
@@ -120,6 +166,7 @@ int main() {
   test::test_lengths();
   test::test_spans();
   test::test_key_counts();
+  test::test_fork();
   test::test_isolation();
   test::test_bad_input();
   return test::report("kernel_attention");

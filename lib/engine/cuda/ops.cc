@@ -157,7 +157,9 @@ Status run_attention(CudaQueue& queue, const CudaBatch& batch, const AttentionAr
   if (!streams.is_ok()) return streams.status();
   const AttentionResources resources{
       .tiles = batch.tiles(), .counter = batch.attention_counter(), .streams = streams.value()};
-  return varlen_attention(native, plan, resources, queue.launches());
+  PADLESS_RETURN_IF_ERROR(varlen_attention(native, plan, resources, queue.launches()));
+  if (plan.streams > 1) queue.joined();
+  return Status::ok();
 }
 
 Status run_pool(CudaQueue& queue, const CudaBatch& batch, const PoolArgs& args) {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "lib/engine/cuda/arena.h"
@@ -36,7 +37,9 @@ class CudaQueue {
   const SharedStream& shared() const { return stream_; }
   cudaStream_t get() const { return stream_.get(); }
   /** For kernels, which may overlap if the engine says so. */
-  LaunchStream launches() const { return {stream_.get(), overlaps_}; }
+  LaunchStream launches() { return {stream_.get(), overlaps_ && !std::exchange(joined_, false)}; }
+  /** Side streams came back: the next kernel comes after them, too, and not only after the one ahead. */
+  void joined() { joined_ = true; }
 
   /** Device memory whose first work is this stream's. */
   Result<std::unique_ptr<Buffer>> allocate(size_t bytes) {
@@ -78,6 +81,7 @@ class CudaQueue {
   const CudaContext context_;
   const SharedStream stream_;
   const bool overlaps_;
+  bool joined_ = false;
   std::deque<Upload> uploads_;       // whose blocks the device may still read
   std::vector<Download> downloads_;  // not yet handed to anybody's completion
   std::unique_ptr<AttentionStreams> side_streams_;
