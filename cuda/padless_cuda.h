@@ -247,6 +247,14 @@ struct GemmPlanOptions {
 /** Enumerates the legal configurations and takes the one with the least estimated time. */
 GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device,
                    const GemmPlanOptions& options = {});
+/** A legal configuration, and the clock cycles that it is expected to take. */
+struct RatedGemmPlan {
+  GemmPlan plan;
+  double cycles;
+};
+/** All of those that plan_gemm chooses from, to measure them; none for the kernel without tensor cores. */
+std::vector<RatedGemmPlan> gemm_plans(const LinearArgs& args, const DeviceProperties& device,
+                                      const GemmPlanOptions& options = {});
 /** Bytes of workspace that the plan needs: 0 without split-K. */
 size_t linear_workspace_bytes(const LinearArgs& args, const GemmPlan& plan);
 Status linear(const LinearArgs& args, const GemmPlan& plan, void* workspace, LaunchStream stream);

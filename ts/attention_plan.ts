@@ -5,8 +5,9 @@ import { type Check, checkOptions, integer, oneOf } from './options';
 /** How a GPU cuts the attention over a batch into launches, see {@link DeviceOptions.attention}. */
 export interface AttentionPlanOptions {
   /**
-   * - `'auto'` (the default): `'grouped'` by lengths of up to 64 and 128 tokens, on compute capability 9.0 with head
-   *   dims of up to 64 also 256, and longer ones.
+   * - `'auto'` (the default): what was the fastest on this kind of GPU. Where that is not measured, as now everywhere,
+   *   `'grouped'` by lengths of up to 64 and 128 tokens, on compute capability 9.0 with head dims of up to 64 also 256,
+   *   and longer ones.
    * - `'single'`: one launch of the kernel for any length.
    * - `'grouped'`: one launch for the sequences of each bucket, by the kernel made for that length, on several streams.
    * - `'persistent'`: one launch of as many blocks as the GPU holds, which fetch tiles, those of the most work first.

@@ -1,8 +1,10 @@
 // plan_attention(): which kernel takes which tile of queries, in which order, on which stream.
 #include <algorithm>
-#include <array>
+#include <cstdlib>
 
+#include "cuda/attention/auto_plan.h"
 #include "cuda/attention/kernel_table.h"
+#include "cuda/attention/measured_plans.h"
 #include "cuda/attention/sm90/kernel_table.h"
 #include "cuda/checks.h"
 #include "cuda/padless_cuda.h"
@@ -11,11 +13,6 @@ namespace padless::cuda {
 namespace {
 
 constexpr int64_t kUnlimited = std::numeric_limits<int32_t>::max();
-
-/** Buckets of `auto`. The portable kernel for 256 keys takes all registers of an SM for one block, and up to
- * half of its keys are none: it runs only where a bucket of `grouped` asks for it. */
-constexpr std::array<int64_t, 2> kAutoEdges = {64, 128};
-constexpr std::array<int64_t, 3> kSm90AutoEdges = {64, 128, 256};
 
 /** The kernels that a device has for a head dim. */
 struct Kernels {
@@ -28,10 +25,6 @@ struct Kernels {
         head_dim(dim),
         sm_count(std::max(1, device.sm_count)) {}
 
-  std::span<const int64_t> auto_edges() const {
-    if (sm90) return kSm90AutoEdges;
-    return kAutoEdges;
-  }
   bool has_short(int max_keys) const {
     return sm90 ? sm90::has_short_kernel(max_keys, head_dim)
                 : has_short_kernel(max_keys, static_cast<int>(head_dim));
@@ -118,13 +111,39 @@ Status check(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
   return Status::ok();
 }
 
+/** The options that `auto` stands for. */
+AttentionPlanOptions chosen(AttentionPlanOptions options, const DeviceProperties& device,
+                            const Kernels& kernels) {
+  const AutoPlan plan = auto_plan(device, kernels.sm90, kMeasuredPlans);
+  options.strategy = plan.strategy;
+  options.streams = std::min(options.streams, plan.streams);
+  options.bucket_edges.clear();
+  for (const int64_t edge : plan.edges) {
+    if (edge > 0 && kernels.keys_for(edge) != kAnyKeys) options.bucket_edges.push_back(edge);
+  }
+  return options;
+}
+
 }  // namespace
+
+AutoPlan auto_plan(const DeviceProperties& device, bool sm90, std::span<const MeasuredPlan> measured) {
+  const auto distance = [&](const MeasuredPlan& row) { return std::abs(row.sm_count - device.sm_count); };
+  const MeasuredPlan* nearest = nullptr;
+  for (const MeasuredPlan& row : measured) {
+    if (row.compute_capability != device.compute_capability || sm90 != device.runs_sm90a()) continue;
+    if (nearest == nullptr || distance(row) < distance(*nearest)) nearest = &row;
+  }
+  if (nearest != nullptr) return nearest->plan;
+  return sm90 ? kSm90Guess : kPortableGuess;
+}
 
 Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const AttentionShape& shape,
                                      const AttentionSpan& span, const DeviceProperties& device,
-                                     const AttentionPlanOptions& options) {
-  PADLESS_RETURN_IF_ERROR(check(cu_seqlens, shape, options));
+                                     const AttentionPlanOptions& asked) {
+  PADLESS_RETURN_IF_ERROR(check(cu_seqlens, shape, asked));
   const Kernels kernels(device, shape.head_dim);
+  const bool automatic = asked.strategy == AttentionStrategy::kAuto;
+  const AttentionPlanOptions options = automatic ? chosen(asked, device, kernels) : asked;
   AttentionPlan plan;
   plan.strategy = options.strategy;
   if (plan.strategy == AttentionStrategy::kSingle || plan.strategy == AttentionStrategy::kPersistent) {
@@ -133,13 +152,9 @@ Result<AttentionPlan> plan_attention(std::span<const int32_t> cu_seqlens, const 
     return plan;
   }
   // The kernel follows from a sequence's own length, never from what else is in the batch: its bits stay.
-  const bool automatic = plan.strategy == AttentionStrategy::kAuto;
-  plan.strategy = AttentionStrategy::kGrouped;
   int64_t low = 0;
-  for (int64_t edge : automatic ? kernels.auto_edges() : std::span<const int64_t>(options.bucket_edges)) {
-    const int max_keys = kernels.keys_for(edge);
-    if (automatic && max_keys == kAnyKeys) continue;
-    add_group(plan, cu_seqlens, low, edge, kernels, max_keys, span, options);
+  for (const int64_t edge : options.bucket_edges) {
+    add_group(plan, cu_seqlens, low, edge, kernels, kernels.keys_for(edge), span, options);
     low = edge;
   }
   add_group(plan, cu_seqlens, low, kUnlimited, kernels, kAnyKeys, span, options);

@@ -2,33 +2,72 @@
 // (experiment E4: one group, groups in a row, groups over streams, one persistent launch).
 #include <algorithm>
 
+#include "cuda/attention/kernel_table.h"
 #include "cuda/bench/setting.h"
 
 namespace padless::cuda::bench {
 namespace {
 
 struct Strategy {
-  const char* name;
+  std::string name;
   AttentionPlanOptions options;
+  bool portable = false;  // by the kernels of every GPU
 };
 
-const Strategy kStrategies[] = {
-    {"single", {.strategy = AttentionStrategy::kSingle}},
-    {"grouped, 1 stream", {.strategy = AttentionStrategy::kGrouped, .streams = 1}},
-    {"grouped, 4 streams", {.strategy = AttentionStrategy::kGrouped, .streams = 4}},
-    {"persistent", {.strategy = AttentionStrategy::kPersistent}},
-    {"auto", {.strategy = AttentionStrategy::kAuto}},
-};
+std::string strategy_name(AttentionStrategy strategy) {
+  constexpr const char* kNames[] = {"single", "grouped", "persistent", "auto"};
+  return kNames[static_cast<int>(strategy)];
+}
+
+std::string listed(const std::vector<int64_t>& edges, const char* between) {
+  std::string list;
+  for (const int64_t edge : edges) list += concat(list.empty() ? "" : between, edge);
+  return list;
+}
+
+/** What engines do, one group, groups by every set of edges in a row and side by side, one persistent launch.
+ */
+std::vector<Strategy> strategies(bool disentangled, int64_t head_dim) {
+  std::vector<Strategy> list = {{"auto", {.strategy = AttentionStrategy::kAuto}},
+                                {"single", {.strategy = AttentionStrategy::kSingle, .streams = 1}},
+                                {"persistent", {.strategy = AttentionStrategy::kPersistent, .streams = 1}}};
+  if (disentangled) return list;
+  list.push_back({"portable", {.strategy = AttentionStrategy::kAuto}, true});
+  constexpr int kSets = 1 << std::size(kShortKeys);
+  for (int set = 1; set < kSets; set++) {
+    std::vector<int64_t> edges;
+    for (size_t i = 0; i < std::size(kShortKeys); i++) {
+      if ((set >> i & 1) != 0) edges.push_back(kShortKeys[i]);
+    }
+    if (!has_short_kernel(static_cast<int>(edges.back()), static_cast<int>(head_dim))) continue;
+    for (const int streams : {1, 4}) {
+      list.push_back({concat("grouped ", listed(edges, "/"), " on ", streams),
+                      {.strategy = AttentionStrategy::kGrouped, .bucket_edges = edges, .streams = streams}});
+    }
+  }
+  return list;
+}
+
+/** The plan in the words of scripts/attention-plans.mjs. */
+std::string fields_of(const Strategy& strategy, bool sorted) {
+  const AttentionPlanOptions& o = strategy.options;
+  const bool grouped = o.strategy == AttentionStrategy::kGrouped;
+  return concat(",\"strategy\":\"", strategy.portable ? "portable" : strategy_name(o.strategy),
+                "\",\"edges\":[", grouped ? listed(o.bucket_edges, ",") : "", "],\"streams\":", o.streams,
+                ",\"sorted\":", sorted ? "true" : "false");
+}
 
 Status bench_strategy(Setting& setting, Report& report, VarlenAttentionArgs args, const Strategy& strategy,
-                      const std::vector<int32_t>& lengths, const char* order) {
+                      const std::vector<int32_t>& lengths, bool sorted) {
   std::vector<int32_t> sums{0};
   double pairs = 0;
   for (int32_t length : lengths) {
     sums.push_back(sums.back() + length);
     pairs += static_cast<double>(length) * length;
   }
-  auto plan = plan_attention(sums, args.shape, args.span, setting.device(), strategy.options);
+  DeviceProperties device = setting.device();
+  if (strategy.portable && device.runs_sm90a()) device.compute_capability = 80;
+  auto plan = plan_attention(sums, args.shape, args.span, device, strategy.options);
   PADLESS_RETURN_IF_ERROR(plan.status());
   auto tiles = setting.upload(plan.value().tiles);
   auto device_sums = setting.upload(sums);
@@ -47,10 +86,11 @@ Status bench_strategy(Setting& setting, Report& report, VarlenAttentionArgs args
   const double width = static_cast<double>(args.shape.heads * args.shape.head_dim);
   const double products = args.bias.disentangled() ? 4 : 2;  // of queries and keys with their partners
   report.add({.op = args.bias.disentangled() ? "disentangled" : "attention",
-              .name = concat(strategy.name, ", ", order),
+              .name = concat(strategy.name, sorted ? ", sorted" : ", as given"),
               .seconds = seconds.value(),
               .flops = 2 * products * width * pairs,
-              .bytes = 2.0 * 4 * width * static_cast<double>(setting.tokens())});
+              .bytes = 2.0 * 4 * width * static_cast<double>(setting.tokens()),
+              .fields = fields_of(strategy, sorted)});
   return Status::ok();
 }
 
@@ -92,9 +132,9 @@ Status bench_attention(Setting& setting, Report& report, bool disentangled) {
   }
   auto sorted = setting.lengths();
   std::ranges::sort(sorted, std::ranges::greater{});
-  for (const Strategy& strategy : kStrategies) {
-    PADLESS_RETURN_IF_ERROR(bench_strategy(setting, report, args, strategy, setting.lengths(), "as given"));
-    PADLESS_RETURN_IF_ERROR(bench_strategy(setting, report, args, strategy, sorted, "sorted"));
+  for (const Strategy& strategy : strategies(disentangled, shape.head_dim())) {
+    PADLESS_RETURN_IF_ERROR(bench_strategy(setting, report, args, strategy, setting.lengths(), false));
+    PADLESS_RETURN_IF_ERROR(bench_strategy(setting, report, args, strategy, sorted, true));
   }
   return Status::ok();
 }

@@ -7,7 +7,9 @@ namespace {
 
 // Values of cublasLt.h and library_types.h, the same since CUDA 11.
 constexpr int kBf16 = 14, kF32 = 0, kCompute32F = 68, kTransposed = 1;
-constexpr int kDescTransA = 3, kLayoutBatchCount = 5, kLayoutBatchOffset = 6, kPreferenceWorkspace = 1;
+constexpr uint32_t kGeluBias = 36;
+constexpr int kDescTransA = 3, kDescEpilogue = 7, kDescBias = 8, kLayoutBatchCount = 5,
+              kLayoutBatchOffset = 6, kPreferenceWorkspace = 1;
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 
 struct HeuristicResult {
@@ -103,6 +105,10 @@ Result<CublasLt::Prepared> CublasLt::prepare(const Product& p) {
   int error = lib.desc_create(&state->desc, kCompute32F, kF32);
   const int transposed = kTransposed;
   if (!p.weight_is_k_by_n) error |= lib.desc_set(state->desc, kDescTransA, &transposed, sizeof(transposed));
+  if (p.gelu_bias != nullptr) {
+    error |= lib.desc_set(state->desc, kDescEpilogue, &kGeluBias, sizeof(kGeluBias));
+    error |= lib.desc_set(state->desc, kDescBias, &p.gelu_bias, sizeof(p.gelu_bias));
+  }
   const auto layout = [&](void*& result, int64_t rows, int64_t cols, int64_t stride, int64_t step) {
     const auto batch = static_cast<int32_t>(p.batch);
     error |=

@@ -16,6 +16,8 @@ struct Product {
   int64_t in_stride = 0, weight_stride = 0, out_stride = 0;
   bool weight_is_k_by_n = false;  // otherwise weight is [n, k]
   int64_t batch = 1, in_step = 0, weight_step = 0, out_step = 0;
+  const void* gelu_bias =
+      nullptr;  // [n] bf16, which is added before GELU by tanh, cuBLASLt's only one; or null
 };
 
 class CublasLt {

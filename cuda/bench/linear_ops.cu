@@ -1,5 +1,6 @@
-// The four products of an encoder layer, next to cuBLASLt's plain product of the same sizes; on Hopper the
-// same in FP8, and the kernel that makes the codes of the rows.
+// The four products of an encoder layer: as planned, next to cuBLASLt's plain product of the same sizes and
+// with its own GELU, and by every other plan, which says what the planner's guesses lose; on Hopper also by
+// the kernels of every GPU, and in FP8 with the kernel that makes the codes of the rows.
 #include "cuda/bench/setting.h"
 
 namespace padless::cuda::bench {
@@ -30,19 +31,70 @@ Result<Codes> allocate_codes(const Matrix& from) {
   return Result<Codes>(std::move(codes));  // nvcc copies what it may only move, otherwise
 }
 
-struct TimedLinear {
-  GemmPlan plan;
-  double seconds;
-};
-
-Result<TimedLinear> time_linear(Setting& setting, const LinearArgs& args) {
-  const GemmPlan plan = plan_gemm(args, setting.device());
+Result<double> time_plan(Setting& setting, const LinearArgs& args, const GemmPlan& plan) {
   auto workspace = DeviceArray::allocate(linear_workspace_bytes(args, plan));
   PADLESS_RETURN_IF_ERROR(workspace.status());
-  auto seconds =
-      setting.measure([&] { return linear(args, plan, workspace.value().data(), setting.stream()); });
-  PADLESS_RETURN_IF_ERROR(seconds.status());
-  return TimedLinear{plan, seconds.value()};
+  return setting.measure([&] { return linear(args, plan, workspace.value().data(), setting.stream()); });
+}
+
+std::string name_of(const Layer& layer, const LinearArgs& args, const GemmPlan& plan) {
+  constexpr const char* kKernels[] = {"t", "persistent t", "swapped t"};
+  return concat(layer.name, " [", args.in.rows, ", ", layer.n, ", ", layer.k, "] ",
+                kKernels[static_cast<int>(plan.kernel)], plan.tile, " s", plan.splits);
+}
+
+// In 16 bits.
+Measurement measured(const char* op, const Layer& layer, const LinearArgs& args, const GemmPlan& plan,
+                     double seconds) {
+  const double rows = static_cast<double>(args.in.rows), n = static_cast<double>(layer.n),
+               k = static_cast<double>(layer.k);
+  return {.op = op,
+          .name = name_of(layer, args, plan),
+          .seconds = seconds,
+          .flops = 2 * rows * n * k,
+          .bytes = 2 * (rows * k + n * k + rows * n * (layer.residual ? 2 : 1))};
+}
+
+// What plan_gemm chooses from, with what it expects.
+Status bench_plans(Setting& setting, Report& report, const Layer& layer, const LinearArgs& args) {
+  for (const auto& [plan, cycles] : gemm_plans(args, setting.device())) {
+    auto seconds = time_plan(setting, args, plan);
+    PADLESS_RETURN_IF_ERROR(seconds.status());
+    Measurement measurement = measured("linear_plan", layer, args, plan, seconds.value());
+    measurement.fields = concat(",\"expected_cycles\":", static_cast<int64_t>(cycles));
+    report.add(measurement);
+  }
+  return Status::ok();
+}
+
+Result<double> time_cublas(Setting& setting, const LinearArgs& args, const void* gelu_bias = nullptr) {
+  auto product = setting.cublas()->prepare({.m = args.in.rows,
+                                            .n = args.weight.rows,
+                                            .k = args.in.cols,
+                                            .in_stride = args.in.cols,
+                                            .weight_stride = args.in.cols,
+                                            .out_stride = args.weight.rows,
+                                            .gelu_bias = gelu_bias});
+  PADLESS_RETURN_IF_ERROR(product.status());
+  return setting.measure(
+      [&] { return product.value().run(args.in.data, args.weight.data, args.out.data, setting.stream()); });
+}
+
+Status add_cublas(Setting& setting, Report& report, const Layer& layer, const LinearArgs& args,
+                  Measurement& measurement) {
+  if (setting.cublas() == nullptr) return Status::ok();
+  auto plain = time_cublas(setting, args);
+  PADLESS_RETURN_IF_ERROR(plain.status());
+  measurement.cublas_seconds = plain.value();
+  if (layer.activation != Activation::kGeluErf) return Status::ok();
+  auto bias = setting.random(DType::kBF16, 1, layer.n);
+  PADLESS_RETURN_IF_ERROR(bias.status());
+  const auto gelu = time_cublas(setting, args, bias.value().data);
+  if (!gelu.is_ok())
+    report.skip("cublaslt_gelu", gelu.status().message());
+  else
+    measurement.fields = concat(",\"cublaslt_gelu_us\":", gelu.value() * 1e6);
+  return Status::ok();
 }
 
 // `args` is the same product in bf16.
@@ -58,9 +110,9 @@ Status bench_fp8(Setting& setting, Report& report, const Layer& layer, LinearArg
   args.in_scales = in.value().args.scales;
   args.weight = weight.value().args.out;
   args.weight_scales = weight.value().args.scales;
-  auto timed = time_linear(setting, args);
-  PADLESS_RETURN_IF_ERROR(timed.status());
-  const auto& [plan, seconds] = timed.value();
+  const GemmPlan plan = plan_gemm(args, setting.device());
+  auto seconds = time_plan(setting, args, plan);
+  PADLESS_RETURN_IF_ERROR(seconds.status());
   const double rows = static_cast<double>(args.in.rows), n = static_cast<double>(layer.n),
                k = static_cast<double>(layer.k);
   report.add({.op = "quantize_rows",
@@ -69,9 +121,8 @@ Status bench_fp8(Setting& setting, Report& report, const Layer& layer, LinearArg
               .flops = 3 * rows * k,
               .bytes = 3 * rows * k + 4 * rows});
   report.add({.op = "linear_fp8",
-              .name = concat(layer.name, " [", args.in.rows, ", ", layer.n, ", ", layer.k, "] t", plan.tile,
-                             " s", plan.splits),
-              .seconds = seconds,
+              .name = name_of(layer, args, plan),
+              .seconds = seconds.value(),
               .flops = 2 * rows * n * k,
               .bytes = rows * k + n * k + 2 * rows * n * (layer.residual ? 2 : 1)});
   return Status::ok();
@@ -91,31 +142,19 @@ Status bench_layer(Setting& setting, Report& report, const Layer& layer) {
   args.activation = layer.activation;
   args.out = out.value();
   if (layer.residual) args.residual = out.value();
-  auto timed = time_linear(setting, args);
-  PADLESS_RETURN_IF_ERROR(timed.status());
-  const auto& [plan, seconds] = timed.value();
-  const double rows = static_cast<double>(m), n = static_cast<double>(layer.n),
-               k = static_cast<double>(layer.k);
-  Measurement measurement{
-      .op = "linear",
-      .name = concat(layer.name, " [", m, ", ", layer.n, ", ", layer.k, "] t", plan.tile, " s", plan.splits),
-      .seconds = seconds,
-      .flops = 2 * rows * n * k,
-      .bytes = 2 * (rows * k + n * k + rows * n * (layer.residual ? 2 : 1))};
-  if (setting.cublas() != nullptr) {
-    auto product = setting.cublas()->prepare({.m = m,
-                                              .n = layer.n,
-                                              .k = layer.k,
-                                              .in_stride = layer.k,
-                                              .weight_stride = layer.k,
-                                              .out_stride = layer.n});
-    PADLESS_RETURN_IF_ERROR(product.status());
-    auto theirs = setting.measure(
-        [&] { return product.value().run(args.in.data, args.weight.data, args.out.data, setting.stream()); });
-    PADLESS_RETURN_IF_ERROR(theirs.status());
-    measurement.cublas_seconds = theirs.value();
-  }
+  DeviceProperties any_gpu = setting.device();
+  if (any_gpu.runs_sm90a()) any_gpu.compute_capability = 80;
+  const GemmPlan plan = plan_gemm(args, setting.device()), portable = plan_gemm(args, any_gpu);
+  auto seconds = time_plan(setting, args, plan), portable_seconds = time_plan(setting, args, portable);
+  PADLESS_RETURN_IF_ERROR(seconds.status());
+  PADLESS_RETURN_IF_ERROR(portable_seconds.status());
+  Measurement measurement = measured("linear", layer, args, plan, seconds.value());
+  PADLESS_RETURN_IF_ERROR(add_cublas(setting, report, layer, args, measurement));
   report.add(measurement);
+  Measurement by_any_gpu = measured("linear_portable", layer, args, portable, portable_seconds.value());
+  by_any_gpu.cublas_seconds = measurement.cublas_seconds;
+  report.add(by_any_gpu);
+  PADLESS_RETURN_IF_ERROR(bench_plans(setting, report, layer, args));
   if (setting.device().runs_sm90a()) PADLESS_RETURN_IF_ERROR(bench_fp8(setting, report, layer, args));
   setting.release();
   return Status::ok();

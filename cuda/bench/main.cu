@@ -46,7 +46,9 @@ int run_all(const Options& options) {
   if (!setting.is_ok()) return fail(setting.status());
   auto roof = measure_roof(setting.value());
   if (!roof.is_ok()) return fail(roof.status());
-  auto report = Report::open(options, native.name, roof.value());
+  auto report =
+      Report::open(options, {native.name, properties.value().compute_capability, properties.value().sm_count},
+                   roof.value());
   if (!report.is_ok()) return fail(report.status());
   std::vector<std::string> ops = options.ops;
   if (ops.empty()) ops.assign(std::begin(kOpNames), std::end(kOpNames));

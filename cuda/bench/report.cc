@@ -22,7 +22,7 @@ double fraction_of_roof(const Measurement& measurement, const Roof& roof) {
   return std::max(measurement.flops / roof.flops, measurement.bytes / roof.bytes) / measurement.seconds;
 }
 
-Result<Report> Report::open(const Options& options, const std::string& device, const Roof& roof) {
+Result<Report> Report::open(const Options& options, const ReportedDevice& device, const Roof& roof) {
   Report report;
   report.options_ = options;
   report.device_ = device;
@@ -32,7 +32,7 @@ Result<Report> Report::open(const Options& options, const std::string& device, c
     PADLESS_CHECK(report.json_ != nullptr, Code::kInvalidArgument, "--json", options.json,
                   " cannot be written");
   }
-  std::printf("%s: %.0f TFLOP/s by mma.sync, %.0f GB/s by a copy\n", device.c_str(), roof.flops / 1e12,
+  std::printf("%s: %.0f TFLOP/s by mma.sync, %.0f GB/s by a copy\n", device.name.c_str(), roof.flops / 1e12,
               roof.bytes / 1e9);
   std::printf("%-14s %-34s %10s %9s %8s %7s %9s\n", "op", "", "us", "TFLOP/s", "GB/s", "roof", "cuBLASLt");
   return Result<Report>(std::move(report));
@@ -56,16 +56,17 @@ void Report::add(const Measurement& m) {
   std::printf("\n");
   if (json_ == nullptr) return;
   std::fprintf(json_,
-               "{\"device\":%s,\"op\":%s,\"name\":%s,\"shape\":%s,\"lengths\":%s,\"batch\":%lld,"
+               "{\"device\":%s,\"compute_capability\":%d,\"sms\":%d,\"op\":%s,\"name\":%s,\"shape\":%s,"
+               "\"lengths\":%s,\"batch\":%lld,"
                "\"max_length\":%lld,\"ratio\":%g,\"seed\":%llu,\"samples\":%d,\"us\":%.3f,\"flops\":%.0f,"
                "\"bytes\":%.0f,\"roof_flops\":%.4g,\"roof_bytes\":%.4g,\"fraction_of_roof\":%.4f",
-               quoted(device_).c_str(), quoted(m.op).c_str(), quoted(m.name).c_str(),
-               quoted(options_.shape.name).c_str(), quoted(options_.lengths).c_str(),
+               quoted(device_.name).c_str(), device_.compute_capability, device_.sms, quoted(m.op).c_str(),
+               quoted(m.name).c_str(), quoted(options_.shape.name).c_str(), quoted(options_.lengths).c_str(),
                static_cast<long long>(options_.batch), static_cast<long long>(options_.max_length),
                options_.ratio, static_cast<unsigned long long>(options_.seed), options_.samples,
                m.seconds * 1e6, m.flops, m.bytes, roof_.flops, roof_.bytes, fraction);
   if (m.cublas_seconds > 0) std::fprintf(json_, ",\"cublaslt_us\":%.3f", m.cublas_seconds * 1e6);
-  std::fprintf(json_, "}\n");
+  std::fprintf(json_, "%s}\n", m.fields.c_str());
   std::fflush(json_);  // whatever ends the program, what was measured stays
 }
 

@@ -20,6 +20,13 @@ struct Measurement {
   double flops = 0;           // useful ones: of tokens, none of padding
   double bytes = 0;           // that must move at least: every operand once
   double cublas_seconds = 0;  // of the same product by cuBLASLt; 0: not measured
+  std::string fields = {};    // what else the JSON line says: ,"name":value
+};
+
+/** The GPU that runs. */
+struct ReportedDevice {
+  std::string name;
+  int compute_capability, sms;
 };
 
 /** The time the roof allows over the time taken. */
@@ -28,7 +35,7 @@ double fraction_of_roof(const Measurement& measurement, const Roof& roof);
 class Report {
  public:
   /** E_INVALID_ARGUMENT if the JSON file cannot be written. */
-  static Result<Report> open(const Options& options, const std::string& device, const Roof& roof);
+  static Result<Report> open(const Options& options, const ReportedDevice& device, const Roof& roof);
   Report(Report&& other) noexcept;
   Report(const Report&) = delete;
   Report& operator=(const Report&) = delete;
@@ -40,7 +47,7 @@ class Report {
  private:
   Report() = default;
   Options options_;
-  std::string device_;
+  ReportedDevice device_;
   Roof roof_;
   std::FILE* json_ = nullptr;
 };

@@ -101,46 +101,31 @@ double estimate_swapped(int tokens, const Problem& p, int splits, const DevicePr
   return waves * (tile_cycles * per_wave + kTileOverhead) + reduction(p, splits);
 }
 
-class Choice {
- public:
-  void consider(const GemmPlan& plan, double cycles) {
-    if (cycles >= least_) return;
-    least_ = cycles;
-    best_ = plan;
+// visit(splits) for every legal number of parts of k, which are at least two steps each
+template <class Visit>
+void for_each_split(const Problem& p, int64_t step, const GemmPlanOptions& options, Visit visit) {
+  for (int splits : {1, 2, 3, 4, 6, 8, 12, 16}) {
+    if (splits > 1 && (!options.split_k || divide_up(p.k, step) < 2 * splits)) break;
+    visit(splits);
   }
-  // visit(splits) for every legal number of parts of k, which are at least two steps each
-  template <class Visit>
-  static void for_each_split(const Problem& p, int64_t step, const GemmPlanOptions& options, Visit visit) {
-    for (int splits : {1, 2, 3, 4, 6, 8, 12, 16}) {
-      if (splits > 1 && (!options.split_k || divide_up(p.k, step) < 2 * splits)) break;
-      visit(splits);
-    }
-  }
-  const GemmPlan& best() const { return best_; }
-  double cycles() const { return least_; }
-
- private:
-  GemmPlan best_;
-  double least_ = std::numeric_limits<double>::infinity();
-};
+}
 
 // All of them sum over k in the same order: without split-K a row's bits do not depend on which is taken.
-Choice choose_sm90(const Problem& p, bool fits_persistent, const DeviceProperties& device,
-                   const GemmPlanOptions& options) {
+template <class Visit>
+void for_each_sm90_plan(const Problem& p, bool fits_persistent, const DeviceProperties& device,
+                        const GemmPlanOptions& options, Visit visit) {
   constexpr int64_t kMostSwappedRows = 256;  // beyond, a row of the persistent kernel's tiles costs less
-  Choice choice;
   for (int tile = 0; tile < kPersistentTileCount && fits_persistent; tile++) {
-    choice.consider({tile, 1, GemmKernel::kPersistent, device.sm_count},
-                    estimate(persistent_tile(p.element_bytes == 1, tile), p));
+    visit(GemmPlan{tile, 1, GemmKernel::kPersistent, device.sm_count},
+          estimate(persistent_tile(p.element_bytes == 1, tile), p));
   }
   const bool swaps = p.m <= kMostSwappedRows || !fits_persistent;
   for (int tile = 0; tile < kSwappedTileCount && swaps; tile++) {
-    Choice::for_each_split(p, p.stage_k(), options, [&](int splits) {
-      choice.consider({tile, splits, GemmKernel::kSwapped},
-                      estimate_swapped(kSwappedTokens[tile], p, splits, device));
+    for_each_split(p, p.stage_k(), options, [&](int splits) {
+      visit(GemmPlan{tile, splits, GemmKernel::kSwapped},
+            estimate_swapped(kSwappedTokens[tile], p, splits, device));
     });
   }
-  return choice;
 }
 
 Problem problem_of(const LinearArgs& args, const DeviceProperties& device) {
@@ -148,25 +133,34 @@ Problem problem_of(const LinearArgs& args, const DeviceProperties& device) {
           static_cast<int64_t>(dtype_size(args.in.dtype))};
 }
 
-Choice choose(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
+// visit(plan, cycles) for every legal configuration on tensor cores
+template <class Visit>
+void for_each_plan(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options,
+                   Visit visit) {
   const Problem p = problem_of(args, device);
-  Choice choice;
   if (args.in.dtype == DType::kF32 || !has_aligned_rows(args.in) || !has_aligned_rows(args.weight) ||
       p.k == 0)
-    return choice;
+    return;
   const bool fits_persistent = has_fragment_activation(args.activation) && !args.residual_first;
   const bool only_sm90 = args.in.dtype == DType::kE4M3;
   if (device.runs_sm90a() && (fits_persistent || only_sm90))
-    return choose_sm90(p, fits_persistent, device, options);
-  if (only_sm90) return choice;
+    return for_each_sm90_plan(p, fits_persistent, device, options, visit);
+  if (only_sm90) return;
   for (int tile = 0; tile < kTileShapeCount; tile++) {
     const TileShape& shape = kTileShapes[tile];
     if (shape.shared_bytes() > device.shared_bytes_per_block) continue;
-    Choice::for_each_split(p, shape.block_k, options, [&](int splits) {
-      choice.consider({tile, splits}, estimate(shape, p, splits, device));
+    for_each_split(p, shape.block_k, options, [&](int splits) {
+      visit(GemmPlan{tile, splits}, estimate(shape, p, splits, device));
     });
   }
-  return choice;
+}
+
+RatedGemmPlan choose(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
+  RatedGemmPlan best{{}, std::numeric_limits<double>::infinity()};
+  for_each_plan(args, device, options, [&](const GemmPlan& plan, double cycles) {
+    if (cycles < best.cycles) best = {plan, cycles};
+  });
+  return best;
 }
 
 // Of residual_norm() over a product: a launch, and its rows read and written again.
@@ -179,7 +173,16 @@ double norm_traffic(const Problem& p) {
 }  // namespace
 
 GemmPlan plan_gemm(const LinearArgs& args, const DeviceProperties& device, const GemmPlanOptions& options) {
-  return choose(args, device, options).best();
+  return choose(args, device, options).plan;
+}
+
+std::vector<RatedGemmPlan> gemm_plans(const LinearArgs& args, const DeviceProperties& device,
+                                      const GemmPlanOptions& options) {
+  std::vector<RatedGemmPlan> plans;
+  for_each_plan(args, device, options, [&](const GemmPlan& plan, double cycles) {
+    plans.push_back({plan, cycles});
+  });
+  return plans;
 }
 
 LinearNormPlan plan_linear_norm(const LinearNormArgs& args, const DeviceProperties& device,
@@ -207,7 +210,7 @@ LinearNormPlan plan_linear_norm(const LinearNormArgs& args, const DeviceProperti
   }
   if (fusion == NormFusion::kAlways) return best;
   if (args.sum.data != nullptr) least += norm_traffic(p);
-  const double apart = choose(product, device, options).cycles() + kSecondLaunch + 2 * norm_traffic(p);
+  const double apart = choose(product, device, options).cycles + kSecondLaunch + 2 * norm_traffic(p);
   return least < kWorthFusing * apart ? best : LinearNormPlan{};
 }
 

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <sstream>
 
 #include "cuda/bench/lengths.h"
 #include "cuda/bench/setting.h"
+#include "cuda/gemm/sm90/tiles.h"
+#include "cuda/gemm/tiles.h"
 #include "cuda/tests/support.h"
 
 namespace padless::cuda::test {
@@ -101,7 +104,7 @@ void test_runs() {
   std::remove(options.json.c_str());
   auto setting = bench::Setting::create(options, 1024);
   check_ok(setting.status(), "setting");
-  auto report = bench::Report::open(options, "emu \"lator\"", {.flops = 1e12, .bytes = 1e11});
+  auto report = bench::Report::open(options, {"emu \"lator\"", 90, 132}, {.flops = 1e12, .bytes = 1e11});
   check_ok(report.status(), "report");
   for (const char* op : {"residual_norm", "embed_norm", "gather_rows", "head_norm", "rope", "pool_rows"}) {
     check_ok(bench::bench_rows(setting.value(), report.value(), op), op);
@@ -114,14 +117,29 @@ void test_runs() {
   check_ok(bench::bench_ladder(setting.value(), report.value()), "ladder");
   { const bench::Report closed = report.take(); }
   std::ifstream file(options.json);
-  int lines = 0;
-  for (std::string line; std::getline(file, line); lines++) {
-    check(line.starts_with("{\"device\":\"emu \\\"lator\\\"\"") && line.ends_with("}"), line);
+  std::map<std::string, int> counts;
+  for (std::string line; std::getline(file, line);) {
+    check(line.starts_with("{\"device\":\"emu \\\"lator\\\"\",\"compute_capability\":90,\"sms\":132,") &&
+              line.ends_with("}"),
+          line);
+    const size_t op = line.find("\"op\":\"") + 6;
+    counts[line.substr(op, line.find('"', op) - op)]++;
+    if (line.find("grouped 64/256 on 4, sorted") == std::string::npos) continue;
+    const char* const plan = ",\"strategy\":\"grouped\",\"edges\":[64,256],\"streams\":4,\"sorted\":true}";
+    check(line.ends_with(plan), line);
   }
   const bool hopper = setting.value().device().runs_sm90a();
-  const int products = hopper ? 12 : 4;     // of which 8 are for FP8
-  const int normed = 2 * (hopper ? 3 : 1);  // in two kernels, and in one by either tile
-  check(lines == 7 + products + normed + 2 * 10, concat(lines, " lines of JSON"));
+  const auto expect = [&](const char* op, int expected) {
+    check(counts[op] == expected, concat(counts[op], " lines of ", op, ", not ", expected));
+  };
+  expect("linear", 4);
+  expect("linear_portable", 4);
+  expect("linear_plan", 4 * (hopper ? kPersistentTileCount + kSwappedTileCount : kTileShapeCount));
+  expect("linear_fp8", hopper ? 4 : 0);
+  expect("quantize_rows", hopper ? 4 : 0);
+  expect("linear_norm", 2 * (hopper ? 3 : 1));  // in two kernels, and in one by either tile
+  expect("attention", 2 * (4 + 7 * 2));         // of seven sets of edges, each on one stream and on four
+  expect("disentangled", 2 * 3);
   std::remove(options.json.c_str());
 }
 

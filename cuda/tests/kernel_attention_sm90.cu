@@ -1,6 +1,7 @@
 // varlen_attention by the kernels of compute capability 9.0: which are chosen, against fp64, and bit by bit.
 #include <array>
 
+#include "cuda/attention/auto_plan.h"
 #include "cuda/attention/sm90/exp2.cuh"
 #include "cuda/tests/attention_bits.h"
 #include "cuda/tile/stream_order.cuh"
@@ -50,6 +51,30 @@ void test_choice() {
   expect(128, kAuto, {{0, 128, 132}, {128, 64, 2 * 132}, {64, 64, 3 * 132}});
   expect(64, kSingle, {{0, 128, 132}});
   check(plan_for(90, 64, kPersistent).persistent_blocks == 132, "a persistent block an SM");
+}
+
+// What `auto` is where something was measured; these rows are made up.
+void test_measured_plans() {
+  using enum AttentionStrategy;
+  const std::vector<MeasuredPlan> measured = {
+      {80, 108, {kSingle, {}, 1}}, {90, 114, {kPersistent, {}, 1}}, {90, 132, {kGrouped, {64, 256}, 2}}};
+  const auto on = [&](int compute_capability, int sm_count, bool sm90, std::span<const MeasuredPlan> rows) {
+    DeviceProperties device{};
+    device.compute_capability = compute_capability;
+    device.sm_count = sm_count;
+    const AutoPlan plan = auto_plan(device, sm90, rows);
+    return std::tuple(plan.strategy, plan.edges, plan.streams);
+  };
+  const auto row = [](AttentionStrategy strategy, std::array<int64_t, 3> edges, int streams) {
+    return std::tuple(strategy, edges, streams);
+  };
+  check(on(80, 108, false, measured) == row(kSingle, {}, 1), "the device that was measured");
+  check(on(80, 56, false, measured) == row(kSingle, {}, 1), "a part of it");
+  check(on(90, 132, true, measured) == row(kGrouped, {64, 256}, 2), "of two rows the device's own");
+  check(on(90, 120, true, measured) == row(kPersistent, {}, 1), "the nearest number of SMs");
+  check(on(90, 132, false, measured) == row(kGrouped, {64, 128}, 4), "of other head dims no measurement");
+  check(on(86, 84, false, measured) == row(kGrouped, {64, 128}, 4), "another architecture");
+  check(on(90, 132, true, {}) == row(kGrouped, {64, 128, 256}, 4), "nothing measured");
 }
 
 // The unit of exp2_shared by index: 0 and 1 of eight are polynomials, 2 is not.
@@ -229,6 +254,7 @@ int main(int argc, char**) {
   const bool quick = argc > 1;
   const test::Effort effort = test::effort_of(quick);
   test::test_choice();
+  test::test_measured_plans();
   test::test_exp2();
   test::test_head_dims<bf16>();
   if (!quick) test::test_head_dims<fp16>();

@@ -11,7 +11,7 @@ enum class AttentionStrategy {
   kSingle,      // one launch of the kernel that takes any length
   kGrouped,     // one launch a length bucket, each of the kernel made for it, forked over streams
   kPersistent,  // one launch of as many blocks as fit, which fetch tiles by an atomic counter
-  kAuto,        // grouped by the short kernels of up to 128 keys, or 256 on compute capability 9.0
+  kAuto,        // what was the fastest on the device, or a guess: cuda/attention/auto_plan.h
 };
 
 struct AttentionPlanOptions {
