@@ -1,13 +1,21 @@
 // The CUDA section of docs/performance.md, from a file of scripts/verify-gpu.sh.
 import { integer, milliseconds, percent, times } from '../bench/cpu/view.mjs';
-import { attention, endToEnd, failures, geometricMean, kernels, products } from '../bench/gpu/view.mjs';
+import { bars, verdict } from '../bench/gpu/bars.mjs';
+import {
+  attention,
+  endToEnd,
+  failures,
+  geometricMean,
+  kernels,
+  loadName,
+  products,
+} from '../bench/gpu/view.mjs';
 import { table } from './markdown.mjs';
 
 const NOT_MEASURED = 'Not measured.';
 
 const tflops = ({ flops, us }) => (flops / us / 1e6).toFixed(0);
 const orNone = (value, render) => (value === undefined ? 'none' : render(value));
-const seeded = ({ kind, seed }) => (seed > 1 ? `${kind}, seed ${seed}` : kind);
 
 const endToEndTable = (results) =>
   table(
@@ -17,6 +25,8 @@ const endToEndTable = (results) =>
       'Tokens',
       'padless ms',
       'overlapping, ms',
+      "determinism 'batch', ms",
+      'fp8, ms',
       'TFLOP/s',
       'best of PyTorch',
       'its ms',
@@ -24,10 +34,12 @@ const endToEndTable = (results) =>
     ],
     results.map(({ line, rival, ratio }) => [
       line.model,
-      `${line.batch} x ${line.cap}, ${seeded(line)}`,
+      loadName(line),
       integer(line.tokens),
       milliseconds(line.ms),
       orNone(line.overlap_ms, milliseconds),
+      orNone(line.batch_ms, milliseconds),
+      orNone(line.fp8_ms, milliseconds),
       line.tflops.toFixed(0),
       orNone(rival, ({ name }) => name),
       orNone(rival, ({ value }) => milliseconds(value)),
@@ -57,7 +69,7 @@ const attentionTable = (results) =>
   table(
     ['Batch', 'Heads', 'fastest strategy', 'us', 'TFLOP/s', 'others, us', 'best of PyTorch', 'ratio'],
     results.map(({ load, strategies: [best, ...others], rival, ratio }) => [
-      `${load.batch} x ${load.cap}, ${seeded(load)}`,
+      loadName(load),
       `${load.heads} x ${load.headDim}`,
       best.name,
       best.us.toFixed(1),
@@ -65,6 +77,18 @@ const attentionTable = (results) =>
       others.map(({ name, us }) => `${name} ${us.toFixed(1)}`).join('; '),
       orNone(rival, ({ name, value }) => `${name} ${value.toFixed(1)} us`),
       orNone(ratio, times),
+    ]),
+  );
+
+const barsTable = (data) =>
+  table(
+    ['Kernels', 'Bar', 'asked', 'measured', ''],
+    bars(data).map((bar) => [
+      bar.kernels,
+      bar.name,
+      bar.wanted,
+      [bar.got, bar.detail].filter(Boolean).join(', '),
+      verdict(bar),
     ]),
   );
 
@@ -107,6 +131,7 @@ export function cudaSection(file) {
       ? [`Steps that did not pass: ${refused.map((step) => `${step.name} (${step.outcome})`).join(', ')}.`]
       : []),
     ...(failures(data).length > 0 ? [`Measurements that failed: ${failures(data).length}.`] : []),
+    `### Bars, for an H100 SXM\n\n${barsTable(data)}`,
     section('BERT-base and MiniLM', of('texts'), endToEndTable),
     section("ByteTransformer's grid", of('e1'), endToEndTable),
     section('A layer in steps', kernels(data, 'e2'), ladderTable),

@@ -4,7 +4,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { endToEnd, failures, geometricMean, products } from '../bench/gpu/view.mjs';
+import { bars, verdict } from '../bench/gpu/bars.mjs';
+import { endToEnd, failures, fastestPlan, loadName, misplanned } from '../bench/gpu/view.mjs';
 
 const [folder, output] = process.argv.slice(2);
 
@@ -55,17 +56,33 @@ console.log(`\n${name ?? 'unknown GPU'}, driver ${driver ?? 'unknown'}`);
 for (const step of steps)
   console.log(`${pad(step.outcome, 8)}${pad(step.name, 28)}${pad(`${step.seconds} s`, 8)}${step.detail}`);
 for (const { line, rival, ratio } of endToEnd(report).filter(({ line }) => line.experiment === 'texts')) {
-  const load = `${line.batch} x ${line.cap} ${line.kind}`;
   const against = rival
     ? `${ratio.toFixed(2)}x the best of PyTorch, ${rival.value.toFixed(2)} ms (${rival.name})`
     : 'no rival';
-  console.log(`${pad(line.model, 8)}${pad(load, 28)}${pad(`${line.ms.toFixed(2)} ms`, 12)}${against}`);
-}
-const ratios = products(report).flatMap(({ line, ratio }) => (ratio && line.tokens >= 4096 ? [ratio] : []));
-if (ratios.length > 0)
   console.log(
-    `products from 4,096 tokens on: ${geometricMean(ratios).toFixed(2)}x cuBLASLt (geometric mean)`,
+    `${pad(line.model, 8)}${pad(loadName(line), 28)}${pad(`${line.ms.toFixed(2)} ms`, 12)}${against}`,
   );
+}
+console.log('bars, for an H100 SXM:');
+for (const bar of bars(report)) {
+  const got = bar.got === undefined ? '' : `${bar.got}${bar.detail ? ` (${bar.detail})` : ''}`;
+  console.log(
+    `${pad(verdict(bar), 14)}${pad(`${bar.kernels}: ${bar.name}`, 66)}${pad(bar.wanted, 15)}${got}`,
+  );
+}
+const plan = fastestPlan(report);
+if (plan) {
+  const { strategy, edges, streams } = plan.plan;
+  const groups = strategy === 'grouped' ? ` by ${edges.join(', ')} on ${streams} streams` : '';
+  console.log(
+    `attention: ${strategy}${groups} is the fastest, ${plan.ratio.toFixed(2)}x the plan of today; ` +
+      'node scripts/attention-plans.mjs makes it what auto does',
+  );
+}
+const wrong = misplanned(report);
+for (const { line, best, ratio } of wrong.slice(0, 5))
+  console.log(`planner: ${line.shape} ${line.name} takes ${ratio.toFixed(2)}x the time of ${best.name}`);
+if (wrong.length > 5) console.log(`planner: and ${wrong.length - 5} products less wrong`);
 const failed = failures(report);
 if (failed.length > 0) {
   console.log(`${failed.length} measurements failed, the first: ${JSON.stringify(failed[0])}`);

@@ -10,8 +10,8 @@
 # interpreter), suite (the device tests), sanitizer (compute-sanitizer on a subset), grid (ByteTransformer's end to
 # end). A step has a time limit of its own (PADLESS_STEP_SECONDS: another one, for all); one that fails or is stopped
 # takes nothing from the others, and what it had measured until then is kept. What a machine lacks is skipped by name.
-# Prints a table last and writes one JSON file, by default bench/results/gpu-<commit>.json. Exit code 0: all passed;
-# 1: a step failed; 2: wrong arguments; 3: there is no GPU.
+# Prints a table and the bars of bench/gpu/bars.mjs last and writes one JSON file, by default
+# bench/results/gpu-<commit>.json. Exit code 0: all passed; 1: a step failed; 2: wrong arguments; 3: there is no GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 all_steps=(addon build vectors kernels encoders bench torch suite sanitizer grid)
@@ -80,7 +80,7 @@ step build 'build of the test programs' 900
 step vectors 'instruction vectors' 60
 step kernels 'kernel tests' 240
 step encoders 'end to end' 180
-step bench 'microbenchmarks' 300
+step bench 'microbenchmarks' 400
 step torch 'PyTorch' 300
 step suite 'device suite' 300
 step sanitizer 'compute-sanitizer' 600

@@ -1,7 +1,10 @@
 #!/usr/bin/env node
 // BERT-base and MiniLM end to end on a GPU: token ids in, hidden states pooled to one row a text out, copies
-// and all. One JSON line a load of plan.mjs; `overlap_ms` is the time with kernels that overlap,
-// `fused_ms` that with products and norms in one kernel wherever there is one, `apart_ms` that with two.
+// and all. One JSON line a load of plan.mjs. `queued_ms` is the mean of passes that wait behind each other, so that the
+// host's part of one hides behind the device's part of another: an upper bound of what a pass takes on the device.
+// `overlap_ms` is the time with kernels that overlap (`overlap_queued_ms` likewise), `fused_ms` that with products and
+// norms in one kernel wherever there is one, `apart_ms` that with two, `batch_ms` that with determinism 'batch', and
+// `fp8_ms` that in fp8, where the device has it.
 //   node bench/gpu/end_to_end.mjs [--device cuda:0] [--dtype bf16] [--only texts,e1] [--out FILE] [--reps 20]
 //                                 [--seconds N] [--plan FILE]
 // --seconds: no load begins later. What fails is a line with an error, and the rest goes on. The device may be
@@ -42,6 +45,7 @@ function flops({ layers, hidden, intermediate }, lengths) {
   return layers * (sum(lengths) * 2 * (4 * hidden ** 2 + 2 * hidden * intermediate) + 4 * hidden * pairs);
 }
 
+/** Milliseconds of a pass: {ms, queued_ms}. */
 async function measure(encoder, lengths) {
   const random = new Random(1);
   const batch = PackedBatch.fromSequences(
@@ -55,14 +59,18 @@ async function measure(encoder, lengths) {
     await run();
     times.push(performance.now() - start);
   }
-  return median(times);
+  const start = performance.now();
+  await Promise.all(Array.from({ length: reps }, run));
+  return { ms: median(times), queued_ms: (performance.now() - start) / reps };
 }
 
-/** Options of a GPU beside those of `ms`. */
+/** What a model is loaded with beside what `ms` has: options of the device, and a dtype. */
 const VARIANTS = {
-  overlap: { overlap: true },
-  fused: { normFusion: 'always' },
-  apart: { normFusion: 'never' },
+  overlap: { device: { overlap: true }, queued: true },
+  fused: { device: { normFusion: 'always' } },
+  apart: { device: { normFusion: 'never' } },
+  batch: { device: { determinism: 'batch' } },
+  fp8: { dtype: 'fp8' },
 };
 
 /** The same weights by each variant; loaded again after an error, which may have lost the device. */
@@ -76,8 +84,9 @@ class Encoders {
 
   async get(variant) {
     if (!this.#loaded.has(variant)) {
-      const target = { name: values.device, ...VARIANTS[variant] };
-      this.#loaded.set(variant, await Encoder.load(this.#folder, { device: target, dtype: values.dtype }));
+      const { device: options, dtype = values.dtype } = VARIANTS[variant] ?? {};
+      const target = { name: values.device, ...options };
+      this.#loaded.set(variant, await Encoder.load(this.#folder, { device: target, dtype }));
     }
     return this.#loaded.get(variant);
   }
@@ -91,15 +100,17 @@ class Encoders {
 async function measureLoad(encoders, shape, { lengths, ...load }, results) {
   const { description, isa } = device(values.device).info;
   const run = { peer: 'padless', device: description, isa, dtype: values.dtype };
-  const ms = await measure(await encoders.get('plain'), lengths);
+  const plain = await measure(await encoders.get('plain'), lengths);
   const line = {
-    ...{ ...load, ...run, tokens: sum(lengths), ms },
-    tflops: flops(shape, lengths) / ms / 1e9,
+    ...{ ...load, ...run, tokens: sum(lengths), ...plain },
+    tflops: flops(shape, lengths) / plain.ms / 1e9,
   };
-  for (const variant of Object.keys(VARIANTS)) {
+  for (const [variant, { queued }] of Object.entries(VARIANTS)) {
     try {
-      line[`${variant}_ms`] = await measure(await encoders.get(variant), lengths);
+      const { ms, queued_ms } = await measure(await encoders.get(variant), lengths);
+      Object.assign(line, { [`${variant}_ms`]: ms, ...(queued && { [`${variant}_queued_ms`]: queued_ms }) });
     } catch (error) {
+      if (error.code === 'E_UNSUPPORTED') continue; // this device has no fp8
       line[`${variant}_error`] = error.message;
       encoders.dispose();
     }

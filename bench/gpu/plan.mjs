@@ -80,6 +80,7 @@ function attentionLoads() {
   // Where ByteTransformer changes from one kernel to another.
   for (const cap of [80, 81, 352, 353, 384, 385]) add('e3', 16, cap, 12, 64, 'full');
   for (const kind of ['full', 'uniform0.6']) add('e3', 8, 2048, 16, 64, kind); // the point that PyTorch published
+  add('e3', 16, 1024, 12, 64, 'full');
   add('e3', 64, 256, 12, 64, 'full');
   add('e3', 32, 512, 12, 64, 'full');
   add('e3', 256, 512, 12, 64, 'passages');

@@ -129,7 +129,7 @@ describe('scripts/verify-gpu.sh', () => {
     expect(kernels).toContainEqual(['e3', 'attention', '128x2x512']);
     expect(kernels).toContainEqual(['rows', 'pool_rows', 'base']);
     expect(stdout).toMatch(/FAILED +microbenchmarks .*stopped after 20 s/);
-    expect(stdout).toMatch(/tiny +2 x 4 full .*no rival/);
+    expect(stdout).toMatch(/tiny +2 x 4, full .*no rival/);
     expect(stdout).toContain('3 measurements failed');
   });
 });
@@ -211,7 +211,8 @@ describe('bench/gpu', () => {
     expect(jsonLines(out)).toEqual([
       expect.objectContaining({
         ...{ experiment: 'e1', model: 'tiny', batch: 2, cap: 4, kind: 'full', seed: 2, peer: 'padless' },
-        ...{ dtype: 'f32', tokens: 7, ms: expect.any(Number), overlap_ms: expect.any(Number) },
+        ...{ dtype: 'f32', tokens: 7, ms: expect.any(Number), queued_ms: expect.any(Number) },
+        ...{ overlap_ms: expect.any(Number), batch_ms: expect.any(Number) },
       }),
     ]);
   });
