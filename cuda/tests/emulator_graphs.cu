@@ -45,6 +45,22 @@ __global__ void add_in_order(int* values, int count) {
   if (i < count) values[i] += 1;
 }
 
+void test_overlapping_launch_behind_a_join() {
+  Stream main, side;
+  Event forked, joined;
+  DeviceBuffer<int> values(std::vector<int>(kCount, 0));
+  LaunchConfig config = on(main.handle);
+  config.stream.overlaps = true;
+  begin_forked_capture(main, side, forked, values, cudaStreamCaptureModeThreadLocal);
+  check_ok(launch(add_in_order, config, values.data(), kCount), "beside the side stream's");
+  check_cuda(cudaEventRecord(joined.handle, side.handle), "record");
+  check_cuda(cudaStreamWaitEvent(main.handle, joined.handle), "wait");
+  check(launch(add_in_order, config, values.data(), kCount).code() == Code::kDevice, "refused behind both");
+  cudaGraph_t graph = nullptr;
+  check_cuda(cudaStreamEndCapture(main.handle, &graph), "end");
+  check_cuda(cudaGraphDestroy(graph), "destroy");
+}
+
 /** A plain kernel, then three that may overlap, as a graph: how its launch ends. */
 template <class Kernel>
 cudaError_t run_overlapping_graph(Kernel kernel, int* values) {
@@ -130,5 +146,6 @@ int main() {
   test_capture_errors();
   test_capture_ends_with_an_error();
   test_graph_of_overlapping_launches();
+  test_overlapping_launch_behind_a_join();
   return report("emulator_graphs");
 }

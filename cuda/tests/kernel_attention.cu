@@ -94,7 +94,8 @@ void test_fork() {
   const auto run = [&](TestMatrix<bf16>& result, AttentionStreams* sides, bool overlaps) {
     args.out = result.view();
     check_ok(varlen_attention(args, plan, {tiles.data(), nullptr, sides}, {main, overlaps}), "attention");
-    for (int side = 1; side < plan.streams && sides != nullptr; side++) {
+    // The emulator's streams wait to be asked; a GPU may be through already.
+    for (int side = 1; PADLESS_EMULATED && side < plan.streams && sides != nullptr; side++) {
       check(cudaStreamQuery(sides->stream(main, side)) == cudaErrorNotReady, concat("work on stream ", side));
     }
     check_cuda(cudaStreamSynchronize(main), "all groups");

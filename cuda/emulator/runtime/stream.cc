@@ -200,6 +200,10 @@ cudaError_t enqueue_kernel_body(const KernelLaunch& launch, std::unique_ptr<cons
   constexpr int kLeastProgrammatic = 90;
   if (launch.programmatic && device_options().compute_capability < kLeastProgrammatic)
     return call.fail(cudaErrorNotSupported, "launch: this device cannot let kernels overlap");
+  // What CUDA makes of it is not documented.
+  if (launch.programmatic && stream->capture != nullptr && stream->capture_tail.size() > 1)
+    return call.fail(cudaErrorNotSupported,
+                     "launch: a kernel that depends on more than the one ahead of it must not overlap");
   Operation operation{.what = "kernel"};
   operation.uses = find_uses(body->arguments(), body->argument_bytes());
   operation.kernel = std::make_shared<const KernelWork>(
