@@ -37,16 +37,30 @@ LinearData make_data(const LinearCase& shape, uint64_t salt) {
   return data;
 }
 
+/** Where a product stores bf16 instead of fp32. */
+struct BF16Rows {
+  char* memory;
+  RowLayout layout;
+};
+
+uint16_t bf16_at(const BF16Rows& rows, int64_t row, int64_t column) {
+  uint16_t value;
+  std::memcpy(&value, rows.memory + rows.layout.offset(row, column * 2), sizeof value);
+  return value;
+}
+
 /** What RowBlock does with a linear step, for the first `rows` rows, in portions of `portion_steps` if not 0.
  */
 std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, const LinearData& data,
-                             int64_t rows, int64_t block_steps, int64_t portion_steps = 0) {
+                             int64_t rows, int64_t block_steps, int64_t portion_steps = 0,
+                             const BF16Rows* bf16 = nullptr) {
   const auto packed = pack_linear_for(kernel, 1, data.source(shape));
   check(packed.is_ok(), concat(shape.name(), ": ", packed.status().message()));
   const auto& weight = dynamic_cast<const CpuLinearWeight&>(*packed.value());
   const int64_t steps = weight.layout().steps();
-  const int64_t stride = operand_bytes(kernel, steps) + 64;
-  std::vector<char> operand(static_cast<size_t>(rows * stride), '\xff');  // NaN where nothing is written
+  const RowLayout operand_rows{operand_bytes(kernel, steps) + kPieceBytes, kernel.rows_in_tiles};
+  // NaN where nothing is written.
+  std::vector<char> operand(static_cast<size_t>(whole_groups(rows) * operand_rows.stride), '\xff');
   std::vector<float> scale(static_cast<size_t>(rows));
   std::vector<int32_t> zero_point(scale.size());
   const int64_t columns = shape.out_features();
@@ -57,9 +71,16 @@ std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, 
   const int64_t portion = portion_steps > 0 ? portion_steps : steps;
   for (int64_t first = 0; first < steps; first += portion) {
     const int64_t count = std::min(portion, steps - first);
-    kernel.convert_rows(data.x.data() + first * kernel.group, shape.in_features, rows,
-                        std::min(count * kernel.group, shape.in_features - first * kernel.group),
-                        count * kernel.group, operand.data(), stride, scale.data(), zero_point.data());
+    kernel.convert_rows({.source = reinterpret_cast<const char*>(data.x.data() + first * kernel.group),
+                         .source_rows = {shape.in_features * 4, false},
+                         .begin = 0,
+                         .end = rows,
+                         .columns = std::min(count * kernel.group, shape.in_features - first * kernel.group),
+                         .padded_columns = count * kernel.group,
+                         .operand = operand.data(),
+                         .operand_rows = operand_rows,
+                         .scale = scale.data(),
+                         .zero_point = zero_point.data()});
     for (int64_t panel = 0; panel < weight.layout().panels(); ++panel) {
       const int64_t column = weight.layout().first_column(panel);
       PanelTask task;
@@ -70,7 +91,7 @@ std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, 
       task.finishes = first + count == steps;
       task.scratch = scratch.data();
       task.a = operand.data();
-      task.a_stride = stride;
+      task.a_rows = operand_rows;
       task.a_scale = scale.data();
       task.a_zero_point = zero_point.data();
       task.rows = rows;
@@ -79,6 +100,10 @@ std::vector<float> run_tiles(const GemmKernel& kernel, const LinearCase& shape, 
       task.residual = shape.residual ? data.residual.data() + column : nullptr;
       task.residual_stride = columns;
       task.out = out.data() + column;
+      if (bf16) {
+        task.bf16_rows = bf16->layout;
+        task.bf16_out = bf16->memory + bf16->layout.piece_offset(column * 2);
+      }
       task.out_stride = columns;
       task.accumulators = sums.data() + panel * panel_sums;
       kernel.multiply(task);
@@ -160,6 +185,84 @@ void test_f32_not_finite() {
   }
 }
 
+/** Rows of bf16 are the rounded results in both layouts, and nothing is written beside them. */
+void test_bf16_rows(const GemmKernel& kernel, ComputeType compute) {
+  uint64_t salt = 5000;
+  for (LinearCase shape : cases(compute)) {
+    if (shape.residual) continue;
+    const LinearData data = make_data(shape, salt += 100);
+    const std::vector<float> whole = run_tiles(kernel, shape, data, shape.rows, kOneBlock);
+    const int64_t columns = static_cast<int64_t>(whole.size()) / shape.rows;
+    for (bool tiled : {false, true}) {
+      const RowLayout layout{(columns * 2 + kPieceBytes - 1) / kPieceBytes * kPieceBytes, tiled};
+      std::vector<char> memory(static_cast<size_t>(whole_groups(shape.rows) * layout.stride), '\x5a');
+      const BF16Rows rows{memory.data(), layout};
+      run_tiles(kernel, shape, data, shape.rows, 20, 0, &rows);
+      for (int64_t row = 0; row < whole_groups(shape.rows); ++row) {
+        for (int64_t column = 0; column < layout.stride / 2; ++column) {
+          const bool result = row < shape.rows && column < columns;
+          const uint16_t right =
+              result ? float_to_bf16(whole[static_cast<size_t>(row * columns + column)]) : 0x5a5a;
+          const uint16_t got = bf16_at(rows, row, column);
+          check(got == right, concat(kernel.name, " ", shape.name(), tiled ? " in tiles" : "", ": ", got,
+                                     " for ", right, " in row ", row, ", column ", column));
+        }
+      }
+    }
+  }
+}
+
+/** Codes of rows of bf16 are those of the same values in fp32, in whatever layouts. */
+void test_codes_of_bf16(const GemmKernel& kernel) {
+  constexpr int64_t kRows = 37;
+  for (int64_t columns : {1, 31, 64, 100, 333}) {
+    const int64_t padded = (columns + 63) / 64 * 64;
+    const std::vector<float> values =
+        store_as(DType::kBF16, normal_values(kRows * columns, static_cast<uint64_t>(columns))).values;
+    std::vector<std::vector<char>> operands;
+    std::vector<std::vector<float>> scales;
+    const auto convert = [&](const char* source, RowLayout source_rows, bool bf16, bool tiled) {
+      const RowLayout layout{padded + kPieceBytes, tiled};
+      std::vector<char> operand(static_cast<size_t>(whole_groups(kRows) * layout.stride), '\x5a');
+      scales.emplace_back(kRows);
+      std::vector<int32_t> zero_points(kRows);
+      const ConversionTask task = {.source = source,
+                                   .source_rows = source_rows,
+                                   .begin = 0,
+                                   .end = kRows,
+                                   .columns = columns,
+                                   .padded_columns = padded,
+                                   .operand = operand.data(),
+                                   .operand_rows = layout,
+                                   .scale = scales.back().data(),
+                                   .zero_point = zero_points.data()};
+      (bf16 ? kernel.convert_bf16_rows : kernel.convert_rows)(task);
+      std::vector<char> codes;
+      for (int64_t row = 0; row < kRows; ++row) {
+        for (int64_t column = 0; column < padded; ++column) {
+          codes.push_back(operand[static_cast<size_t>(layout.offset(row, column))]);
+        }
+      }
+      operands.push_back(codes);
+    };
+    convert(reinterpret_cast<const char*>(values.data()), {columns * 4, false}, false, false);
+    convert(reinterpret_cast<const char*>(values.data()), {columns * 4, false}, false, true);
+    for (bool tiled : {false, true}) {
+      const RowLayout layout{(columns * 2 + kPieceBytes - 1) / kPieceBytes * kPieceBytes, tiled};
+      std::vector<char> rows(static_cast<size_t>(whole_groups(kRows) * layout.stride), '\x7f');
+      for (int64_t i = 0; i < kRows * columns; ++i) {
+        const uint16_t value = float_to_bf16(values[static_cast<size_t>(i)]);
+        std::memcpy(rows.data() + layout.offset(i / columns, i % columns * 2), &value, sizeof value);
+      }
+      convert(rows.data(), layout, true, true);
+    }
+    for (size_t i = 1; i < operands.size(); ++i) {
+      check(operands[i] == operands[0] && scales[i] == scales[0],
+            concat("codes of ", columns, " columns, layouts ", i));
+    }
+  }
+}
+
 /** The bits of the AVX-512 kernels. */
 void test_int8(const CpuContext& context) {
   const GemmKernel& kernel = avx512::i8_software_tile_kernel;
@@ -189,8 +292,11 @@ int main(int argc, char** argv) {
   test::test_f32();
   test::test_f32_not_finite();
   test::test_int8(context);
+  test::test_codes_of_bf16(avx512::i8_software_tile_kernel);
   if (context.isa.avx512_bf16) {
     test::test_bf16();
+    test::test_bf16_rows(avx512::bf16_software_tile_kernel, ComputeType::kBF16);
+    test::test_bf16_rows(avx512::i8_software_tile_kernel, ComputeType::kI8);
   } else {
     std::printf("SKIP bf16 tiles: the processor lacks AVX512-BF16\n");
   }

@@ -48,19 +48,18 @@ inline void store_parts(char* p, int64_t part_stride, simd::Vec low, simd::Vec h
 #endif
 
 /** See GemmKernel::convert_rows: a row's parts of 32 elements follow each other, largest first. */
-void convert_rows_to_parts(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
-                           int64_t padded_columns, char* operand, int64_t operand_stride, float*, int32_t*) {
+void convert_rows_to_parts(const ConversionTask& task) {
   constexpr int kLanes = simd::Vec::kLanes;
   static_assert(kPartSteps == 2 * kLanes);
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* in = source + row * source_stride;
-    char* out = operand + row * operand_stride;
+  for (int64_t row = task.begin; row < task.end; ++row) {
+    const auto* in = reinterpret_cast<const float*>(task.source + task.source_rows.offset(row));
+    char* out = task.operand + task.operand_rows.offset(row);
     const auto lanes_from = [&](int64_t column) {
-      const int64_t left = columns - column;
+      const int64_t left = task.columns - column;
       return left >= kLanes ? simd::load(in + column)
                             : simd::load(in + column, left > 0 ? static_cast<int>(left) : 0);
     };
-    for (int64_t column = 0; column < padded_columns; column += kPartSteps) {
+    for (int64_t column = 0; column < task.padded_columns; column += kPartSteps) {
       store_parts(out, sizeof(simd::Vec), lanes_from(column), lanes_from(column + kLanes));
       out += kParts * sizeof(simd::Vec);
     }

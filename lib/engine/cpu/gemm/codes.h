@@ -121,12 +121,9 @@ inline simd::Vec load_columns(const uint16_t* p, int n) { return simd::load_bf16
 
 #if defined(PADLESS_ISA_AVX512)
 /** kRowVectors vectors at a time: narrowing one by one takes twice the instructions. */
-template <class Source>
-inline void store_row_codes(uint8_t* p, const Source* from, simd::Vec factor, int32_t zero_point) {
+inline void store_row_codes(uint8_t* p, const simd::Vec (&scaled)[kRowVectors], int32_t zero_point) {
   __m512i codes[kRowVectors];
-  for (int i = 0; i < kRowVectors; ++i) {
-    codes[i] = _mm512_cvtps_epi32((load_columns(from + i * simd::Vec::kLanes) * factor).v);
-  }
+  for (int i = 0; i < kRowVectors; ++i) codes[i] = _mm512_cvtps_epi32(scaled[i].v);
   const __m512i zero = _mm512_set1_epi16(static_cast<int16_t>(zero_point));
   const __m512i low = _mm512_add_epi16(_mm512_packs_epi32(codes[0], codes[1]), zero);
   const __m512i high = _mm512_add_epi16(_mm512_packs_epi32(codes[2], codes[3]), zero);
@@ -136,12 +133,23 @@ inline void store_row_codes(uint8_t* p, const Source* from, simd::Vec factor, in
 }
 #endif
 
-template <class Code, class Source>
-inline void store_row_codes(Code* p, const Source* from, simd::Vec factor, int32_t zero_point) {
-  for (int column = 0; column < kRowVectors * simd::Vec::kLanes; column += simd::Vec::kLanes) {
-    store_codes(p + column, load_columns(from + column) * factor, zero_point);
-  }
+template <class Code>
+inline void store_row_codes(Code* p, const simd::Vec (&scaled)[kRowVectors], int32_t zero_point) {
+  for (int i = 0; i < kRowVectors; ++i) store_codes(p + i * simd::Vec::kLanes, scaled[i], zero_point);
 }
+
+/** A row of Source, piece by piece. */
+template <class Source>
+struct SourceRow {
+  const char* first;
+  RowLayout layout;
+
+  /** kLanes of them never straddle pieces: both are powers of two. */
+  const Source* at(int64_t column) const {
+    return reinterpret_cast<const Source*>(
+        first + layout.piece_offset(column * static_cast<int64_t>(sizeof(Source))));
+  }
+};
 
 /** How a row becomes codes: round(x * factor) + zero. */
 struct RowCodes {
@@ -152,7 +160,7 @@ struct RowCodes {
 
 /** NaN as the scale of a row with a NaN or an infinity, and so NaN results. */
 template <class Source>
-RowCodes choose_codes(const Source* in, int64_t columns) {
+RowCodes choose_codes(const SourceRow<Source>& in, int64_t columns) {
   using simd::Vec;
   constexpr int kLanes = Vec::kLanes;
   Vec least[kRowVectors], largest[kRowVectors], not_finite[kRowVectors];
@@ -164,11 +172,12 @@ RowCodes choose_codes(const Source* in, int64_t columns) {
   };
   int64_t column = 0;
   for (; column + kRowVectors * kLanes <= columns; column += kRowVectors * kLanes) {
-    for (int i = 0; i < kRowVectors; ++i) add(load_columns(in + column + i * kLanes), i);
+    for (int i = 0; i < kRowVectors; ++i) add(load_columns(in.at(column + i * kLanes)), i);
   }
   for (int i = 0; column < columns; column += kLanes, ++i) {
     const int64_t left = columns - column;
-    add(left >= kLanes ? load_columns(in + column) : load_columns(in + column, static_cast<int>(left)), i);
+    add(left >= kLanes ? load_columns(in.at(column)) : load_columns(in.at(column), static_cast<int>(left)),
+        i);
   }
   for (int i = 1; i < kRowVectors; ++i) {
     least[0] = simd::min(least[0], least[i]);
@@ -186,34 +195,43 @@ RowCodes choose_codes(const Source* in, int64_t columns) {
 
 /** See GemmKernel::convert_rows and convert_bf16_rows. */
 template <class Code, class Source = float>
-void convert_rows_to_codes(const Source* source, int64_t source_stride, int64_t rows, int64_t columns,
-                           int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
-                           int32_t* zero_point) {
+void convert_rows_to_codes(const ConversionTask& task) {
   constexpr int kLanes = simd::Vec::kLanes;
+  constexpr int64_t kSteps = kRowVectors * kLanes;
   // Rows whose least and largest elements are found together, so that none waits for the reductions of one.
   constexpr int64_t kRows = 4;
-  for (int64_t first = 0; first < rows; first += kRows) {
-    const int64_t end = first + kRows < rows ? first + kRows : rows;
+  const int64_t columns = task.columns;
+  const auto row_at = [&](int64_t row) {
+    return SourceRow<Source>{task.source + task.source_rows.offset(row), task.source_rows};
+  };
+  for (int64_t first = task.begin; first < task.end; first += kRows) {
+    const int64_t end = first + kRows < task.end ? first + kRows : task.end;
     RowCodes codes[kRows];
     for (int64_t row = first; row < end; ++row) {
-      codes[row - first] = choose_codes(source + row * source_stride, columns);
-      scale[row] = codes[row - first].scale;
-      zero_point[row] = codes[row - first].zero - kCodeOffset<Code>;
+      codes[row - first] = choose_codes(row_at(row), columns);
+      task.scale[row] = codes[row - first].scale;
+      task.zero_point[row] = codes[row - first].zero - kCodeOffset<Code>;
     }
     for (int64_t row = first; row < end; ++row) {
       const auto [row_factor, zero, row_scale] = codes[row - first];
       const simd::Vec factor = simd::broadcast(row_factor);
-      const Source* in = source + row * source_stride;
-      Code* out = reinterpret_cast<Code*>(operand + row * operand_stride);
+      const SourceRow<Source> in = row_at(row);
+      char* out = task.operand + task.operand_rows.offset(row);
+      const auto out_at = [&](int64_t column) {
+        return reinterpret_cast<Code*>(
+            out + task.operand_rows.piece_offset(column * static_cast<int64_t>(sizeof(Code))));
+      };
       int64_t column = 0;
-      for (; column + kRowVectors * kLanes <= columns; column += kRowVectors * kLanes) {
-        store_row_codes(out + column, in + column, factor, zero);
+      for (; column + kSteps <= columns; column += kSteps) {
+        simd::Vec scaled[kRowVectors];
+        for (int i = 0; i < kRowVectors; ++i) scaled[i] = load_columns(in.at(column + i * kLanes)) * factor;
+        store_row_codes(out_at(column), scaled, zero);
       }
       for (; column < columns; column += kLanes) {
         const int n = columns - column < kLanes ? static_cast<int>(columns - column) : kLanes;
-        store_codes(out + column, load_columns(in + column, n) * factor, zero, n);
+        store_codes(out_at(column), load_columns(in.at(column), n) * factor, zero, n);
       }
-      for (column = columns; column < padded_columns; ++column) out[column] = 0;
+      for (column = columns; column < task.padded_columns; ++column) *out_at(column) = 0;
     }
   }
 }

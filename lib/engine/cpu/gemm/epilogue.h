@@ -57,6 +57,7 @@ void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typen
   const bool residual_first = task.residual_first;
   const int64_t residual_stride = task.residual_stride;
   const int64_t out_stride = task.out_stride;
+  const int64_t bf16_step = task.bf16_rows.row_step();
   for (int v = 0; v < out_vectors; ++v) {
     const int column = v * Vec::kLanes;
     const int left = task.columns - column;
@@ -64,9 +65,8 @@ void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typen
     const typename Dot::Scales up_scales(task, kGlu ? v + out_vectors : v);
     const Vec bias = bias_of(v);
     const Vec up_bias = bias_of(kGlu ? v + out_vectors : v);
-    const int64_t first = first_row * out_stride + column;
-    float* out = task.out ? task.out + first : nullptr;
-    char* bf16_out = task.bf16_out ? task.bf16_out + first * 2 : nullptr;
+    float* out = task.out ? task.out + first_row * out_stride + column : nullptr;
+    char* bf16_out = task.bf16_out ? task.bf16_out + task.bf16_rows.offset(first_row) + column * 2 : nullptr;
     const float* residual = task.residual ? task.residual + first_row * residual_stride + column : nullptr;
     const auto plus_residual = [&](Vec value) {
       return value + (left >= Vec::kLanes ? simd::load(residual) : simd::load(residual, left));
@@ -82,7 +82,7 @@ void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typen
       if constexpr (StoresBF16<Dot>) {
         if (bf16_out) {
           Dot::store_bf16(bf16_out, result, left < Vec::kLanes ? left : Vec::kLanes);
-          bf16_out += out_stride * 2;
+          bf16_out += bf16_step;
           continue;
         }
       }
@@ -100,7 +100,7 @@ void finish_tile(const PanelTask& task, int64_t first_row, int rows, const typen
 inline void prefetch_result(const PanelTask& task, int64_t first_row, int rows) {
   if (task.bf16_out) {
     for (int64_t row = first_row; row < first_row + rows; ++row) {
-      __builtin_prefetch(task.bf16_out + row * task.out_stride * 2, 1);
+      __builtin_prefetch(task.bf16_out + task.bf16_rows.offset(row), 1);
     }
     return;
   }

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "lib/engine/activation.h"
+#include "lib/engine/cpu/gemm/row_layout.h"
 
 namespace padless {
 
@@ -33,7 +34,7 @@ enum class PanelFormat { kF32, kBF16, kI8 };
 /** All rows of a block against one panel. Pointers to columns are already at the panel's first column. */
 struct PanelTask {
   const char* a = nullptr;                // rows of the kernel's OperandFormat
-  int64_t a_stride = 0;                   // bytes
+  RowLayout a_rows;                       // in tiles only for kernels whose rows_in_tiles
   const float* a_scale = nullptr;         // [rows], quantised operands only
   const int32_t* a_zero_point = nullptr;  // [rows], quantised operands only
   int64_t rows = 0;
@@ -56,8 +57,9 @@ struct PanelTask {
   int64_t residual_stride = 0;      // elements
   bool residual_first = false;      // added before the activation; never with a GLU
   float* out = nullptr;             // [rows, columns]
+  int64_t out_stride = 0;           // elements
   char* bf16_out = nullptr;  // the same as bf16 instead, where the kernel stores_bf16; no residual then
-  int64_t out_stride = 0;    // elements
+  RowLayout bf16_rows;       // of bf16_out
 
   void* accumulators = nullptr;  // rows rounded up to tile_rows, by vectors * lanes, 4 bytes each
   char* scratch = nullptr;       // scratch_bytes of the kernel, aligned to 64
@@ -69,33 +71,41 @@ struct PanelTask {
 /** Steps whose parts of bf16 lie together in a row. */
 constexpr int kPartSteps = 32;
 
+/** Rows [begin, end) that become operands; pointers are those of row 0. */
+struct ConversionTask {
+  const char* source = nullptr;  // f32 or bf16
+  RowLayout source_rows;         // in tiles: bf16 only
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t columns = 0;
+  int64_t padded_columns = 0;  // zeros from `columns` on
+  char* operand = nullptr;
+  RowLayout operand_rows;
+  float* scale = nullptr;         // quantised operands only
+  int32_t* zero_point = nullptr;  // quantised operands only
+};
+
 struct GemmKernel {
   const char* name;
   OperandFormat operand;
   PanelFormat panel;
-  int lanes;                 // outputs a vector
-  int vectors;               // a panel
-  int glu_vectors;           // a panel of a GLU: even
-  int group;                 // k a step
-  int tile_rows;             // rows whose sums are in registers at a time
-  int step_multiple = 1;     // steps of a panel are rounded up to whole multiples, by zeros
-  bool stores_bf16 = false;  // results can be rows of bf16, which a next product reads
-  bool panel_in_l1 = false;  // rereads a panel's steps too fast for L2
+  int lanes;                   // outputs a vector
+  int vectors;                 // a panel
+  int glu_vectors;             // a panel of a GLU: even
+  int group;                   // k a step
+  int tile_rows;               // rows whose sums are in registers at a time
+  int step_multiple = 1;       // steps of a panel are rounded up to whole multiples, by zeros
+  bool stores_bf16 = false;    // results can be rows of bf16, which a next product reads
+  bool panel_in_l1 = false;    // rereads a panel's steps too fast for L2
+  bool rows_in_tiles = false;  // operands lie in tiles, and rows of bf16 between two products
   int64_t scratch_bytes = 0;
 
   void (*multiply)(const PanelTask& task);
 
-  /**
-   * Converts rows [rows, columns] of f32 to `operand`, zero padded up to `padded_columns`. Null for kF32,
-   * whose rows can be used where they are.
-   */
-  void (*convert_rows)(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
-                       int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
-                       int32_t* zero_point);
+  /** Converts rows of f32 to `operand`. Null for kF32, whose rows can be used where they are. */
+  void (*convert_rows)(const ConversionTask& task);
   /** The same from rows of bf16, of kernels that store them but multiply other operands; null elsewhere. */
-  void (*convert_bf16_rows)(const uint16_t* source, int64_t source_stride, int64_t rows, int64_t columns,
-                            int64_t padded_columns, char* operand, int64_t operand_stride, float* scale,
-                            int32_t* zero_point) = nullptr;
+  void (*convert_bf16_rows)(const ConversionTask& task) = nullptr;
 };
 
 /** Bytes of a converted row, or of a portion of one, that `steps` steps read. */

@@ -177,8 +177,8 @@ void multiply_panel(const PanelTask& task) {
       typename Dot::Scalar* sums =
           static_cast<typename Dot::Scalar*>(task.accumulators) + (one_block ? 0 : row * width);
       if (last) prefetch_result(task, row, rows);
-      tiles[rows - 1](task.a + row * task.a_stride + step * kStepBytes, task.a_stride, panel, steps, fetch,
-                      sums, step > 0);
+      tiles[rows - 1](task.a + row * task.a_rows.stride + step * kStepBytes, task.a_rows.stride, panel, steps,
+                      fetch, sums, step > 0);
       fetch.from += fetch_step * steps;
       if (last) finish(task, row, rows, sums);
     }

@@ -147,7 +147,7 @@ void multiply_split_panel(const PanelTask& task) {
   constexpr int64_t kSplitTileBytes = int64_t{kParts} * kVectors * kWeightTileBytes;
   char* weights = task.scratch;
   const int64_t tiles_in_all = (task.steps + kPartSteps - 1) / kPartSteps;
-  multiply_blocks<Tiles, F32Tiles>(
+  multiply_blocks<Tiles, F32Tiles, CalledEpilogue<F32Tiles>>(
       task, tiles_in_all, kSplitTiles,
       [&](Tiles& tiles, const TileBlock& block, float* sums, bool resume, Meanwhile<F32Tiles>& meanwhile) {
         for (int64_t i = 0; block.row == 0 && i < block.count; ++i) {
@@ -157,8 +157,8 @@ void multiply_split_panel(const PanelTask& task) {
         }
         const auto multiply = block.rows > kTileRows ? multiply_split<Tiles, kSumTiles, kVectors>
                                                      : multiply_split<Tiles, 1, kVectors>;
-        multiply(tiles, task.a + block.row * task.a_stride + block.first * kRowParts, task.a_stride, weights,
-                 block.count, sums, resume, meanwhile);
+        multiply(tiles, task.a + block.row * task.a_rows.stride + block.first * kRowParts, task.a_rows.stride,
+                 weights, block.count, sums, resume, meanwhile);
       });
 }
 

@@ -15,7 +15,7 @@
 
 #include "lib/engine/cpu/gemm/bf16_rows.h"
 #include "lib/engine/cpu/gemm/codes.h"
-#include "lib/engine/cpu/gemm/epilogue.h"
+#include "lib/engine/cpu/gemm/tile_epilogue.h"
 #include "lib/engine/cpu/simd/tiles.h"
 
 namespace padless {
@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kTileSteps = 16;  // rows of weights
 constexpr int kSumTiles = 2;    // each way
+static_assert(kGroupRows == kSumTiles * kTileRows && kPieceBytes == kTileBytes);
 
 // Tiles 0 to 3 are sums, row by row; then come two of A and two of weights.
 constexpr int kATile = 4;
@@ -52,6 +53,9 @@ struct BF16Tiles {
   using Product = PairProduct;
   static TileShapes shapes(int rows) { return shapes_for(rows); }
   static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
+  static void store_bf16_line(char* p, simd::Vec low, simd::Vec high) {
+    padless::store_bf16_line(p, low, high);
+  }
   static simd::Vec value(Scales, int64_t, const float* row_sums, int vector) {
     return simd::load(row_sums + vector * simd::Vec::kLanes);
   }
@@ -65,13 +69,16 @@ struct I8Tiles {
   using Product = ByteQuadProduct;
   static TileShapes shapes(int rows) { return shapes_for(rows); }
   static void store_bf16(char* p, simd::Vec values, int n) { padless::store_bf16(p, values, n); }
+  static void store_bf16_line(char* p, simd::Vec low, simd::Vec high) {
+    padless::store_bf16_line(p, low, high);
+  }
   static simd::Vec value(const Scales& scales, int64_t row, const int32_t* row_sums, int vector) {
     return dequantise(scales, row, row_sums, vector);
   }
 };
 
 /** What else is done during the products of a tile of rows, a part with each of their steps. */
-template <class Dot>
+template <class Dot, class Epilogue = CalledEpilogue<Dot>>
 class Meanwhile {
  public:
   using Scalar = typename Dot::Scalar;
@@ -79,61 +86,43 @@ class Meanwhile {
   /** Fetches the next panel during `steps` steps. */
   Meanwhile(const PanelTask& task, int64_t steps)
       : task_(task),
-        width_(task.vectors * simd::Vec::kLanes),
-        finish_(task.glu ? choose_finish<Dot, true>(task.activation)
-                         : choose_finish<Dot, false>(task.activation)),
+        epilogue_(task),
         fetch_from_(task.next_panel),
         fetch_bytes_((task.next_panel_bytes + steps - 1) / steps) {}
 
-  /** The products of these rows begin, of so many steps; they are the `last` ones. */
-  void begin(int64_t row, int rows, int64_t steps, bool last) {
-    rows_a_step_ = static_cast<int>((kSumTiles * kTileRows + steps - 1) / steps);
-    result_row_ = row;
-    result_rows_ = last ? rows : 0;
-  }
-  void step() {
+  /** The products of a tile of rows begin, of so many steps. */
+  void begin(int64_t steps) { rows_a_step_ = static_cast<int>((kSumTiles * kTileRows + steps - 1) / steps); }
+  [[gnu::always_inline]] void step() {
     if (task_.fetch_into_l1) {
       for (int64_t byte = 0; byte < fetch_bytes_; byte += 64) __builtin_prefetch(fetch_from_ + byte, 0, 3);
     } else {
       for (int64_t byte = 0; byte < fetch_bytes_; byte += 64) __builtin_prefetch(fetch_from_ + byte, 0, 2);
     }
     fetch_from_ += fetch_bytes_;
-    const int results = result_rows_ < rows_a_step_ ? result_rows_ : rows_a_step_;
-    prefetch_result(task_, result_row_, results);
-    result_row_ += results;
-    result_rows_ -= results;
     finish_rows(rows_a_step_);
   }
   /** The products are done; their sums go to memory during the next ones. */
   void finish_later(int64_t row, int rows, const Scalar* sums) {
     finish_rows(rows_);
-    row_ = row;
+    epilogue_.start(row, sums);
     rows_ = rows;
-    sums_ = sums;
   }
   void finish_now() { finish_rows(rows_); }
 
  private:
-  void finish_rows(int most) {
+  [[gnu::always_inline]] void finish_rows(int most) {
     const int rows = rows_ < most ? rows_ : most;
     if (rows == 0) return;
-    finish_(task_, row_, rows, sums_);
-    row_ += rows;
+    epilogue_.finish(rows);
     rows_ -= rows;
-    sums_ += rows * width_;
   }
 
   const PanelTask& task_;
-  const int width_;
-  const FinishTile<Dot> finish_;
+  Epilogue epilogue_;
   const char* fetch_from_;
   const int64_t fetch_bytes_;
   int rows_a_step_ = 0;
-  int64_t result_row_ = 0;
-  int result_rows_ = 0;
-  int64_t row_ = 0;
   int rows_ = 0;
-  const Scalar* sums_ = nullptr;
 };
 
 /** Calls verb<tile>(pointer) for each tile of sums[rows, vectors]; tile kSumStride is the second row's first.
@@ -167,13 +156,15 @@ inline void end_sums(Tiles& tiles, void* sums) {
 }
 
 /** sums[rows, vectors] = (resume ? sums : 0) + a * panel over `count` tiles of steps. */
-template <class Tiles, class Dot, int kRowTiles, int kVectors>
-void multiply_tiles(Tiles& tiles, const char* a, int64_t a_stride, const char* panel, int64_t count,
-                    void* sums, bool resume, Meanwhile<Dot>& meanwhile) {
+template <class Tiles, class Dot, class Epilogue, int kRowTiles, int kVectors>
+void multiply_tiles(Tiles& tiles, const char* a, const RowLayout& a_rows, const char* panel, int64_t count,
+                    void* sums, bool resume, Meanwhile<Dot, Epilogue>& meanwhile) {
   using Product = typename Dot::Product;
   constexpr int64_t kPanelStride = kVectors * kTileBytes;
+  const int64_t a_stride = a_rows.row_step();
+  const int64_t a_step = a_rows.piece_step();
   begin_sums<Tiles, kRowTiles, kVectors, kSumTiles>(tiles, sums, resume);
-  for (int64_t i = 0; i < count; ++i, a += kTileBytes, panel += kTileSteps * kPanelStride) {
+  for (int64_t i = 0; i < count; ++i, a += a_step, panel += kTileSteps * kPanelStride) {
     tiles.template stream<kATile>(a, a_stride);
     tiles.template load<kBTile>(panel, kPanelStride);
     tiles.template dot<Product, 0, kATile, kBTile>();
@@ -203,13 +194,13 @@ struct TileBlock {
  * Goes through blocks of at most `most_tiles` of `tiles_in_all` tiles of steps, and through all rows in each:
  * `multiply(tiles, block, sums, resume, meanwhile)`. Blocks end between tiles, so that they change no bits.
  */
-template <class Tiles, class Dot, class MultiplyBlock>
+template <class Tiles, class Dot, class Epilogue, class MultiplyBlock>
 void multiply_blocks(const PanelTask& task, int64_t tiles_in_all, int64_t most_tiles,
                      const MultiplyBlock& multiply) {
   constexpr int kRows = kSumTiles * kTileRows;
   const int width = task.vectors * simd::Vec::kLanes;
   const int64_t row_tiles = (task.rows + kRows - 1) / kRows;
-  Meanwhile<Dot> meanwhile(task, row_tiles * tiles_in_all);
+  Meanwhile<Dot, Epilogue> meanwhile(task, row_tiles * tiles_in_all);
   // Two tiles' sums are in use at a time, where all need not be kept.
   const bool keeps_sums = most_tiles < tiles_in_all || task.resumes || !task.finishes;
   Tiles tiles;
@@ -226,7 +217,7 @@ void multiply_blocks(const PanelTask& task, int64_t tiles_in_all, int64_t most_t
       configured = rows;
       auto* sums = static_cast<typename Dot::Scalar*>(task.accumulators) +
                    (keeps_sums ? row : row % (2 * kRows)) * width;
-      meanwhile.begin(row, rows, count, last);
+      meanwhile.begin(count);
       multiply(tiles, TileBlock{row, rows, first, count}, sums, first > 0 || task.resumes, meanwhile);
       if (last) meanwhile.finish_later(row, rows, sums);
     }
@@ -235,21 +226,36 @@ void multiply_blocks(const PanelTask& task, int64_t tiles_in_all, int64_t most_t
   tiles.release();
 }
 
+template <class Tiles, class Dot, class Epilogue>
+void multiply_panel_with(const PanelTask& task) {
+  using While = Meanwhile<Dot, Epilogue>;
+  using Multiply = void (*)(Tiles&, const char*, const RowLayout&, const char*, int64_t, void*, bool, While&);
+  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {
+      {multiply_tiles<Tiles, Dot, Epilogue, 1, 1>, multiply_tiles<Tiles, Dot, Epilogue, 1, 2>},
+      {multiply_tiles<Tiles, Dot, Epilogue, 2, 1>, multiply_tiles<Tiles, Dot, Epilogue, 2, 2>}};
+  multiply_blocks<Tiles, Dot, Epilogue>(
+      task, task.steps / kTileSteps, (task.block_steps + kTileSteps - 1) / kTileSteps,
+      [&](Tiles& tiles, const TileBlock& block, typename Dot::Scalar* sums, bool resume, While& meanwhile) {
+        kMultiply[block.rows > kTileRows][task.vectors - 1](
+            tiles, task.a + task.a_rows.offset(block.row, block.first * kTileBytes), task.a_rows,
+            task.panel + block.first * kTileSteps * task.vectors * kTileBytes, block.count, sums, resume,
+            meanwhile);
+      });
+}
+
 template <class Tiles, class Dot>
 void multiply_panel_in_tiles(const PanelTask& task) {
-  using Multiply = void (*)(Tiles&, const char*, int64_t, const char*, int64_t, void*, bool, Meanwhile<Dot>&);
-  constexpr Multiply kMultiply[kSumTiles][kSumTiles] = {
-      {multiply_tiles<Tiles, Dot, 1, 1>, multiply_tiles<Tiles, Dot, 1, 2>},
-      {multiply_tiles<Tiles, Dot, 2, 1>, multiply_tiles<Tiles, Dot, 2, 2>}};
-  multiply_blocks<Tiles, Dot>(task, task.steps / kTileSteps, (task.block_steps + kTileSteps - 1) / kTileSteps,
-                              [&](Tiles& tiles, const TileBlock& block, typename Dot::Scalar* sums,
-                                  bool resume, Meanwhile<Dot>& meanwhile) {
-                                kMultiply[block.rows > kTileRows][task.vectors - 1](
-                                    tiles, task.a + block.row * task.a_stride + block.first * kTileBytes,
-                                    task.a_stride,
-                                    task.panel + block.first * kTileSteps * task.vectors * kTileBytes,
-                                    block.count, sums, resume, meanwhile);
-                              });
+  if (is_line_task(task)) {
+    const bool bf16 = task.bf16_out != nullptr;
+    if (task.activation == Activation::kNone) {
+      return bf16 ? multiply_panel_with<Tiles, Dot, CalledLineEpilogue<Dot, Activation::kNone, true>>(task)
+                  : multiply_panel_with<Tiles, Dot, CalledLineEpilogue<Dot, Activation::kNone, false>>(task);
+    }
+    if (task.activation == Activation::kGeluErf && bf16) {
+      return multiply_panel_with<Tiles, Dot, LineEpilogue<Dot, Activation::kGeluErf, true>>(task);
+    }
+  }
+  multiply_panel_with<Tiles, Dot, CalledEpilogue<Dot>>(task);
 }
 
 /** What the kernels of both element types have in common. */
@@ -267,6 +273,7 @@ constexpr GemmKernel tile_kernel(const char* name, OperandFormat operand, PanelF
       .step_multiple = kTileSteps,
       .stores_bf16 = StoresBF16<Dot>,
       .panel_in_l1 = true,
+      .rows_in_tiles = true,
       .multiply = multiply_panel_in_tiles<Tiles, Dot>,
       .convert_rows = group == 2 ? convert_rows_to_bf16 : convert_rows_to_codes<uint8_t>,
       .convert_bf16_rows = group == 2 ? nullptr : convert_rows_to_codes<uint8_t, uint16_t>,

@@ -19,39 +19,40 @@ void add_rows(const NormTask& task, const float* residual, int64_t residual_stri
 
 }  // namespace
 
-// A temporary's rows are `stride` apart; the temporaries of a block follow each other.
-char* RowBlock::row_bytes(Slot slot, int64_t row) const {
+RowLayout RowBlock::layout(Slot slot) const {
   const PlannedSlot& planned = plan_.slots[static_cast<size_t>(slot)];
-  const int64_t bytes = planned.stride * (planned.bf16 ? 2 : 4);
-  if (planned.matrix) return planned.matrix + (first_ + row) * bytes;
-  return memory_.temporaries + planned.temporary_offset * rows_ + row * bytes;
+  return {planned.stride * (planned.bf16 ? 2 : 4), planned.tiled};
+}
+
+// The temporaries of a block follow each other.
+char* RowBlock::first_row(Slot slot) const {
+  const PlannedSlot& planned = plan_.slots[static_cast<size_t>(slot)];
+  if (planned.matrix) return planned.matrix + layout(slot).offset(first_);
+  return memory_.temporaries + planned.temporary_offset * whole_groups(rows_);
 }
 
 void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end,
                                const Portion& portion) const {
   if (!step.converts) return;
   const GemmKernel& kernel = *step.kernel;
-  const int64_t rows = end - begin;
   const int64_t first = portion.first * kernel.group;
   const int64_t padded = portion.count * kernel.group;
-  const int64_t columns = std::min(padded, step.weight->in_features() - first);
-  const int64_t stride = slot_stride(step.in);
-  char* operand = memory_.operand + begin * plan_.operand_stride;
-  float* scale = memory_.operand_scale + begin;
-  int32_t* zero_point = memory_.operand_zero_point + begin;
-  if (is_bf16(step.in)) {
-    const auto* source = reinterpret_cast<const uint16_t*>(row_bytes(step.in, begin)) + first;
-    return kernel.convert_bf16_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride,
-                                    scale, zero_point);
-  }
-  const float* source = slot_row(step.in, begin) + first;
-  if (kernel.convert_rows) {
-    return kernel.convert_rows(source, stride, rows, columns, padded, operand, plan_.operand_stride, scale,
-                               zero_point);
-  }
-  for (int64_t row = 0; row < rows; ++row) {
-    std::memcpy(operand + row * plan_.operand_stride, source + row * stride,
-                static_cast<size_t>(columns) * 4);
+  ConversionTask task;
+  task.source_rows = layout(step.in);
+  task.source = first_row(step.in) + task.source_rows.piece_offset(first * (is_bf16(step.in) ? 2 : 4));
+  task.begin = begin;
+  task.end = end;
+  task.columns = std::min(padded, step.weight->in_features() - first);
+  task.padded_columns = padded;
+  task.operand = memory_.operand;
+  task.operand_rows = step.operand_rows;
+  task.scale = memory_.operand_scale;
+  task.zero_point = memory_.operand_zero_point;
+  if (is_bf16(step.in)) return kernel.convert_bf16_rows(task);
+  if (kernel.convert_rows) return kernel.convert_rows(task);
+  for (int64_t row = begin; row < end; ++row) {
+    std::memcpy(task.operand + task.operand_rows.offset(row), task.source + task.source_rows.offset(row),
+                static_cast<size_t>(task.columns) * 4);
   }
 }
 
@@ -70,12 +71,12 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t panel, const Portion&
   const int64_t column = step.weight->layout().first_column(panel);
   if (step.converts) {
     task.a = memory_.operand;
-    task.a_stride = plan_.operand_stride;
+    task.a_rows = step.operand_rows;
     task.a_scale = memory_.operand_scale;
     task.a_zero_point = memory_.operand_zero_point;
   } else {
-    task.a = row_bytes(step.in, 0);
-    task.a_stride = slot_stride(step.in) * (is_bf16(step.in) ? 2 : 4);
+    task.a = first_row(step.in);
+    task.a_rows = layout(step.in);
   }
   task.rows = rows_;
   task.block_steps = block_steps;
@@ -88,7 +89,8 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t panel, const Portion&
   }
   task.out_stride = slot_stride(step.out);
   if (is_bf16(step.out)) {
-    task.bf16_out = row_bytes(step.out, 0) + column * 2;
+    task.bf16_rows = layout(step.out);
+    task.bf16_out = first_row(step.out) + task.bf16_rows.piece_offset(column * 2);
   } else {
     task.out = slot_row(step.out, 0) + column;
   }

@@ -59,9 +59,12 @@ class RowBlock {
   const PlannedLinear* converting_reader(size_t step) const;
   void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
   void rotate(const PlannedRope& step, int64_t begin, int64_t end) const;
-  /** Row `row` of the block. */
-  char* row_bytes(Slot slot, int64_t row) const;
-  float* slot_row(Slot slot, int64_t row) const { return reinterpret_cast<float*>(row_bytes(slot, row)); }
+  /** The block's first row. */
+  char* first_row(Slot slot) const;
+  RowLayout layout(Slot slot) const;
+  float* slot_row(Slot slot, int64_t row) const {
+    return reinterpret_cast<float*>(first_row(slot) + layout(slot).offset(row));
+  }
   bool is_bf16(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].bf16; }
   int64_t slot_stride(Slot slot) const { return plan_.slots[static_cast<size_t>(slot)].stride; }
 

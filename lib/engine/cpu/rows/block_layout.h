@@ -12,8 +12,8 @@ class BlockLayout {
  public:
   /** Accumulators are those of whole tiles of `tile_rows`. */
   BlockLayout(const RowPlan& plan, int64_t block_rows, int tile_rows)
-      : temporaries_(plan.temporary_bytes * block_rows),
-        operand_(plan.operand_stride * block_rows),
+      : temporaries_(plan.temporary_bytes * whole_groups(block_rows)),
+        operand_(plan.operand_bytes * whole_groups(block_rows)),
         row_values_((block_rows * 4 + 63) / 64 * 64),
         scratch_(plan.scratch_bytes),
         accumulators_(plan.accumulator_bytes * ((block_rows + tile_rows - 1) / tile_rows * tile_rows)) {}

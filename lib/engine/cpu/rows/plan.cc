@@ -50,6 +50,7 @@ class Planner {
   struct BF16Use {
     bool possible = false;
     bool both_ways = false;
+    bool in_tiles = false;  // where the kernels that use it choose
   };
   /** Possible if nothing but products uses the slot, and those give bf16 and take it: as it is only without
    * padding. */
@@ -65,18 +66,22 @@ class Planner {
     const RowSlot& planned = program_.slots[static_cast<size_t>(slot)];
     bool is_read = false;
     bool is_written = false;
+    bool in_tiles = true;
     for (const RowStep& step : program_.steps) {
       if (const auto* linear = std::get_if<LinearStep>(&step)) {
         const bool reads = linear->in == slot;
         const bool writes = linear->out == slot;
         if ((reads || writes || linear->residual == slot) && !fits(*linear, planned.cols)) return {};
+        if (!reads && !writes) continue;
+        const auto& weight = dynamic_cast<const CpuLinearWeight&>(*linear->weight);
+        in_tiles = in_tiles && weight.kernel().rows_in_tiles;
         is_read = is_read || reads;
         is_written = is_written || writes;
       } else if (uses(step, slot)) {
         return {};
       }
     }
-    return {.possible = true, .both_ways = is_read && is_written};
+    return {.possible = true, .both_ways = is_read && is_written, .in_tiles = in_tiles};
   }
 
   static bool uses(const RowStep& step, Slot slot) {
@@ -96,6 +101,7 @@ class Planner {
     PlannedSlot planned;
     if (slot.binding < 0) {
       planned.bf16 = use.possible && use.both_ways;
+      planned.tiled = planned.bf16 && use.in_tiles;
       const int64_t element_bytes = planned.bf16 ? 2 : 4;
       const int64_t bytes = spread_stride(slot.cols * element_bytes);
       planned.stride = bytes / element_bytes;
@@ -154,7 +160,8 @@ class Planner {
                           .residual = step.residual,
                           .activation = step.activation,
                           .residual_first = step.residual_first,
-                          .portion_steps = weight->layout().steps()};
+                          .portion_steps = weight->layout().steps(),
+                          .operand_rows = {}};
     plan_operand(planned);
     plan_.steps.push_back(planned);
     return Status::ok();
@@ -180,7 +187,8 @@ class Planner {
     }
     if (step.converts) {
       const int64_t bytes = operand_bytes(kernel, step.portion_steps);
-      plan_.operand_stride = std::max(plan_.operand_stride, spread_stride(bytes));
+      step.operand_rows = {spread_stride(bytes), kernel.rows_in_tiles};
+      plan_.operand_bytes = std::max(plan_.operand_bytes, step.operand_rows.stride);
     }
     plan_.accumulator_bytes = std::max(plan_.accumulator_bytes, accumulators);
     plan_.scratch_bytes = std::max(plan_.scratch_bytes, kernel.scratch_bytes);

@@ -20,6 +20,7 @@ struct PlannedSlot {
   char* matrix = nullptr;        // row 0 of the bound matrix; null: a temporary
   bool bf16 = false;             // not f32: only products use it
   int64_t stride = 0;            // elements
+  bool tiled = false;            // rows of bf16 in tiles
   int64_t temporary_offset = 0;  // bytes a row of the block
 };
 
@@ -38,8 +39,9 @@ struct PlannedLinear {
   Activation activation = Activation::kNone;
   bool residual_first = false;
   bool converts = false;  // rows of `in` go through an operand buffer first
-  int64_t portion_steps =
-      0;  // that the operand buffer holds at a time: all, unless its rows would be too long
+  // That the operand buffer holds at a time: all, unless its rows would be too long.
+  int64_t portion_steps = 0;
+  RowLayout operand_rows;
 
   bool in_portions() const { return portion_steps < weight->layout().steps(); }
   /** The portion that begins with step `first`. */
@@ -81,7 +83,7 @@ struct RowPlan {
   std::vector<PlannedStep> steps;
   const CpuLinearWeight* next = nullptr;  // RowProgram::next
   int64_t temporary_bytes = 0;            // a row: all temporaries
-  int64_t operand_stride = 0;             // bytes a row of the operand buffer, for the step that needs most
+  int64_t operand_bytes = 0;              // a row of the operand buffer, for the step that needs most
   int64_t accumulator_bytes = 0;          // a row of the widest panel, or all panels of a product in portions
   int64_t scratch_bytes = 0;              // of the kernel that needs most
   int64_t rows = 0;

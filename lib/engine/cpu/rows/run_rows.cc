@@ -36,7 +36,7 @@ int64_t most_rows(const CpuContext& context, const RowPlan& plan) {
   }
   // Products in parts take so long that temporaries, read once a step, need not stay in L2.
   const int64_t kept = parts ? plan.accumulator_bytes : plan.temporary_bytes;
-  return choose_block_rows(context.caches, plan.operand_stride + kept, tiles);
+  return choose_block_rows(context.caches, plan.operand_bytes + kept, tiles);
 }
 
 /** What a thread reads first after a portion of the product that is step `done`: of its next portion, or of

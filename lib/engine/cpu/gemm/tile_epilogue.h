@@ -1,0 +1,128 @@
+// The epilogue of a tile of rows, a few rows at a time between the products of the next one.
+//
+//   struct Epilogue {
+//     Epilogue(const PanelTask&);
+//     void start(int64_t row, const Scalar* sums);  // the sums of the rows from `row` on
+//     void finish(int rows);                        // the next ones
+//   };
+#pragma once
+
+#include "lib/engine/cpu/gemm/epilogue.h"
+
+namespace padless {
+namespace {
+
+/** Any epilogue, by a call. */
+template <class Dot>
+class CalledEpilogue {
+ public:
+  using Scalar = typename Dot::Scalar;
+
+  explicit CalledEpilogue(const PanelTask& task)
+      : CalledEpilogue(task, task.glu ? choose_finish<Dot, true>(task.activation)
+                                      : choose_finish<Dot, false>(task.activation)) {}
+  CalledEpilogue(const PanelTask& task, FinishTile<Dot> finish)
+      : task_(task), width_(task.vectors * simd::Vec::kLanes), finish_(finish) {}
+  void start(int64_t row, const Scalar* sums) {
+    row_ = row;
+    sums_ = sums;
+  }
+  void finish(int rows) {
+    finish_(task_, row_, rows, sums_);
+    row_ += rows;
+    sums_ += rows * width_;
+  }
+
+ private:
+  const PanelTask& task_;
+  const int width_;
+  const FinishTile<Dot> finish_;
+  int64_t row_ = 0;
+  const Scalar* sums_ = nullptr;
+};
+
+/**
+ * The epilogue of two full vectors side by side, without GLU or a residual before the activation. It is part
+ * of the loop over steps: a processor looks ahead a few hundred instructions, so what is long, as GELU, hides
+ * behind products only in short stretches between them.
+ */
+template <class Dot, Activation kActivation, bool kBF16>
+class LineEpilogue {
+ public:
+  using Scalar = typename Dot::Scalar;
+  using Vec = simd::Vec;
+
+  explicit LineEpilogue(const PanelTask& task)
+      : task_(task),
+        low_scales_(task, 0),
+        high_scales_(task, 1),
+        low_bias_(task.bias ? simd::load(task.bias) : simd::zero()),
+        high_bias_(task.bias ? simd::load(task.bias + Vec::kLanes) : simd::zero()),
+        out_step_(kBF16 ? task.bf16_rows.row_step() : task.out_stride * 4),
+        residual_step_(task.residual_stride) {}
+  void start(int64_t row, const Scalar* sums) {
+    row_ = row;
+    sums_ = sums;
+    out_ = kBF16 ? task_.bf16_out + task_.bf16_rows.offset(row)
+                 : reinterpret_cast<char*>(task_.out + row * task_.out_stride);
+    residual_ = task_.residual ? task_.residual + row * task_.residual_stride : nullptr;
+  }
+  [[gnu::always_inline]] void finish(int rows) {
+    for (int i = 0; i < rows; ++i) {
+      Vec low = activate<Dot, kActivation>(Dot::value(low_scales_, row_, sums_, 0) + low_bias_);
+      Vec high = activate<Dot, kActivation>(Dot::value(high_scales_, row_, sums_, 1) + high_bias_);
+      if constexpr (kBF16) {
+        Dot::store_bf16_line(out_, low, high);
+      } else {
+        if (residual_) {
+          low = low + simd::load(residual_);
+          high = high + simd::load(residual_ + Vec::kLanes);
+          residual_ += residual_step_;
+        }
+        simd::store(reinterpret_cast<float*>(out_), low);
+        simd::store(reinterpret_cast<float*>(out_) + Vec::kLanes, high);
+      }
+      ++row_;
+      sums_ += 2 * Vec::kLanes;
+      out_ += out_step_;
+    }
+  }
+
+ private:
+  const PanelTask& task_;
+  const typename Dot::Scales low_scales_;
+  const typename Dot::Scales high_scales_;
+  const Vec low_bias_;
+  const Vec high_bias_;
+  const int64_t out_step_;
+  const int64_t residual_step_;
+  int64_t row_ = 0;
+  const Scalar* sums_ = nullptr;
+  char* out_ = nullptr;
+  const float* residual_ = nullptr;
+};
+
+template <class Dot, Activation kActivation, bool kBF16>
+[[gnu::noinline]] void finish_lines(const PanelTask& task, int64_t row, int rows,
+                                    const typename Dot::Scalar* sums) {
+  LineEpilogue<Dot, kActivation, kBF16> epilogue(task);
+  epilogue.start(row, sums);
+  epilogue.finish(rows);
+}
+
+/** A LineEpilogue by a call for each stretch of rows: better where there is little to do with them, since
+ * the loop over steps stays short. */
+template <class Dot, Activation kActivation, bool kBF16>
+class CalledLineEpilogue : public CalledEpilogue<Dot> {
+ public:
+  explicit CalledLineEpilogue(const PanelTask& task)
+      : CalledEpilogue<Dot>(task, finish_lines<Dot, kActivation, kBF16>) {}
+};
+
+/** Whether a LineEpilogue does what the task asks for. */
+inline bool is_line_task(const PanelTask& task) {
+  return task.vectors == 2 && task.columns == 2 * simd::Vec::kLanes && !task.glu && !task.residual_first;
+}
+
+}  // namespace
+}  // namespace padless
