@@ -29,11 +29,14 @@ Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Prog
                      const Cancelled& cancelled) {
   Result<DType> activations = engine_->activation_dtype(spec_.compute);
   if (!activations.is_ok()) return activations.status();
-  activations_ = activations.value();
+  storage_.dtype = storage_.qkv = activations.value();
   // Other steps than products work on them in f32, and so do disentangled products.
   const bool plain = spec_.ropes.empty() && !spec_.query_key_norm && spec_.adapters.count == 0 &&
                      spec_.bias.kind != BiasSpec::Kind::kDisentangled;
-  qkv_ = plain && engine_->attention_takes_bf16(spec_.compute) ? DType::kBF16 : activations_;
+  if (plain && engine_->attention_takes_bf16(spec_.compute)) {
+    storage_.qkv = DType::kBF16;
+    storage_.context_in_queries = engine_->attention_overwrites_queries(spec_.compute, spec_.query_width());
+  }
 
   const int64_t dense_heads = std::count_if(spec_.head.begin(), spec_.head.end(), [](const HeadStep& step) {
     return step.kind == HeadStep::Kind::kDense;
@@ -55,7 +58,7 @@ Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Prog
   Result<EncoderWeights> bound = bind_weights(spec_, binder);
   if (!bound.is_ok()) return bound.status();
   weights_ = bound.take();
-  Result<ScoreBias> bias = ScoreBias::load(*engine_, spec_, activations_, binder);
+  Result<ScoreBias> bias = ScoreBias::load(*engine_, spec_, storage_.dtype, binder);
   if (!bias.is_ok()) return bias.status();
   bias_ = bias.take();
   for (const RopeSpec& rope : spec_.ropes) {

@@ -139,8 +139,7 @@ class Encoder {
 
   std::shared_ptr<Engine> engine_;
   EncoderSpec spec_;
-  DType activations_ = DType::kF32;
-  DType qkv_ = DType::kF32;  // of queries, keys and values
+  ActivationStorage storage_;
   EncoderWeights weights_;
   ScoreBias bias_;
   std::vector<std::unique_ptr<RopeTable>> ropes_;

@@ -140,7 +140,7 @@ Result<Encoder::Encoded> Encoder::encode(Stream& stream, Workspaces& spaces, con
       layer_rows = std::max<int64_t>(layer_rows, batch.cu_seqlens[cuts[i + 1]] - batch.cu_seqlens[cuts[i]]);
     }
   }
-  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, activations_, qkv_, prepared.rows(), layer_rows));
+  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, storage_, prepared.rows(), layer_rows));
   PADLESS_RETURN_IF_ERROR(check_running(cancelled));
 
   Encoded encoded{&space, pooled_outputs(request, prepared.pooled_rows()), std::make_shared<PooledRows>()};

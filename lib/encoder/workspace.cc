@@ -12,12 +12,13 @@ struct Need {
 };
 
 /** By Binding, up to the ropes; no columns where the spec needs none. */
-std::vector<Need> needs(const EncoderSpec& spec, DType activations, DType qkv) {
+std::vector<Need> needs(const EncoderSpec& spec, const ActivationStorage& storage) {
+  const DType activations = storage.dtype;
   const bool convolves = spec.convolution.kernel > 0;
   std::vector<Need> needs(kRope);
   needs[kHidden] = {spec.hidden_size, activations};
-  needs[kQkv] = {spec.query_width() + 2 * spec.key_width(), qkv};
-  needs[kContext] = {spec.query_width(), activations};
+  needs[kQkv] = {spec.query_width() + 2 * spec.key_width(), storage.qkv};
+  needs[kContext] = {storage.context_in_queries ? 0 : spec.query_width(), activations};
   needs[kEmbedding] = {spec.embeddings.projection ? spec.embeddings.width : 0, activations};
   needs[kWindow] = {spec.convolution.kernel * spec.hidden_size, activations};
   needs[kAdapted] = {spec.adapters.count > 0 ? spec.adapters.rank : 0, activations};
@@ -28,9 +29,10 @@ std::vector<Need> needs(const EncoderSpec& spec, DType activations, DType qkv) {
 
 }  // namespace
 
-Status Workspace::fit(Engine& engine, const EncoderSpec& spec, DType activations, DType qkv, int64_t rows,
+Status Workspace::fit(Engine& engine, const EncoderSpec& spec, const ActivationStorage& storage, int64_t rows,
                       int64_t layer_rows) {
-  const std::vector<Need> wanted = needs(spec, activations, qkv);
+  const std::vector<Need> wanted = needs(spec, storage);
+  context_columns_ = storage.context_in_queries ? spec.query_width() : 0;
   activations_.resize(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     Activations& kept = activations_[i];
@@ -61,6 +63,7 @@ LayerRows Workspace::layer_rows(const PreparedBatch& part, int64_t first, size_t
   for (size_t i = 0; i < activations_.size(); ++i) {
     result.matrices.push_back(rows_of(activations_[i], i == kHidden ? first : 0, part.rows()));
   }
+  if (context_columns_ > 0) result.matrices[kContext] = result.matrices[kQkv].columns(0, context_columns_);
   for (size_t i = 0; i < ropes; ++i) result.matrices.push_back(part.token_rows(i));
   return result;
 }

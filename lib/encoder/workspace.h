@@ -39,13 +39,20 @@ struct LayerRows {
   std::vector<Matrix> matrices;
 };
 
+/** How the rows of layers are stored. */
+struct ActivationStorage {
+  DType dtype = DType::kF32;
+  DType qkv = DType::kF32;          // of queries, keys and values
+  bool context_in_queries = false;  // attention writes its results over its queries
+};
+
 /** Memory in proportion to the rows that a batch has room for, and to those that go through the layers at a
  * time. */
 class Workspace {
  public:
   /** Makes memory for `rows` hidden rows, and for all else that layers need of `layer_rows`; E_OUT_OF_MEMORY.
    */
-  Status fit(Engine& engine, const EncoderSpec& spec, DType activations, DType qkv, int64_t rows,
+  Status fit(Engine& engine, const EncoderSpec& spec, const ActivationStorage& storage, int64_t rows,
              int64_t layer_rows);
   /** The matrices of `part`, whose first row is row `first` of the hidden rows, with the token rows that it
    * was prepared with for `ropes` behind the activations. */
@@ -72,6 +79,7 @@ class Workspace {
   Matrix rows_of(const Activations& activations, int64_t first, int64_t count) const;
 
   std::vector<Activations> activations_;  // by Binding, up to the ropes
+  int64_t context_columns_ = 0;           // of the queries, where attention writes over them
   std::map<ForwardKind, RecordedForward> forwards_;
 };
 

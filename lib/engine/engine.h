@@ -165,6 +165,11 @@ class Engine {
   /** Whether q, k and v of `attention` are best stored in bf16 when activations are not, if products alone
    * make them and no bias is disentangled. */
   virtual bool attention_takes_bf16(ComputeType) const { return false; }
+  /** Whether results of such an attention, `columns` wide, are best written in bf16 over its queries, if
+   * products alone read them. */
+  virtual bool attention_overwrites_queries(ComputeType, [[maybe_unused]] int64_t columns) const {
+    return false;
+  }
   virtual Result<std::shared_ptr<const LinearWeight>> pack_linear(const LinearSource& source) = 0;
   /** A copy in the device's memory as `dtype`: embedding tables keep their file's, norms are f32. An i32
    * tensor stays i32. */

@@ -110,6 +110,29 @@ inline void test_bf16_input(const Runner& runner) {
   }
 }
 
+/** Results written in bf16 over the queries are those in f32, rounded. */
+inline void test_bf16_results(const Runner& runner) {
+  for (const Case& test : bf16_cases()) {
+    Input input = make_input(test, 600);
+    std::vector<uint16_t> halves;
+    for (const float value : input.qkv) halves.push_back(float_to_bf16(value));
+    if (halves.empty()) continue;
+    const Output wanted = run(runner, test, input, halves);
+    const std::vector<uint16_t> before = halves;
+    run_in_place(runner, test, input, halves);
+    const int64_t cols = test.shape.heads * test.shape.head_dim;
+    for (int64_t t = 0; t < input.cu_seqlens.back(); ++t) {
+      for (int64_t c = 0; c < input.stride; ++c) {
+        const size_t at = t * input.stride + c;
+        const uint16_t expected =
+            c < cols ? float_to_bf16(wanted.out[t * (cols + kOtherCols) + c]) : before[at];
+        check(halves[at] == expected, concat(test.name, " on ", runner.name(), ": row ", t, ", column ", c,
+                                             " is ", halves[at], ", expected ", expected));
+      }
+    }
+  }
+}
+
 /** All of it. */
 inline void test_bf16_kernels(const std::vector<Runner>& runners) {
   for (const Runner& runner : runners) {
@@ -117,7 +140,9 @@ inline void test_bf16_kernels(const std::vector<Runner>& runners) {
     test_int8_as_bf16(runner);
     const bool takes_bf16 = runner.kernels ? runner.kernels->takes_bf16
                                            : attention_takes_bf16_cpu(runner.context.isa, ComputeType::kBF16);
-    if (takes_bf16) test_bf16_input(runner);
+    if (!takes_bf16) continue;
+    test_bf16_input(runner);
+    test_bf16_results(runner);
   }
   test_nan_neighbour(runners, ComputeType::kBF16);
   test_bits(runners, bf16_cases(), 100);

@@ -109,17 +109,16 @@ struct Runner {
   std::string name() const { return kernels ? kernels_name : isa_name(context.isa); }
 };
 
-/** `halves`, if any, take the place of input.qkv. */
-inline Output run(const Runner& runner, const Case& test, Input& input, std::vector<uint16_t> halves = {}) {
-  const CpuContext& context = runner.context;
-  Output output;
-  AttentionArgs args = make_args(test, input, output);
-  if (!halves.empty()) {
-    for (Matrix* matrix : {&args.q, &args.k, &args.v}) {
-      matrix->data = halves.data() + (static_cast<float*>(matrix->data) - input.qkv.data());
-      matrix->dtype = DType::kBF16;
-    }
+/** `halves` take the place of input.qkv. */
+inline void use_halves(AttentionArgs& args, const Input& input, std::vector<uint16_t>& halves) {
+  for (Matrix* matrix : {&args.q, &args.k, &args.v}) {
+    matrix->data = halves.data() + (static_cast<float*>(matrix->data) - input.qkv.data());
+    matrix->dtype = DType::kBF16;
   }
+}
+
+inline void run(const Runner& runner, const Case& test, const Input& input, const AttentionArgs& args) {
+  const CpuContext& context = runner.context;
   PackedBatch batch;
   batch.cu_seqlens = input.cu_seqlens;
   batch.key_counts = test.key_counts;
@@ -127,7 +126,25 @@ inline Output run(const Runner& runner, const Case& test, Input& input, std::vec
   const Status status = runner.kernels ? attention_with(*runner.kernels, context, plan, batch, args)
                                        : attention_cpu(context, plan, batch, args);
   check_status(status, Code::kOk, "", test.name);
+}
+
+/** `halves`, if any, take the place of input.qkv. */
+inline Output run(const Runner& runner, const Case& test, Input& input, std::vector<uint16_t> halves = {}) {
+  Output output;
+  AttentionArgs args = make_args(test, input, output);
+  if (!halves.empty()) use_halves(args, input, halves);
+  run(runner, test, input, args);
   return output;
+}
+
+/** The same, with results in the place of the queries. */
+inline void run_in_place(const Runner& runner, const Case& test, Input& input,
+                         std::vector<uint16_t>& halves) {
+  Output output;
+  AttentionArgs args = make_args(test, input, output);
+  use_halves(args, input, halves);
+  args.out = args.q;
+  run(runner, test, input, args);
 }
 
 struct Reference {

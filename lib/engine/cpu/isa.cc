@@ -80,7 +80,8 @@ CpuIsa ask_processor() {
   isa.avx512_bf16 = bit(extended1.eax, 5);
 
   const bool tiles = bit(extended.edx, 24) && tiles_saved && request_tiles();
-  isa.amx_bf16 = tiles && isa.avx512_bf16 && bit(extended.edx, 22);  // rows are rounded by AVX-512
+  // AVX-512 rounds rows for tiles, and its VBMI looks up exponentials.
+  isa.amx_bf16 = tiles && isa.avx512_bf16 && bit(extended.ecx, 1) && bit(extended.edx, 22);
   isa.amx_int8 = tiles && bit(extended.edx, 25);
   return isa;
 }

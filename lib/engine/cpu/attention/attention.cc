@@ -101,11 +101,14 @@ Status check(const AttentionKernels& kernels, const AttentionPlan& plan, const P
   const int64_t tokens = batch.tokens();
   const int64_t query_cols = args.shape.heads * args.shape.head_dim;
   const int64_t key_cols = args.shape.kv_heads * args.shape.head_dim;
-  const DType dtype = kernels.takes_bf16 && args.q.dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
+  const auto dtype_like = [&](const Matrix& matrix) {
+    return kernels.takes_bf16 && matrix.dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
+  };
+  const DType dtype = dtype_like(args.q);
   PADLESS_RETURN_IF_ERROR(check_matrix(args.q, tokens, query_cols, "q", dtype));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.k, tokens, key_cols, "k", dtype));
   PADLESS_RETURN_IF_ERROR(check_matrix(args.v, tokens, key_cols, "v", dtype));
-  PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out"));
+  PADLESS_RETURN_IF_ERROR(check_matrix(args.out, tokens, query_cols, "out", dtype_like(args.out)));
   if (args.lse.data != nullptr)
     PADLESS_RETURN_IF_ERROR(check_matrix(args.lse, args.shape.heads, tokens, "lse"));
   PADLESS_RETURN_IF_ERROR(check_bias(args.bias, args.shape));
@@ -156,7 +159,8 @@ AttentionHead head_of(const AttentionArgs& args, int64_t begin, int64_t length, 
   head.k = row_bytes(args.k.columns(kv_head * dim, dim), begin);
   head.v = row_bytes(args.v.columns(kv_head * dim, dim), begin);
   head.bf16 = args.q.dtype == DType::kBF16;
-  head.out = args.out.row<float>(begin) + kv_head * group * dim;
+  head.out = const_cast<char*>(row_bytes(args.out.columns(kv_head * group * dim, group * dim), begin));
+  head.bf16_out = args.out.dtype == DType::kBF16;
   if (args.lse.data != nullptr) head.lse = args.lse.row<float>(kv_head * group) + begin;
   head.q_stride = args.q.stride;
   head.k_stride = args.k.stride;

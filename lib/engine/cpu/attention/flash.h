@@ -223,7 +223,7 @@ class QueryBlock {
       store(factor + n * kLanes, where_less(zero(), sum, broadcast(1.f) / sum, sum));
     }
     const float* from = scratch_.out;
-    float* out = head_.out + first_ * head_.out_stride + member * dim;
+    float* out = static_cast<float*>(head_.out) + first_ * head_.out_stride + member * dim;
     for (int64_t row = 0; row < last_ - first_; ++row, from += in_registers(dim), out += head_.out_stride) {
       const Vec scale = broadcast(factor[row]);
       int64_t i = 0;

@@ -32,9 +32,10 @@ struct AttentionHead {
   const void* q = nullptr;  // [length, group * head_dim]
   const void* k = nullptr;  // [length, head_dim]
   const void* v = nullptr;  // [length, head_dim]
-  float* out = nullptr;     // [length, group * head_dim]
+  void* out = nullptr;      // [length, group * head_dim]
   float* lse = nullptr;     // [group, length], or null
   bool bf16 = false;        // q, k and v are bf16, not f32: for kernels that take it
+  bool bf16_out = false;    // likewise out, which may then be where q is
   int64_t q_stride = 0;
   int64_t k_stride = 0;
   int64_t v_stride = 0;
@@ -60,7 +61,7 @@ using AttentionKernel = void (*)(const AttentionHead& head, float* scratch);
 struct AttentionKernels {
   AttentionScratchSize scratch_floats;
   AttentionKernel run;
-  bool takes_bf16 = false;  // queries, keys and values may be bf16
+  bool takes_bf16 = false;  // queries, keys and values may be bf16, and results
   // Called on a thread before its first and after its last `run`; null where there is nothing to do.
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;

@@ -1,12 +1,13 @@
 // Flash attention of one head of one sequence on tile registers, operands of both products rounded to bf16.
 //
 // A step is 16 queries against 32 keys: S = q k^T on two tiles, P = 2^S in vectors, O += P V on tiles that
-// stay in registers. Some steps take turns phase by phase: products beside exponentials gain nothing, since a
-// tile that vectors have just written is loaded only once it has reached the cache.
+// stay in registers. A few steps take turns phase by phase: products beside exponentials gain nothing, since
+// a tile that vectors have just written is loaded only once it has reached the cache.
 //
 // Scores as small as models have need no maximum: where lengths of queries and keys bound them by
-// kBoundedScore, P = 2^S is as exact as after subtracting one. Other blocks of queries compute S twice, the
-// first time for each query's maximum, which is then where the sums of the second product begin.
+// kBoundedScore, P = 2^S is as exact as after subtracting one, and S can be in fixed point (tile_exp.h).
+// Other blocks of queries compute S twice, the first time for each query's maximum. The scale is that of
+// scores, not of queries, which are thus rounded once.
 //
 // P is cut to bf16, not rounded, and its sum is taken of what was cut (by a product with ones), so the bias
 // of cutting leaves no trace in the quotient. Each row of a tile has sums of its own, steps and chunks of
@@ -18,16 +19,16 @@
 #include "lib/engine/cpu/attention/kernel.h"
 #include "lib/engine/cpu/attention/lanes.h"
 #include "lib/engine/cpu/attention/tile.h"
+#include "lib/engine/cpu/attention/tile_exp.h"
 #include "lib/engine/cpu/attention/tile_pack.h"
+#include "lib/engine/cpu/attention/tile_results.h"
 #include "lib/engine/cpu/attention/tile_scratch.h"
 #include "lib/engine/cpu/simd/tiles.h"
 
 namespace padless::avx512 {
 namespace {
 
-/** In log2 units: then 2^S and its sums keep far from the ends of fp32, and so do products with ... */
-constexpr float kBoundedScore = 60;
-/** ... values up to this. */
+/** Sums of products of probabilities with values up to this keep far from the ends of fp32. */
 constexpr float kBoundedValue = 1e12f;
 
 // Tile registers. Where O needs at most two, queries of one tile and the ones stay in two others.
@@ -39,26 +40,25 @@ constexpr int kScoreTile = 5;
 constexpr int kATile = 6;
 constexpr int kBTile = 7;
 
-/** 2^x, relative error 8e-5; NaN stays NaN. 0 in lanes outside of `mask`. */
-inline Vec exp2_masked(Vec x, __mmask16 mask) {
-  constexpr int kFloor = 1;
-  const Vec r = {_mm512_reduce_ps(x.v, kFloor)};
-  Vec p = fma(broadcast(0.0780245231f), r, broadcast(0.226067155f));
-  p = fma(p, r, broadcast(0.695833541f));
-  p = fma(p, r, broadcast(0.999925219f));
-  return {_mm512_maskz_scalef_ps(mask, p.v, x.v)};
-}
-
 /** Queries, keys and values are rows of Element: float, or uint16_t for bf16. */
 template <class Tiles, class Element>
 class TileFlash {
  public:
   TileFlash(Tiles& tiles, const AttentionHead& head, const TileScratch& scratch, Fetcher& fetch)
-      : tiles_(tiles), head_(head), scratch_(scratch), fetch_(fetch) {}
+      : tiles_(tiles),
+        head_(head),
+        scratch_(scratch),
+        fetch_(fetch),
+        results_(head),
+        factor_(head.scale * kLog2E),
+        fixed_exp2_(factor_) {}
 
   void run() {
     pack_keys_and_values();
-    for (int64_t i = 0; i < kTileFloats; ++i) scratch_.ones[i] = kPairOfOnes;
+    for (int64_t i = 0; i < kTileFloats; ++i) {
+      scratch_.ones[i] = kPairOfOnes;
+      scratch_.start[i] = fixed_exp2_.start();
+    }
     const int64_t blocks = tiles_of(head_.last_query - head_.first_query, kTileQueries);
     for (int64_t member = 0; member < head_.group; ++member) {
       if (scratch_.line) fill_line(member);
@@ -118,23 +118,23 @@ class TileFlash {
   /** Packs the queries of a block and decides whether its scores need a maximum. */
   void start_block(int64_t i, int64_t member) {
     const TileBlock block = block_at(i);
+    results_.fetch(block, member);
     const Element* const q = elements(head_.q) + block.first * head_.q_stride + member * head_.head_dim;
-    const Vec q_squares =
-        pack_query_block(q, head_.q_stride, block.rows, head_.head_dim, head_.scale * kLog2E, query_tiles(i));
+    const Vec q_squares = pack_query_block(q, head_.q_stride, block.rows, head_.head_dim, query_tiles(i));
     Vec key_squares = zero();
     Vec values = zero();
     for (int64_t step = block.begin; step < block.end; ++step) {
       key_squares = max(load(scratch_.key_square + step * kLanes), key_squares);
       values = max(load(scratch_.largest_value + step * kLanes), values);
     }
-    const float bound = simd::reduce_add(q_squares) * simd::reduce_max(key_squares);
-    const bool bounded = scratch_.line == nullptr && bound <= kBoundedScore * kBoundedScore &&
-                         simd::reduce_max(values) <= kBoundedValue;
+    const float bound = simd::reduce_add(q_squares) * factor_ * (simd::reduce_max(key_squares) * factor_);
+    const bool bounded = scratch_.line == nullptr && fixed_exp2_.fits() &&
+                         bound <= kBoundedScore * kBoundedScore && simd::reduce_max(values) <= kBoundedValue;
     float* const row_max = scratch_.row_max + i * kTileQueries;
     store(row_max, zero());
-    scratch_.shifted[i] = bounded ? 0.f : 1.f;
+    scratch_.bounded[i] = bounded ? 1.f : 0.f;
     if (!bounded) find_row_max(block, i, row_max);
-    if (block.begin == block.end) write_unseeing(block, member);
+    if (block.begin == block.end) results_.write_unseeing(block, member);
     fetch_.step();
   }
 
@@ -148,7 +148,8 @@ class TileFlash {
         const int64_t end = least(from + chunk, block.end);
         float* const out = scratch_.out + (steps > chunk ? i : 0) * (scratch_.value_tiles + 1) * kTileFloats;
         if (begin < end) run_steps(block, i, begin, end, begin > block.begin, out);
-        if (begin < end && end == block.end) write(block, i, member, out);
+        if (begin < end && end == block.end)
+          results_.write(block, member, out, scratch_.row_max + i * kTileQueries);
         fetch_.step();
       }
     }
@@ -157,13 +158,13 @@ class TileFlash {
   float* query_tiles(int64_t i) const { return scratch_.q + i * scratch_.column_tiles * kTileFloats; }
   float* score_tiles(int64_t slot) const { return scratch_.scores + slot * 2 * kTileFloats; }
 
-  /** S of a step, less the rows' maxima if `shifted`. kResident: the queries are in kQueryTile. */
+  /** S of a step, in fixed point if `bounded`. kResident: the queries are in kQueryTile. */
   template <bool kResident>
-  void multiply_scores(const float* q, int64_t step, bool shifted, float* to) {
+  void multiply_scores(const float* q, int64_t step, bool bounded, float* to) {
     const float* k = scratch_.k + 2 * step * scratch_.column_tiles * kTileFloats;
     const int64_t halves = least(2, tiles_of(head_.length - step * kStepKeys, kLanes));
     for (int64_t half = 0; half < halves; ++half, to += kTileFloats) {
-      if (shifted) {
+      if (bounded) {
         tiles_.template load<kScoreTile>(scratch_.start, kTileBytes);
       } else {
         tiles_.template zero<kScoreTile>();
@@ -181,49 +182,60 @@ class TileFlash {
     }
   }
 
-  /** Calls visit(row, mask, low, high) with the scores of 16 keys and the 16 after them. */
+  /** Calls visit(row, keys) with the keys that a row's query sees, a bit each. */
   template <Seen kSeen, class Visit>
-  void visit_scores(const TileBlock& block, int64_t step, const float* scores, const Visit& visit) const {
-    const float* const line =
-        scratch_.line ? scratch_.line + highest() - block.first + step * kStepKeys : nullptr;
+  void visit_rows(const TileBlock& block, int64_t step, const Visit& visit) const {
     const uint32_t same = kSeen == Seen::kSame ? seen_keys(head_, block.first, step) : ~uint32_t{0};
 #pragma GCC unroll 16
     for (int row = 0; row < kTileRows; ++row) {
-      Vec low = load(scores + row * kLanes);
-      Vec high = load(scores + kTileFloats + row * kLanes);
+      visit(row, kSeen == Seen::kOwn ? seen_keys(head_, block.first + row, step) : same);
+    }
+  }
+  template <class Visit>
+  void visit_rows(const TileBlock& block, int64_t step, const Visit& visit) const {
+    switch (seen_in(block, step, head_.length)) {
+      case Seen::kAll:
+        return visit_rows<Seen::kAll>(block, step, visit);
+      case Seen::kSame:
+        return visit_rows<Seen::kSame>(block, step, visit);
+      case Seen::kOwn:
+        return visit_rows<Seen::kOwn>(block, step, visit);
+    }
+  }
+
+  /** Calls visit(row, keys, low, high) with scaled and biased scores of 16 keys and the 16 after them, less
+   * the row's maximum. */
+  template <class Visit>
+  void visit_scores(const TileBlock& block, int64_t step, const float* scores, const float* row_max,
+                    const Visit& visit) const {
+    const float* const line =
+        scratch_.line ? scratch_.line + highest() - block.first + step * kStepKeys : nullptr;
+    const Vec factor = broadcast(factor_);
+    visit_rows(block, step, [&](int row, uint32_t keys) {
+      Vec low = broadcast(-row_max[row]);
+      Vec high = low;
       if (line) {
         low = low + load(line - row);
         high = high + load(line - row + kLanes);
       }
-      visit(row, kSeen == Seen::kOwn ? seen_keys(head_, block.first + row, step) : same, low, high);
-    }
-  }
-  template <class Visit>
-  void visit_scores(const TileBlock& block, int64_t step, const float* scores, const Visit& visit) const {
-    switch (seen_in(block, step, head_.length)) {
-      case Seen::kAll:
-        return visit_scores<Seen::kAll>(block, step, scores, visit);
-      case Seen::kSame:
-        return visit_scores<Seen::kSame>(block, step, scores, visit);
-      case Seen::kOwn:
-        return visit_scores<Seen::kOwn>(block, step, scores, visit);
-    }
+      const float* const at = scores + row * kLanes;
+      visit(row, keys, fma(load(at), factor, low), fma(load(at + kTileFloats), factor, high));
+    });
   }
 
   void find_row_max(const TileBlock& block, int64_t i, float* row_max) {
     Vec top[kTileRows];
     for (Vec& row : top) row = broadcast(-__builtin_inff());
-    const auto update = [&](int row, uint32_t mask, Vec low, Vec high) {
-      top[row].v = _mm512_mask_max_ps(top[row].v, static_cast<__mmask16>(mask), low.v, top[row].v);
-      top[row].v = _mm512_mask_max_ps(top[row].v, static_cast<__mmask16>(mask >> 16), high.v, top[row].v);
+    const auto update = [&](int row, uint32_t keys, Vec low, Vec high) {
+      top[row].v = _mm512_mask_max_ps(top[row].v, static_cast<__mmask16>(keys), low.v, top[row].v);
+      top[row].v = _mm512_mask_max_ps(top[row].v, static_cast<__mmask16>(keys >> 16), high.v, top[row].v);
     };
-    const int64_t chunk = chunk_steps(head_.head_dim);
-    for (int64_t first = block.begin; first < block.end; first += chunk) {
-      const int64_t count = least(chunk, block.end - first);
+    for (int64_t first = block.begin; first < block.end; first += kScoredSteps) {
+      const int64_t count = least(kScoredSteps, block.end - first);
       for (int64_t n = 0; n < count; ++n) {
         multiply_scores<false>(query_tiles(i), first + n, false, score_tiles(n));
       }
-      for (int64_t n = 0; n < count; ++n) visit_scores(block, first + n, score_tiles(n), update);
+      for (int64_t n = 0; n < count; ++n) visit_scores(block, first + n, score_tiles(n), row_max, update);
     }
     for (int row = 0; row < kTileRows; ++row) {
       const float greatest = simd::reduce_max(top[row]);
@@ -232,14 +244,19 @@ class TileFlash {
   }
 
   /** P of a step, a row of 32 keys each. */
-  void exponentiate(const TileBlock& block, int64_t step, const float* scores, float* to) const {
-    visit_scores(block, step, scores, [&](int row, uint32_t mask, Vec low, Vec high) {
-      const Vec p = exp2_masked(low, static_cast<__mmask16>(mask));
-      const Vec q = exp2_masked(high, static_cast<__mmask16>(mask >> 16));
-      constexpr __mmask32 kUpperHalves = 0xaaaaaaaa;
-      const __m512i pairs = _mm512_mask_blend_epi16(
-          kUpperHalves, _mm512_srli_epi32(_mm512_castps_si512(p.v), 16), _mm512_castps_si512(q.v));
-      _mm512_store_si512(to + row * kLanes, pairs);
+  void exponentiate(const TileBlock& block, int64_t step, const float* scores, const float* row_max,
+                    float* to) const {
+    visit_scores(block, step, scores, row_max, [&](int row, uint32_t keys, Vec low, Vec high) {
+      _mm512_store_si512(to + row * kLanes, _mm512_maskz_mov_epi16(pair_mask(keys), exp2_pairs(low, high)));
+    });
+  }
+  /** The same of bounded scores. */
+  void exponentiate_bounded(const TileBlock& block, int64_t step, const float* scores, float* to) const {
+    const FixedExp2 exp2 = fixed_exp2_;
+    visit_rows(block, step, [&](int row, uint32_t keys) {
+      const float* const at = scores + row * kLanes;
+      _mm512_store_si512(to + row * kLanes,
+                         _mm512_maskz_mov_epi16(pair_mask(keys), exp2(at, at + kTileFloats)));
     });
   }
 
@@ -297,14 +314,7 @@ class TileFlash {
 
   /** Steps [begin, end) of one block of queries. */
   void run_steps(const TileBlock& block, int64_t i, int64_t begin, int64_t end, bool resume, float* out) {
-    const bool shifted = scratch_.shifted[i] != 0;
-    if (shifted) {
-      for (int row = 0; row < kTileRows; ++row) {
-        store(scratch_.start + row * kLanes, broadcast(-scratch_.row_max[i * kTileQueries + row]));
-      }
-    }
     const int64_t count = end - begin;
-    const float* const q = query_tiles(i);
     const auto probabilities = [&](int64_t n) { return scratch_.probabilities + n * kTileFloats; };
     for_even_tiles<kMostColumnTiles>(scratch_.value_tiles, [&]<int kColumns>(int64_t first) {
       if (first > 0) {
@@ -314,45 +324,37 @@ class TileFlash {
         }
         return end_sums<kColumns, false>(out, first);
       }
+      const bool resident = kColumns < kQueryTile && scratch_.column_tiles == 1;
       if constexpr (kColumns <= kOnesTile) tiles_.template load<kOnesTile>(scratch_.ones, kTileBytes);
-      if (kColumns < kQueryTile && scratch_.column_tiles == 1) {
-        tiles_.template load<kQueryTile>(q, kTileBytes);
-        for (int64_t n = 0; n < count; ++n) multiply_scores<true>(q, begin + n, shifted, score_tiles(n));
-      } else {
-        for (int64_t n = 0; n < count; ++n) multiply_scores<false>(q, begin + n, shifted, score_tiles(n));
-      }
-      for (int64_t n = 0; n < count; ++n) exponentiate(block, begin + n, score_tiles(n), probabilities(n));
+      if (resident) tiles_.template load<kQueryTile>(query_tiles(i), kTileBytes);
       begin_sums<kColumns, true>(out, 0, resume);
-      for (int64_t n = 0; n < count; ++n) multiply_values<kColumns, true>(probabilities(n), begin + n, 0);
+      for (int64_t from = 0; from < count; from += kScoredSteps) {
+        const int64_t scored = least(kScoredSteps, count - from);
+        score(block, i, begin + from, scored, resident, probabilities(from));
+        for (int64_t n = from; n < from + scored; ++n) {
+          multiply_values<kColumns, true>(probabilities(n), begin + n, 0);
+        }
+      }
       end_sums<kColumns, true>(out, 0);
     });
   }
 
-  void write(const TileBlock& block, int64_t i, int64_t member, const float* out) const {
-    const int64_t dim = head_.head_dim;
-    const float* const sums = out + scratch_.value_tiles * kTileFloats;
-    for (int64_t row = 0; row < block.rows; ++row) {
-      const float sum = sums[row * kLanes];  // every column holds it
-      const Vec factor = broadcast(sum == 0 ? 0 : 1 / sum);
-      float* const to = head_.out + (block.first + row) * head_.out_stride + member * dim;
-      const float* from = out + row * kLanes;
-      int64_t column = 0;
-      for (; column + kLanes <= dim; column += kLanes, from += kTileFloats)
-        store(to + column, load(from) * factor);
-      if (column < dim) store(to + column, load(from) * factor, static_cast<int>(dim - column));
-      if (head_.lse != nullptr) {
-        head_.lse[member * head_.lse_stride + block.first + row] =
-            scratch_.row_max[i * kTileQueries + row] * kLn2 + __builtin_logf(sum);
+  /** P of `count` steps from `first` on. */
+  void score(const TileBlock& block, int64_t i, int64_t first, int64_t count, bool resident, float* to) {
+    const bool bounded = scratch_.bounded[i] != 0;
+    for (int64_t n = 0; n < count; ++n) {
+      if (resident) {
+        multiply_scores<true>(nullptr, first + n, bounded, score_tiles(n));
+      } else {
+        multiply_scores<false>(query_tiles(i), first + n, bounded, score_tiles(n));
       }
     }
-  }
-
-  /** Results of queries that see no key. */
-  void write_unseeing(const TileBlock& block, int64_t member) const {
-    for (int64_t row = 0; row < block.rows; ++row) {
-      float* const to = head_.out + (block.first + row) * head_.out_stride + member * head_.head_dim;
-      for (int64_t i = 0; i < head_.head_dim; ++i) to[i] = 0;
-      if (head_.lse != nullptr) head_.lse[member * head_.lse_stride + block.first + row] = -__builtin_inff();
+    for (int64_t n = 0; n < count; ++n, to += kTileFloats) {
+      if (bounded) {
+        exponentiate_bounded(block, first + n, score_tiles(n), to);
+      } else {
+        exponentiate(block, first + n, score_tiles(n), scratch_.row_max + i * kTileQueries, to);
+      }
     }
   }
 
@@ -360,6 +362,9 @@ class TileFlash {
   const AttentionHead& head_;
   const TileScratch& scratch_;
   Fetcher& fetch_;
+  const TileResults results_;
+  const float factor_;  // of scores, to log2 units
+  const FixedExp2 fixed_exp2_;
 };
 
 /** The tiles of the calling thread. */

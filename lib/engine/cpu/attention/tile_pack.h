@@ -65,23 +65,14 @@ template <class Element>
 __m512i load_pairs(const Element* row, int64_t first, int64_t columns) {
   return load_both(row, row + kLanes, first, columns, columns - kLanes);
 }
-/** The same times `scale`. */
-template <class Element>
-__m512i load_pairs(const Element* row, int64_t first, int64_t columns, Vec scale) {
-  return round_pairs(load_columns(row, first + kLanes, columns) * scale,
-                     load_columns(row, first, columns) * scale);
-}
-
 /** One block of queries; the sum of the lanes of the result bounds the squared length of each. */
 template <class Element>
-Vec pack_query_block(const Element* from, int64_t stride, int64_t rows, int64_t columns, float scale,
-                     float* to) {
-  const Vec factor = broadcast(scale);
+Vec pack_query_block(const Element* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
   Vec longest = zero();
   for (int64_t row = 0; row < kTileQueries; ++row, from += stride) {
     Vec squares = zero();
     for (int64_t first = 0; first < columns; first += kTileColumns) {
-      const __m512i pairs = row < rows ? load_pairs(from, first, columns, factor) : _mm512_setzero_si512();
+      const __m512i pairs = row < rows ? load_pairs(from, first, columns) : _mm512_setzero_si512();
       squares = add_squares(squares, pairs);
       _mm512_store_si512(to + first / kTileColumns * kTileFloats + row * kLanes, pairs);
     }

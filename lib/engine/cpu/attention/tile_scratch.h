@@ -23,6 +23,10 @@ inline int64_t chunk_steps(int64_t head_dim) {
   return most(2, kChunkBytes / (4 * kStepKeys * padded(head_dim)));
 }
 
+/** Steps whose scores are exponentiated together: so few that they and a chunk stay in the first-level cache.
+ */
+constexpr int64_t kScoredSteps = 3;
+
 /** Memory of one kernel call, in tiles. */
 struct TileScratch {
   TileScratch(float* memory, const AttentionHeadBias& bias, int64_t head_dim, int64_t queries, int64_t length)
@@ -35,7 +39,7 @@ struct TileScratch {
       at += padded(floats);
       return part;
     };
-    scores = take(2 * chunk_steps(head_dim) * kTileFloats);
+    scores = take(2 * kScoredSteps * kTileFloats);
     ones = take(kTileFloats);
     start = take(kTileFloats);
     probabilities = take(chunk_steps(head_dim) * kTileFloats);
@@ -46,7 +50,7 @@ struct TileScratch {
     largest_value = take(steps * kLanes);
     out = take((steps > chunk_steps(head_dim) ? blocks : 1) * (value_tiles + 1) * kTileFloats);
     row_max = take(blocks * kTileQueries);
-    shifted = take(blocks);
+    bounded = take(blocks);
     line = bias.alibi_slopes || bias.relative ? take(queries + length + 2 * kStepKeys) : nullptr;
     floats = at;
   }
@@ -54,9 +58,9 @@ struct TileScratch {
   int64_t column_tiles;
   int64_t value_tiles;
   int64_t floats;
-  float* scores;         // [steps of a chunk, 2]
+  float* scores;         // [kScoredSteps, 2]
   float* ones;           // bf16
-  float* start;          // what S begins with where a maximum is subtracted
+  float* start;          // what bounded scores begin with
   float* probabilities;  // [steps of a chunk]
   float* q;
   float* k;
@@ -65,7 +69,7 @@ struct TileScratch {
   float* largest_value;  // [steps, kLanes]
   float* out;            // [blocks, columns and sum]
   float* row_max;        // [blocks, queries], log2 units; 0 where scores are bounded
-  float* shifted;        // [blocks], 1 where they are not
+  float* bounded;        // [blocks], 1 where they are
   float* line;           // the bias by distance
 };
 
