@@ -94,6 +94,14 @@ function cutsAtSpaces(step: Step): boolean | undefined {
   }
 }
 
+/** What the normalizer makes of each of `words`, some at a time: of a long text it keeps memory after its end. */
+function normalizeWords(words: readonly string[], normalize: (text: string) => string): string[] {
+  const groups = Array.from({ length: Math.ceil(words.length / 64) }, (_, i) =>
+    words.slice(64 * i, 64 * (i + 1)),
+  );
+  return groups.flatMap((group) => normalize(group.join(' ')).split(' '));
+}
+
 /**
  * Where a text may be cut so that the tokens of its beginning are those that they are in the whole text. At a single
  * space between two letters nothing reaches across: no added token, no step of the normalizer, and the pre-tokenizer
@@ -107,7 +115,7 @@ export function localityOf(
   if (normalizer && !isLocal(normalizer)) return undefined;
   if (!words || !cutsAtSpaces(words)) return undefined;
   if (added.some(({ content }) => crossesWords(content.normalize('NFKC')))) return undefined;
-  const letters = normalize(LETTERS.join(' ')).split(' ');
+  const letters = normalizeWords(LETTERS, normalize);
   if (letters.length !== LETTERS.length || letters.some((letter) => /^$|\s|▁/.test(letter))) return undefined;
   const partsHan = normalizer?.type === 'BertNormalizer' && normalizer.handle_chinese_chars === true;
   const addsHan = added.some(({ content }) => HAN.test(content.normalize('NFKC')));
