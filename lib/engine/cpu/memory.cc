@@ -17,7 +17,6 @@ namespace padless {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 /** From here on a block starts on a huge page; a smaller one would waste most of it. */
 constexpr size_t kHugeBlock = kHugePage;
 /** A copied tensor is let go in pieces of about so many bytes: both copies of a table never lie in memory. */

@@ -10,6 +10,8 @@
 
 namespace padless {
 
+inline constexpr size_t kHugePage = size_t{2} << 20;
+
 /** Bytes in use; shared by an engine and everything it handed out, which may outlive it. */
 using ByteCounter = std::shared_ptr<ByteCount>;
 

@@ -9,11 +9,12 @@
 #include <mutex>
 #include <utility>
 
+#include "lib/engine/cpu/memory.h"
+
 namespace padless {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 /** Address space of a chunk; what no block uses of it never becomes memory. */
 constexpr size_t kChunkBytes = size_t{64} << 20;
 

@@ -3,11 +3,6 @@
 #include "lib/engine/cpu/memory.h"
 
 namespace padless {
-namespace {
-
-constexpr size_t kHugePage = size_t{2} << 20;
-
-}  // namespace
 
 char* thread_workspace(size_t bytes) {
   thread_local AlignedBlock memory;
