@@ -179,7 +179,11 @@ describe('the other commands', () => {
       input,
       JSON.stringify({ sequences: Array.from({ length: 4000 }, () => Array(500).fill(7)) }),
     );
+    // Says when the command has begun to listen: a slow machine may take seconds until then.
+    const announce = `process.on('newListener', (name) => name === 'SIGINT' && console.log('listening'));`;
     const child = spawn(process.execPath, [
+      '--import',
+      `data:text/javascript,${announce}`,
       main,
       'run',
       '--model',
@@ -191,7 +195,7 @@ describe('the other commands', () => {
     ]);
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    setTimeout(() => child.kill('SIGINT'), 2500);
+    child.stdout.once('data', () => setTimeout(() => child.kill('SIGINT'), 500));
     const code = await new Promise((resolve) =>
       child.on('exit', (status, signal) => resolve(status ?? signal)),
     );

@@ -12,7 +12,7 @@ function run(script: string, flags: string[] = []): string {
     (async () => { ${script} })().catch((error) => { console.error(error); process.exitCode = 1; });`;
   const { stdout, stderr, status, signal } = spawnSync(process.execPath, [...flags, '-e', program], {
     encoding: 'utf8',
-    timeout: 100_000,
+    timeout: 170_000,
   });
   expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
   return stdout.trim();
@@ -63,8 +63,9 @@ test('workers load, run and exit; one is terminated in the middle of its work', 
   ).toBe('[[0,0],2]');
 });
 
-test('200 rounds of load, run and dispose do not grow the memory', () => {
-  const grown = Number(
+// The median of three windows: what the allocator or the collector gives back late makes one grow and the next shrink.
+test('200 rounds of load, embed and dispose do not grow the memory', () => {
+  const grown = JSON.parse(
     run(
       `const round = async () => {
          const embedder = await Embedder.load(checkpoint, { pooling: 'mean' });
@@ -74,17 +75,21 @@ test('200 rounds of load, run and dispose do not grow the memory', () => {
        const settle = async () => { for (let i = 0; i < 5; i++) { global.gc(); await new Promise((r) => setTimeout(r, 20)); } };
        for (let i = 0; i < 60; i++) await round();
        await settle();
-       const before = process.memoryUsage.rss();
-       for (let i = 0; i < 200; i++) await round();
-       await settle();
-       console.log(process.memoryUsage.rss() - before);`,
+       const grown = [];
+       for (let window = 0; window < 3; window++) {
+         const before = process.memoryUsage.rss();
+         for (let i = 0; i < 200; i++) await round();
+         await settle();
+         grown.push(process.memoryUsage.rss() - before);
+       }
+       console.log(JSON.stringify(grown.sort((a, b) => a - b)));`,
       // Else the young generation grows by 16 MB at some time.
       ['--expose-gc', '--max-semi-space-size=1'],
     ),
-  );
+  ) as number[];
   // A leak of one checkpoint's 0.4 MB a round would be 80 MB.
-  expect(grown).toBeLessThan(8 * 2 ** 20);
-}, 120_000);
+  expect(grown[1]).toBeLessThan(8 * 2 ** 20);
+}, 180_000);
 
 test('many calls at once, and many with one signal, warn of no leak', () => {
   expect(
