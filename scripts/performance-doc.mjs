@@ -35,10 +35,14 @@ function newestFirst(results, prefix) {
   return files.sort((a, b) => (a.data.started < b.data.started ? 1 : -1));
 }
 
+/** A processor, and the instructions that the run was held to. */
+const subject = ({ machine, options: { isa = 'auto' } }) =>
+  isa === 'auto' ? machine.cpu : `${machine.cpu}, held to ${isa}`;
+
 /** The newest results of each processor. */
 const newestOfEach = (files) =>
-  distinct(files.map(({ data }) => data.machine.cpu)).map((cpu) =>
-    files.find(({ data }) => data.machine.cpu === cpu),
+  distinct(files.map(({ data }) => subject(data))).map((name) =>
+    files.find(({ data }) => subject(data) === name),
   );
 
 function comparison(groups) {
@@ -99,7 +103,7 @@ function cpuSection({ data, name }) {
   const versions = Object.entries(data.versions).map(([rival, version]) => `${rival} ${version}`);
   const absent = Object.entries(data.absent).filter(([, reason]) => reason !== 'not asked for');
   return [
-    `### ${data.machine.cpu}`,
+    `### ${subject(data)}`,
     `${machineLine(data)}. Commit ${data.commit.slice(0, 7)}${data.dirty ? ' with changes' : ''}, ` +
       `${data.started.slice(0, 10)}, seed ${data.options.seed}; ${versions.join(', ')}. ` +
       `From [${name}](../bench/results/${name}).`,

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 
 import { computes, type Compute } from './compute';
-import { device as openDevice, type Device, type DeviceOptions } from './device';
+import { device as openDevice, Device, type DeviceOptions } from './device';
 import { PadlessError, abortError, fromNative, throwIfAborted } from './errors';
 import { adapterOf } from './models/adapters';
 import { openWeights } from './io/weight_file';
@@ -38,8 +38,8 @@ export interface LoadProgress {
 
 /** Options of every `load`. */
 export interface LoadOptions {
-  /** `'cpu'` (the default), `'auto'`, `'cuda:0'`, ..., or the options of {@link device}. */
-  device?: string | DeviceOptions;
+  /** `'cpu'` (the default), `'auto'`, `'cuda:0'`, ..., the options of {@link device}, or what it returned. */
+  device?: string | DeviceOptions | Device;
   /**
    * What the products compute in; f32 by default. Statistics and sums are float32 in any case. A CPU takes f32, bf16 and
    * int8; a GPU f32, bf16 and f16, and on compute capability 9.0 (Hopper) fp8: e4m3 products with the rest of the layers
@@ -68,11 +68,24 @@ export interface EncoderLoadOptions extends LoadOptions {
   logits?: boolean | readonly number[];
 }
 
-/** A device's name or options; device() checks the rest. */
-const deviceChoice: Check<string | DeviceOptions> = (value, fail) =>
+/** device() checks the rest. */
+const deviceChoice: Check<string | DeviceOptions | Device> = (value, fail) =>
   typeof value === 'string' || (typeof value === 'object' && value !== null)
-    ? (value as string | DeviceOptions)
-    : fail('a device name or its options');
+    ? (value as string | DeviceOptions | Device)
+    : fail('a device, its name or its options');
+
+function chosenDevice(choice: string | DeviceOptions | Device, threads?: number): Device {
+  if (choice instanceof Device) {
+    if (threads === undefined || threads === choice.info.threads) return choice;
+    throw new PadlessError(
+      'E_INVALID_ARGUMENT',
+      `load: ${choice.info.name} was opened with threads of its own; leave out "threads", or give it to device().`,
+      { field: 'threads' },
+    );
+  }
+  const request = typeof choice === 'string' ? { name: choice } : choice;
+  return openDevice(threads === undefined ? request : { ...request, threads });
+}
 
 const nonEmpty: Check<string> = (value, fail) =>
   typeof value === 'string' && value !== '' ? value : fail('a path');
@@ -212,8 +225,7 @@ export class Encoder {
   static async fromDescription(description: ModelDescription, options: EncoderLoadOptions): Promise<Encoder> {
     const { signal, onProgress, dtype = 'f32', threads, device: choice = 'cpu' } = options;
     throwIfAborted(signal);
-    const request = typeof choice === 'string' ? { name: choice } : choice;
-    const device = openDevice(threads === undefined ? request : { ...request, threads });
+    const device = chosenDevice(choice, threads);
     const head = wantedHead(description, options.logits);
     const locations = new Map<string, TensorLocation>([
       ...description.tensors,

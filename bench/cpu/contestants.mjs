@@ -79,12 +79,12 @@ export class Contestant {
     this.#process = process;
   }
 
-  static async start(entry, dtype, folder, { python, modules, threads }) {
+  static async start(entry, dtype, folder, { python, modules, threads, isa }) {
     const command = entry.program === 'python' ? python : process.execPath;
     const process_ = new LineProcess(
       command,
       [here(entry.script), '--peer', `${entry.name}-${dtype}`, '--model', folder, '--serve'],
-      { THREADS: String(threads), RIVALS_MODULES: modules },
+      { THREADS: String(threads), ISA: isa, RIVALS_MODULES: modules },
     );
     return new Contestant(entry, process_, JSON.parse(await process_.read()));
   }

@@ -83,7 +83,7 @@ class Run {
     const { options, results } = this;
     const key = `${model}/${dtype}/memory`;
     if (results.hasMemory(model, dtype) || !this.#hasTime(key)) return;
-    const measured = await measureMemory(folder, dtype, options.threads);
+    const measured = await measureMemory(folder, dtype, options);
     results.data.memory.push({ model, dtype, ...measured });
     results.save();
     const { peakMiB, weightsMiB, firstResultMs } = measured;
@@ -126,8 +126,8 @@ function findAbsent(options, rivals) {
   return absent;
 }
 
-async function startRoof({ threads, patience }) {
-  const roof = await Roof.start(threads, patience);
+async function startRoof({ threads, isa, patience }) {
+  const roof = await Roof.start({ threads, isa, patience });
   const read = await roof.burst('read', 100);
   const { f32, bf16, int8 } = roof.best;
   const [a, b, c, d] = [f32, bf16, int8, read].map((rate) => (rate / GIGA).toFixed(0));
@@ -140,16 +140,17 @@ async function main() {
   if (options.help) return process.stdout.write(USAGE);
   const rivals = await findRivals(options);
   const absent = findAbsent(options, rivals);
-  const { models, dtypes, workloads, parts, seed, rounds, finalists, threads, patience, minutes } = options;
+  const { models, dtypes, workloads, parts, seed, rounds, finalists, threads, isa, patience, minutes } =
+    options;
   const facts = {
     ...commit(),
     started: new Date().toISOString(),
     machine: machine(),
     versions: { node: process.version, ...rivals.versions },
-    options: { models, dtypes, workloads, parts, seed, rounds, finalists, threads, patience, minutes },
+    options: { models, dtypes, workloads, parts, seed, rounds, finalists, threads, isa, patience, minutes },
     absent: Object.fromEntries(absent),
   };
-  const results = new Results(options.output ?? defaultOutput(), facts, options.resume);
+  const results = new Results(options.output ?? defaultOutput(options), facts, options.resume);
   const folders = await makeModels(options);
   const { roof, read } = await startRoof(options);
   results.data.roof = { ...roof.facts, ...roof.best, read };

@@ -5,7 +5,7 @@ import { median } from './statistics.mjs';
 const PROCESSES = 3;
 
 /** Medians over a few processes; the first of them has put the file into the page cache. */
-export async function measureMemory(folder, dtype, threads) {
+export async function measureMemory(folder, dtype, { threads, isa }) {
   const probe = new URL('memory_probe.mjs', import.meta.url).pathname;
   const answers = [];
   for (let i = 0; i <= PROCESSES; i++) {
@@ -14,6 +14,7 @@ export async function measureMemory(folder, dtype, threads) {
       folder,
       dtype,
       String(threads),
+      isa,
     ]);
     if (status !== 0) throw new Error(`memory_probe.mjs: ${errors}`);
     if (i > 0) answers.push(JSON.parse(output));

@@ -20,6 +20,8 @@ export const USAGE = `npm run bench:cpu -- [options]
   --rounds 5                    samples of each finalist
   --seed 1                      of weights, lengths and ids
   --threads N                   all CPUs
+  --isa auto                    or amx, avx512, avx2, portable: padless and the roof with these instructions
+                                alone, and without rivals, which take what the chip has
   --patience 90                 seconds that the run may wait for the machine's full speed
   --minutes 12                  no group begins later; --resume goes on
   --python python3              with torch, transformers, onnx, onnxruntime (bench/cpu/rivals/requirements.txt)
@@ -35,6 +37,7 @@ Rivals are installed by hand:
 
 const PARTS = ['workloads', 'uniform', 'padded', 'batch', 'length', 'memory'];
 const DTYPES = ['f32', 'bf16', 'int8'];
+const ISAS = ['auto', 'amx', 'avx512', 'avx2', 'neon', 'portable'];
 const RIVAL_NAMES = RIVALS.map(({ name }) => name);
 
 class UsageError extends Error {}
@@ -68,6 +71,7 @@ export function readOptions(root) {
       rounds: text('5'),
       seed: text('1'),
       threads: text(String(availableParallelism())),
+      isa: text('auto'),
       patience: text('90'),
       minutes: text('12'),
       python: text('python3'),
@@ -79,6 +83,7 @@ export function readOptions(root) {
     },
   });
   const seed = whole(values.seed, 'seed', 0);
+  const [isa] = list(values.isa, 'isa', (name) => ISAS.includes(name));
   const known = (name) => lengthsOf(name, seed) !== undefined;
   const workloads = list(values.workloads, 'workloads', known);
   const lengths = list(values.lengths, 'lengths', known);
@@ -88,7 +93,8 @@ export function readOptions(root) {
     dtypes: list(values.dtypes, 'dtypes', (name) => DTYPES.includes(name)),
     workloads: lengths.length > 0 ? [...workloads, lengths.join('+')] : workloads,
     parts: list(values.parts, 'parts', (name) => PARTS.includes(name)),
-    rivals: list(values.rivals, 'rivals', (name) => RIVAL_NAMES.includes(name)),
+    isa,
+    rivals: list(isa === 'auto' ? values.rivals : 'none', 'rivals', (name) => RIVAL_NAMES.includes(name)),
     finalists: whole(values.finalists, 'finalists', 1),
     rounds: whole(values.rounds, 'rounds', 1),
     seed,

@@ -28,8 +28,9 @@ export function machine() {
   };
 }
 
-export function defaultOutput() {
-  return join(root, 'bench/results', `cpu-${(commit().commit ?? 'unknown').slice(0, 7)}.json`);
+export function defaultOutput({ isa }) {
+  const kind = isa === 'auto' ? 'cpu' : `cpu-${isa}`;
+  return join(root, 'bench/results', `${kind}-${(commit().commit ?? 'unknown').slice(0, 7)}.json`);
 }
 
 /** Results that are saved after every group, so that a run that ends early has not been in vain. */
@@ -42,14 +43,12 @@ export class Results {
   }
 
   #adopt(earlier) {
-    const same = ['commit', 'dirty'].every((key) => earlier[key] === this.data[key]);
-    if (
-      !same ||
-      earlier.options.seed !== this.data.options.seed ||
-      earlier.options.threads !== this.data.options.threads
-    )
+    const same =
+      ['commit', 'dirty'].every((key) => earlier[key] === this.data[key]) &&
+      ['seed', 'threads', 'isa'].every((key) => earlier.options[key] === this.data.options[key]);
+    if (!same)
       throw new Error(
-        `${this.path} is of another commit, seed or number of threads; --output names another file`,
+        `${this.path} is of another commit, seed, number of threads or isa; --output names another file`,
       );
     this.data.groups = earlier.groups;
     this.data.memory = earlier.memory;

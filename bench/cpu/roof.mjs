@@ -38,9 +38,12 @@ export class Roof {
   /** Seconds that this run may still spend on waiting for full speed. */
   #patience;
 
-  static async start(threads, patience) {
+  static async start({ threads, isa, patience }) {
     const roof = new Roof();
-    roof.#process = new LineProcess(await buildRoof(), [String(threads)]);
+    roof.#process = new LineProcess(
+      await buildRoof(),
+      [String(threads), isa].filter((name) => name !== 'auto'),
+    );
     roof.facts = JSON.parse(await roof.#process.read());
     roof.#patience = patience;
     for (const kind of Object.keys(roof.#best)) {

@@ -6,10 +6,11 @@ import { THREADS, contestantOptions, secondsSince, serve } from './protocol.mjs'
 
 const started = performance.now();
 const { peer, model } = contestantOptions();
-const { Encoder, PackedBatch } = await import(new URL('../../dist/index.mjs', import.meta.url));
+const { Encoder, PackedBatch, device } = await import(new URL('../../dist/index.mjs', import.meta.url));
 const import_s = secondsSince(started);
 const loading = performance.now();
-const encoder = await Encoder.load(model, { dtype: peer.split('-')[1], threads: THREADS });
+const cpu = device({ name: 'cpu', threads: THREADS, isa: process.env.ISA ?? 'auto' });
+const encoder = await Encoder.load(model, { dtype: peer.split('-')[1], device: cpu });
 const load_s = secondsSince(loading);
 
 async function embed(batch) {

@@ -1,6 +1,8 @@
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { device } from '../../ts/device';
+import { Encoder } from '../../ts/encoder';
 import { Embedder } from '../../ts/tasks/embedder';
 import { chainNames, makeChain, relativeError } from '../support/chains';
 import { exactCpu } from '../support/devices';
@@ -236,6 +238,18 @@ describe('load', () => {
       },
     });
     await expect(loading).rejects.toMatchObject({ code: 'E_ABORTED' });
+  });
+
+  test('onto a device that was opened before', async () => {
+    const one = device({ name: 'cpu', threads: 1 });
+    for (const options of [{ device: one }, { device: one, threads: 1 }]) {
+      using encoder = await Encoder.load(bert, options);
+      expect(encoder.device).toBe(one);
+    }
+    await expect(Embedder.load(bert, { device: one, pooling: 'mean', threads: 2 })).rejects.toMatchObject({
+      code: 'E_INVALID_ARGUMENT',
+      field: 'threads',
+    });
   });
 
   test('disposing with a call pending rejects that call', async () => {
