@@ -99,7 +99,7 @@ RoofLoop choose_loop(const CpuIsa& isa, ComputeType compute) {
   }
   if (compute == ComputeType::kBF16) {
     if (isa.amx_bf16) return tile_loop("TDPBF16PS", bf16_tiles, 16384);
-    if (isa.avx512_bf16) return vector_loop("VDPBF16PS zmm", bf16_512, 64);
+    if (isa.prefers_bf16_dots()) return vector_loop("VDPBF16PS zmm", bf16_512, 64);
   }
   if (isa.level >= IsaLevel::kAvx512) return vector_loop("VFMADD231PS zmm", fma_512, 32);
   if (isa.level >= IsaLevel::kAvx2) return vector_loop("VFMADD231PS ymm", fma_256, 16);

@@ -1,6 +1,7 @@
 // A random linear layer, its packed form and its result in double precision.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -13,15 +14,20 @@
 
 namespace padless::test {
 
-/** contexts() and, where the machine has dot products, its best level without them: every kernel that can
- * run. */
+/** contexts() and, where the machine has dot products, its best level without them, and with those that it
+ * would not choose: every kernel that can run. */
 inline std::vector<CpuContext> kernel_contexts(int threads) {
   std::vector<CpuContext> list = contexts(threads);
   CpuContext plain = list.back();
   plain.isa.amx_bf16 = plain.isa.amx_int8 = false;
   plain.isa.avx_vnni = plain.isa.avx512_vnni = plain.isa.avx512_bf16 = false;
   plain.isa.neon_dotprod = plain.isa.neon_bf16 = false;
-  if (!(plain.isa == list.back().isa)) list.push_back(plain);
+  CpuContext dots = list.back();
+  dots.isa.amx_bf16 = dots.isa.amx_int8 = dots.isa.slow_bf16_dots = false;
+  for (const CpuContext& context : {plain, dots}) {
+    const auto same = [&](const CpuContext& other) { return other.isa == context.isa; };
+    if (std::none_of(list.begin(), list.end(), same)) list.push_back(context);
+  }
   return list;
 }
 

@@ -35,6 +35,15 @@ struct CpuidLeaf {
 
 bool bit(uint32_t word, int index) { return (word >> index) & 1u; }
 
+/**
+ * VDPBF16PS is one instruction in two cycles on Intel's Xeons of 2023 and after, where tiles are meant for
+ * it, and one a cycle on AMD's. `bench/native/roof_bench` measures it.
+ */
+bool is_intel() {
+  uint32_t leaves, ebx, ecx, edx;
+  return __get_cpuid(0, &leaves, &ebx, &ecx, &edx) != 0 && ebx == signature_INTEL_ebx;
+}
+
 /** XCR0: the register states that the operating system saves. */
 uint64_t saved_states() {
   uint32_t low, high;
@@ -78,6 +87,7 @@ CpuIsa ask_processor() {
   isa.level = IsaLevel::kAvx512;
   isa.avx512_vnni = bit(extended.ecx, 11);
   isa.avx512_bf16 = bit(extended1.eax, 5);
+  isa.slow_bf16_dots = is_intel();
 
   const bool tiles = bit(extended.edx, 24) && tiles_saved && request_tiles();
   // AVX-512 rounds rows for tiles, and its VBMI looks up exponentials.
@@ -136,7 +146,8 @@ CpuIsa restrict_isa(const CpuIsa& isa, IsaLevel level) {
   CpuIsa result = isa;
   if (level < result.level) result.level = level;
   if (level < IsaLevel::kAmx) result.amx_bf16 = result.amx_int8 = false;
-  if (result.level < IsaLevel::kAvx512) result.avx512_vnni = result.avx512_bf16 = false;
+  if (result.level < IsaLevel::kAvx512)
+    result.avx512_vnni = result.avx512_bf16 = result.slow_bf16_dots = false;
   if (result.level < IsaLevel::kAvx2) result.avx_vnni = false;
   if (result.level < IsaLevel::kNeon) result.neon_dotprod = result.neon_bf16 = false;
   return result;
@@ -153,7 +164,7 @@ std::string isa_name(const CpuIsa& isa) {
   std::string name(kLevelNames[static_cast<size_t>(isa.level)].name);
   if (isa.avx512_vnni || (isa.avx_vnni && isa.level == IsaLevel::kAvx2)) name += "+vnni";
   if (isa.neon_dotprod) name += "+dotprod";
-  if (isa.avx512_bf16 || isa.neon_bf16) name += "+bf16";
+  if (isa.prefers_bf16_dots() || isa.amx_bf16 || isa.neon_bf16) name += "+bf16";
   if (isa.amx_bf16 || isa.amx_int8) name += "+amx";
   return name;
 }

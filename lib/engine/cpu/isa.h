@@ -17,13 +17,17 @@ enum class IsaLevel { kPortable, kNeon, kAvx2, kAvx512, kAmx };
 /** Instruction sets that the processor has and the operating system saves. */
 struct CpuIsa {
   IsaLevel level = IsaLevel::kPortable;
-  bool avx_vnni = false;     // int8 dot products on 256-bit vectors
-  bool avx512_vnni = false;  // and on 512-bit vectors
-  bool avx512_bf16 = false;  // bf16 dot products
-  bool amx_bf16 = false;     // tile products
+  bool avx_vnni = false;        // int8 dot products on 256-bit vectors
+  bool avx512_vnni = false;     // and on 512-bit vectors
+  bool avx512_bf16 = false;     // bf16 dot products
+  bool slow_bf16_dots = false;  // which take longer than the two multiply-adds that each replaces
+  bool amx_bf16 = false;        // tile products
   bool amx_int8 = false;
   bool neon_dotprod = false;  // int8 dot products
   bool neon_bf16 = false;     // bf16 dot products
+
+  /** Whether bf16 is best multiplied by dot products of vectors. */
+  bool prefers_bf16_dots() const { return avx512_bf16 && !slow_bf16_dots; }
 
   friend bool operator==(const CpuIsa&, const CpuIsa&) = default;
 };

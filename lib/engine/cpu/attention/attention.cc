@@ -19,7 +19,7 @@ const AttentionKernels& kernels_for(const CpuIsa& isa, const AttentionArgs& args
 #if defined(__x86_64__)
   if (has_level(isa, IsaLevel::kAvx512)) {
     if (rounds && isa.amx_bf16) return avx512::attention_amx_kernels;
-    return rounds && isa.avx512_bf16 ? avx512::attention_bf16_kernels : avx512::attention_kernels;
+    return rounds && isa.prefers_bf16_dots() ? avx512::attention_bf16_kernels : avx512::attention_kernels;
   }
   if (isa.level == IsaLevel::kAvx2) return avx2::attention_kernels;
 #elif defined(__aarch64__)

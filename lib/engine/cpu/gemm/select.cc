@@ -45,7 +45,7 @@ const GemmKernel* select_x86(const CpuIsa& isa, ComputeType compute) {
       return avx512 ? &avx512::f32_kernel : &avx2::f32_kernel;
     case ComputeType::kBF16:
       if (isa.amx_bf16) return &avx512::bf16_amx_kernel;
-      if (avx512) return isa.avx512_bf16 ? &avx512::bf16_dot_kernel : &avx512::bf16_widen_kernel;
+      if (avx512) return isa.prefers_bf16_dots() ? &avx512::bf16_dot_kernel : &avx512::bf16_widen_kernel;
       return &avx2::bf16_widen_kernel;
     case ComputeType::kI8:
       if (isa.amx_int8) return &avx512::i8_amx_kernel;
