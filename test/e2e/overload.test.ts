@@ -3,15 +3,18 @@ import { join } from 'node:path';
 import { Encoder } from '../../ts/encoder';
 import { onAbort } from '../../ts/signals';
 import { Embedder } from '../../ts/tasks/embedder';
+import { LateInteraction } from '../../ts/tasks/late_interaction';
 import { Reranker } from '../../ts/tasks/reranker';
 import { exactCpu } from '../support/devices';
+import { makeRetrieval } from '../support/retrieval';
 import { scratchDirectory } from '../support/scratch';
 import { taskCopies } from '../support/tasks';
 
 const checkpoint = join(__dirname, '../goldens/models/bert/checkpoint');
 const load = { device: exactCpu, pooling: 'mean' } as const;
 const idle = { calls: 0, waitingCalls: 0, waitingTokens: 0, runningTokens: 0 };
-const copyOf = taskCopies(scratchDirectory());
+const scratch = scratchDirectory();
+const copyOf = taskCopies(scratch);
 
 const run = Encoder.prototype.run;
 afterEach(() => jest.restoreAllMocks());
@@ -103,6 +106,33 @@ test('a call that fails or is aborted leaves nothing in the queue', async () => 
     code: 'E_TOO_LONG',
   });
   expect(embedder.queueInfo()).toEqual(idle);
+});
+
+test('a ranking is let in or refused as a whole, before its query is computed', async () => {
+  const {
+    checkpoint: folder,
+    queries,
+    documents,
+  } = makeRetrieval('colbert-pylate', join(scratch, 'colbert'));
+  await using colbert = await LateInteraction.load(folder, { device: exactCpu, maxWaitingTokens: 100 });
+  const wanted = await colbert.rank(queries[0]!, documents);
+  const release = holdPasses();
+  const running = colbert.encodeQueries(queries[0]!);
+  await until(() => colbert.queueInfo().runningTokens > 0);
+  const waiting = colbert.encodeQueries(queries[0]!);
+  await until(() => colbert.queueInfo().waitingTokens > 0);
+  const { waitingTokens } = colbert.queueInfo();
+  expect(waitingTokens).toBeLessThan(50);
+  // Room for the query, not for the documents.
+  const passes = jest.mocked(Encoder.prototype.run).mock.calls.length;
+  const many = Array<string>(100).fill('the fox and the river');
+  await expect(colbert.rank(queries[0]!, many)).rejects.toMatchObject({ code: 'E_OVERLOADED' });
+  expect(colbert.queueInfo()).toMatchObject({ calls: 2, waitingTokens });
+  expect(jest.mocked(Encoder.prototype.run).mock.calls.length).toBe(passes);
+  release();
+  await Promise.all([running, waiting]);
+  expect(await colbert.rank(queries[0]!, documents)).toEqual(wanted);
+  expect(colbert.queueInfo()).toEqual(idle);
 });
 
 test('the limit is a number of tokens', async () => {

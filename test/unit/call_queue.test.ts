@@ -30,6 +30,17 @@ test('a call counts from its entry to its end, by what is expected until it is t
   expect(queue.info()).toEqual({ calls: 0, waitingCalls: 0, waitingTokens: 0, runningTokens: 0 });
 });
 
+test('of a call with several lists of texts, those that have not begun are still expected', () => {
+  const queue = new CallQueue(idle(), Infinity);
+  const call = signalOf();
+  queue.enter(call, 100);
+  queue.tokenized(call, 70);
+  queue.tokenized(call, 70);
+  expect(queue.info()).toMatchObject({ calls: 1, waitingTokens: 70 });
+  queue.tokenized(call);
+  expect(queue.info()).toMatchObject({ calls: 1, waitingTokens: 0 });
+});
+
 test('what goes beyond the limit is refused, unless nothing waits', () => {
   const queue = new CallQueue(idle(), 100);
   const first = signalOf();

@@ -41,7 +41,7 @@ export function expectedTokens(
 export class CallQueue {
   readonly #passes: SharedPasses;
   readonly #maxWaitingTokens: number;
-  /** Calls that have not ended, with the tokens expected of those of which nothing has been tokenised. */
+  /** Calls that have not ended, with the tokens expected of what has not been tokenised. */
   readonly #calls = new Map<AbortSignal, number>();
   #expectedTokens = 0;
 
@@ -72,10 +72,10 @@ export class CallQueue {
     this.#expectedTokens += tokens;
   }
 
-  /** From here on the batches of the call count, which are in the passes. */
-  tokenized(call: AbortSignal): void {
-    this.#expectedTokens -= this.#calls.get(call)!;
-    this.#calls.set(call, 0);
+  /** From here on the batches of the call count, which are in the passes, and `rest` of what it has not begun. */
+  tokenized(call: AbortSignal, rest = 0): void {
+    this.#expectedTokens += rest - this.#calls.get(call)!;
+    this.#calls.set(call, rest);
   }
 
   leave(call: AbortSignal): void {

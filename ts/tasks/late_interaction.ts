@@ -18,7 +18,7 @@ import { MultiVectors, VectorCollector, keepTokens, type VectorBlock } from './m
 import type { RankedDocument } from './reranker';
 import { largest } from './scores';
 import type { SimilarityMatrix } from './similarity';
-import { Task, loadModel, queueOptions, type Model, type QueueOptions } from './task';
+import { Task, loadModel, queueOptions, type Model, type QueueOptions, type TextList } from './task';
 
 /** Options of {@link LateInteraction.load}. */
 export interface LateInteractionLoadOptions extends LoadOptions, QueueOptions {
@@ -267,10 +267,18 @@ export class LateInteraction extends Task {
       throw new PadlessError('E_INVALID_ARGUMENT', 'query must be a string.', { field: 'query' });
     }
     const texts = checkTexts(documents, 'documents');
-    const { chunks, ...encode } = rest as CheckedOptions;
-    const queryVectors = await this.encodeQueries(query, chunks ? { ...encode, truncate: true } : encode);
-    const vectors = await this.encodeDocuments(texts, rest as CheckedOptions);
-    const { data } = await this.similarity(queryVectors, vectors, rest.signal ? { signal: rest.signal } : {});
+    const given = rest as CheckedOptions;
+    const data = await this.whileOpen(given.signal, async (call) => {
+      const queries = new VectorCollector(this.dimensions);
+      const found = new VectorCollector(this.dimensions);
+      const { chunks, ...cut } = given;
+      const whole = chunks ? { ...cut, truncate: true } : cut;
+      await this.forwardAll(
+        [this.#list([query], this.#query, whole, queries), this.#list(texts, this.#document, given, found)],
+        call,
+      );
+      return maxSim(await queries.vectors(), await found.vectors(), this.#stream, call.signal);
+    });
     return largest(data, topN).map((index) => ({ index, score: data[index]!, document: texts[index]! }));
   }
 
@@ -280,25 +288,34 @@ export class LateInteraction extends Task {
   }
 
   async #encode(texts: readonly string[], side: Side, options: CheckedOptions): Promise<MultiVectors> {
-    const long = beyondTheLimit(options, this.#truncate);
-    const stride = options.chunks ? options.chunks.stride : 0;
     return this.whileOpen(options.signal, async (call) => {
       const collected = new VectorCollector(this.dimensions);
-      const { prefix, maxLength, alwaysCut } = side;
-      const adds = side.marker !== undefined || side.fill !== undefined;
-      await this.forward(
-        texts,
-        { prefix, maxLength, ...(alwaysCut ? { truncate: true } : long), details: adds },
-        {
-          batchTokens: options.batchTokens,
-          ...(adds && { sequences: (chunks) => addTokens(chunks, side) }),
-          start: (batch, pass) => this.#run(batch, side.skipped, stride, pass),
-          finish: async (block) => collected.append(block),
-        },
-        call,
-      );
+      await this.forwardAll([this.#list(texts, side, options, collected)], call);
       return collected.vectors();
     });
+  }
+
+  /** Texts of one side, whose vectors go to `collected`. */
+  #list(
+    texts: readonly string[],
+    side: Side,
+    options: CheckedOptions,
+    collected: VectorCollector,
+  ): TextList<VectorBlock> {
+    const long = beyondTheLimit(options, this.#truncate);
+    const stride = options.chunks ? options.chunks.stride : 0;
+    const { prefix, maxLength, alwaysCut } = side;
+    const adds = side.marker !== undefined || side.fill !== undefined;
+    return {
+      texts,
+      encode: { prefix, maxLength, ...(alwaysCut ? { truncate: true } : long), details: adds },
+      passes: {
+        batchTokens: options.batchTokens,
+        ...(adds && { sequences: (chunks) => addTokens(chunks, side) }),
+        start: (batch, pass) => this.#run(batch, side.skipped, stride, pass),
+        finish: async (block) => collected.append(block),
+      },
+    };
   }
 
   async #run(

@@ -95,6 +95,13 @@ export interface Passes<R> {
   finish: (result: R) => Promise<void>;
 }
 
+/** Texts of a call that are read in one way. */
+export interface TextList<R> {
+  texts: readonly string[];
+  encode: EncodeOptions;
+  passes: Passes<R>;
+}
+
 /** What every task is made of: a model, calls that run on it, and their end when it is disposed. */
 export abstract class Task implements Disposable, AsyncDisposable {
   protected readonly encoder: Encoder;
@@ -172,29 +179,48 @@ export abstract class Task implements Disposable, AsyncDisposable {
     }
   }
 
-  /** Tokenizes `texts`, packs the sequences into batches and runs these, all at the same time and in order. */
+  /** Tokenizes texts, packs the sequences into batches and runs these, all at the same time and in order. */
   protected async forward<R>(
     texts: readonly string[],
     encode: EncodeOptions,
-    { batchTokens = defaultBatchTokens(this.encoder.device), sequences, start, finish }: Passes<R>,
-    { signal, abort }: Call,
+    passes: Passes<R>,
+    call: Call,
   ): Promise<void> {
-    const limit = Math.min(encode.maxLength ?? Infinity, this.tokenizer.maxLength);
-    this.#queue.enter(signal, expectedTokens(texts, encode, limit, BATCHES_IN_FLIGHT * batchTokens));
+    await this.forwardAll([{ texts, encode, passes }], call);
+  }
+
+  /** The same for several lists of texts, one after the other: the queue lets all of them in, or none. */
+  protected async forwardAll<R>(lists: readonly TextList<R>[], { signal, abort }: Call): Promise<void> {
+    const expected = lists.map((list) => this.#expected(list));
+    let rest = expected.reduce((sum, tokens) => sum + tokens, 0);
+    this.#queue.enter(signal, rest);
     try {
-      const read = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
-      const chunks = sequences ? sequences(read) : read;
-      await pipelined(tokenBatches(chunks, batchTokens), {
-        depth: BATCHES_IN_FLIGHT,
-        start: (batch) => {
-          this.#queue.tokenized(signal);
-          return start(batch, { batchTokens, signal });
-        },
-        finish,
-        cancel: abort,
-      });
+      for (const [i, { texts, encode, passes }] of lists.entries()) {
+        rest -= expected[i]!;
+        const { batchTokens = this.#batchTokens, sequences, start, finish } = passes;
+        const read = tokenizeChunks(this.tokenizer, texts, { ...encode, signal });
+        const chunks = sequences ? sequences(read) : read;
+        await pipelined(tokenBatches(chunks, batchTokens), {
+          depth: BATCHES_IN_FLIGHT,
+          start: (batch) => {
+            this.#queue.tokenized(signal, rest);
+            return start(batch, { batchTokens, signal });
+          },
+          finish,
+          cancel: abort,
+        });
+      }
     } finally {
       this.#queue.leave(signal);
     }
+  }
+
+  get #batchTokens(): number {
+    return defaultBatchTokens(this.encoder.device);
+  }
+
+  #expected<R>({ texts, encode, passes: { batchTokens = this.#batchTokens } }: TextList<R>): number {
+    const limit = Math.min(encode.maxLength ?? Infinity, this.tokenizer.maxLength);
+    return expectedTokens(texts, encode, limit, BATCHES_IN_FLIGHT * batchTokens);
   }
 }
