@@ -51,7 +51,9 @@ export interface LoadOptions {
   /**
    * CPU: a directory that keeps packed (and quantised) weights, made if need be. The next load of the same files,
    * dtype and kind of processor maps them instead of packing. A file that is damaged or of something else is written
-   * anew; where none can be written, the load succeeds with a warning (code `PADLESS_CACHE_DIR`).
+   * anew; where none can be written, the load succeeds with a warning (code `PADLESS_CACHE_DIR`). Weights that change
+   * in their place replace their file, so it keeps one for each place, config, dtype and kind of processor. Files of
+   * models that are gone are yours to delete, at any time.
    */
   cacheDir?: string;
   /** Stops the loading. */

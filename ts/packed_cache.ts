@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, realpath } from 'node:fs/promises';
+import { mkdir, open, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import type { Device } from './device';
@@ -9,6 +9,8 @@ import { PadlessError } from './errors';
 const VERSION = 1;
 const SAMPLES = 256;
 const SAMPLE_BYTES = 4096;
+/** No file takes so long to write: its writer has died. */
+const ABANDONED_MS = 3_600_000;
 
 /** Where packed weights are kept, and all that they depend on besides the layouts of the device. */
 export interface PackedCacheFile {
@@ -17,7 +19,7 @@ export interface PackedCacheFile {
 }
 
 /**
- * What a weight file is: its place, size and time, its header, and pieces from all over its data, since copies may
+ * What a weight file is beside its place: its size and time, its header, and pieces from all over its data, since copies may
  * keep the time, and models that are trained from one another have the same header.
  */
 async function identity(file: string): Promise<string> {
@@ -33,14 +35,25 @@ async function identity(file: string): Promise<string> {
       const { bytesRead } = await handle.read(piece, 0, SAMPLE_BYTES, Math.max(0, at));
       hash.update(piece.subarray(0, bytesRead));
     }
-    return [await realpath(file), size, mtimeNs, hash.digest('hex')].join(':');
+    return [size, mtimeNs, hash.digest('hex')].join(':');
   } finally {
     await handle.close();
   }
 }
 
+/** Deletes what processes that died while they wrote the file called `name` have left. */
+async function removeAbandoned(directory: string, name: string): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  for (const part of names.filter((other) => other.startsWith(`${name}.`) && other.endsWith('.partial'))) {
+    const path = join(directory, part);
+    const written = await stat(path).catch(() => undefined);
+    if (written && Date.now() - written.mtimeMs > ABANDONED_MS) await rm(path, { force: true });
+  }
+}
+
 /**
- * The file in `directory` for what these weight files become on this device. Makes the directory; one that cannot be
+ * The file in `directory` for what these weight files become on this device. Its name says where the files are and not
+ * what they hold, so that weights which replace others also replace what was kept of them. Makes the directory; one that cannot be
  * made shows when the file is written.
  *
  * @throws PadlessError E_UNSUPPORTED for a device whose weights are not kept in files.
@@ -59,9 +72,12 @@ export async function packedCacheFile(
     );
   }
   await mkdir(directory, { recursive: true }).catch(() => undefined);
-  const identities = await Promise.all(files.map(identity));
-  const key = JSON.stringify([VERSION, spec, identities.sort()]);
+  const places = (await Promise.all(files.map((file) => realpath(file)))).sort();
+  const identities = await Promise.all(places.map(identity));
+  const key = JSON.stringify([VERSION, spec, places, identities]);
   // The layouts are part of the native key; the instruction set keeps machines from replacing each other's files.
-  const name = createHash('sha256').update(`${device.info.isa}\n${key}`).digest('hex').slice(0, 32);
-  return { path: join(resolve(directory), `${name}.packed`), key };
+  const place = JSON.stringify([device.info.isa, spec, places]);
+  const name = `${createHash('sha256').update(place).digest('hex').slice(0, 32)}.packed`;
+  await removeAbandoned(directory, name);
+  return { path: join(resolve(directory), name), key };
 }

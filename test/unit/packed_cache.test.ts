@@ -99,6 +99,26 @@ test('a model whose weights changed in place, size and time kept, is packed agai
   const after = await hidden({ cacheDir }, model);
   expect(after).toEqual(await hidden({}, model));
   expect(after).not.toEqual(before);
+  // What was kept of the weights before is gone.
+  onlyFile(cacheDir);
+});
+
+test('what a dead writer left is deleted, what another may be writing is not', async () => {
+  const cacheDir = freshDirectory();
+  await hidden({ cacheDir });
+  const file = onlyFile(cacheDir);
+  const longAgo = new Date(Date.now() - 2 * 3_600_000);
+  const part = (name: string, time?: Date) => {
+    writeFileSync(name, '');
+    if (time) utimesSync(name, time, time);
+  };
+  part(`${file}.1.0.partial`, longAgo);
+  part(`${file}.2.0.partial`);
+  part(join(cacheDir, 'mine.partial'), longAgo);
+  await hidden({ cacheDir });
+  expect(readdirSync(cacheDir).map((name) => join(cacheDir, name))).toEqual(
+    [file, `${file}.2.0.partial`, join(cacheDir, 'mine.partial')].sort(),
+  );
 });
 
 test('loads at the same time give the same bits and leave one whole file', async () => {
