@@ -103,7 +103,7 @@ describe('padless run', () => {
       join(folder.path, 'o'),
     );
     expect(stderr).toMatch(new RegExp(`^error ${code}: .+\\n$`));
-    expect(status).toBe(1);
+    expect(status).toBe(code === 'E_INVALID_ARGUMENT' ? 2 : 1);
   });
 
   test('a missing input file, a missing model', () => {

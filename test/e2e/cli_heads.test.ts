@@ -111,14 +111,15 @@ test('answer, with the context in a file', () => {
 });
 
 test.each([
-  ['classify without a text', ['classify'], 'E_INVALID_ARGUMENT'],
-  ['answer without a context', ['answer', 'who?'], 'E_INVALID_ARGUMENT'],
-  ['rerank with a file that is not there', ['rerank', 'q', '-f', 'none.txt'], 'E_NOT_FOUND'],
-  ['ner on another head', ['ner', 'a'], 'E_UNSUPPORTED'],
-])('%s fails', (_name, args, code) => {
+  ['classify without a text', ['classify'], 2, 'E_INVALID_ARGUMENT'],
+  ['answer without a context', ['answer', 'who?'], 2, 'E_INVALID_ARGUMENT'],
+  ['classify on a device that is none', ['classify', 'a', '--device', 'tpu'], 2, 'E_INVALID_ARGUMENT'],
+  ['rerank with a file that is not there', ['rerank', 'q', '-f', 'none.txt'], 1, 'E_NOT_FOUND'],
+  ['ner on another head', ['ner', 'a'], 1, 'E_UNSUPPORTED'],
+])('%s fails', (_name, args, exit, code) => {
   const { model } = fixture('classify-one-of');
   const { status, stderr } = padless([...args, '-m', model]);
-  expect(status).toBe(1);
+  expect(status).toBe(exit);
   expect(stderr).toContain(`error ${code}`);
 });
 

@@ -86,7 +86,7 @@ describe.each(['embed', 'classify', 'rerank'])('%s', (command) => {
     );
     const { status, stderr } = padless([command, '-m', model, '--stride', '4000', 'a', 'b']);
     expect([status, stderr]).toEqual([
-      1,
+      2,
       expect.stringMatching(/^error E_INVALID_ARGUMENT: .*stride of 4000/),
     ]);
   });
@@ -127,7 +127,7 @@ describe('--cache-dir', () => {
       ['inspect', folder('embedder'), '--cache-dir', folder('cache')],
     ]) {
       const { status, stderr } = padless(args);
-      expect([status, stderr]).toEqual([1, expect.stringMatching(/^error E_INVALID_ARGUMENT: .*cache/i)]);
+      expect([status, stderr]).toEqual([2, expect.stringMatching(/^error E_INVALID_ARGUMENT: .*cache/i)]);
     }
   });
 });

@@ -92,6 +92,19 @@ test('table aligns numbers right and text left', () => {
   expect(clip('abc👍👍', 5)).toBe('abc…');
 });
 
+test.each([
+  ['CJK', '河流的水', 8, 6, '河流…'],
+  ['letters of half width', 'ｶﾜｶﾜ', 4, 3, 'ｶﾜ…'],
+  ['emoji', '👩‍👩‍👧🇩🇪👍', 6, 5, '👩‍👩‍👧🇩🇪…'],
+  ['signs that are emoji', '☃️❤️1️⃣', 6, 5, '☃️❤️…'],
+  ['marks on letters', 'e\u0301a\u0323o\u0302', 3, 2, 'e\u0301…'],
+  ['Thai', 'ก็ดี', 2, 1, '…'],
+])('a table counts the columns of %s', (_name, text, columns, limit, clipped) => {
+  const ruler = 'x'.repeat(columns);
+  expect(table([[text], [ruler]].map((row) => [...row, '|']))).toBe(`${text}  |\n${ruler}  |\n`);
+  expect([clip(text, columns), clip(text, limit)]).toEqual([text, clipped]);
+});
+
 describe('pull', () => {
   const files: Record<string, Buffer> = {
     'config.json': Buffer.from('{}'),

@@ -217,7 +217,7 @@ async function main(): Promise<void> {
   } catch (error) {
     if (!(error instanceof CommanderError) && !signal.aborted)
       report(error, program.opts()['debug'] === true);
-    process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : exitCodeOf(signal);
+    process.exitCode = exitCodeOf(error, signal);
   }
 }
 
