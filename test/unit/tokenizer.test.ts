@@ -1,7 +1,9 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { ModelDirectory } from '../../ts/models/directory';
+import type { EncodeRequest, TokenizerReply, TokenizerSetup } from '../../ts/tokenizer/protocol';
 import { Tokenizer } from '../../ts/tokenizer/tokenizer';
 import { checkVocabulary, parseTokenizerConfig } from '../../ts/tokenizer/settings';
 
@@ -36,6 +38,65 @@ test.each([
     [tokenizer.maskId!, tokenizer.unknownId!].map((id) => Int32Array.of(id)),
   );
   expect([...texts, tokenizer.marksSubwords]).toEqual([mask, unknown, marksSubwords]);
+  await tokenizer.dispose();
+});
+
+test('what is cancelled is not tokenised, or its tokens are dropped; other requests are answered', async () => {
+  const setup: TokenizerSetup = {
+    file: join(goldens, 'models/bert/checkpoint/tokenizer.json'),
+    lowerCase: false,
+    truncationSide: 'right',
+    padToken: undefined,
+    maskTokens: [],
+    unknownTokens: [],
+    addedToken: {},
+  };
+  const worker = new Worker(join(__dirname, '../../dist/tokenizer/worker.js'), { workerData: setup });
+  const replies: TokenizerReply[] = [];
+  const encode = (id: number, text: string): EncodeRequest => ({
+    ...{ kind: 'encode', id, texts: [text], pairs: undefined, cut: undefined, prefix: '', limit: 512 },
+    ...{ truncate: true, pairTruncation: 'longestFirst', stride: undefined },
+    ...{ specialTokens: true, details: false },
+  });
+  const all = new Promise<void>((resolve) =>
+    worker.on('message', (reply: TokenizerReply) => {
+      if (replies.push(reply) === 5) resolve();
+    }),
+  );
+  // The first runs when it is cancelled, the second waits.
+  worker.postMessage(encode(0, 'the fox '.repeat(20_000)));
+  worker.postMessage({ kind: 'tokenIds', id: 1, tokens: ['the'] });
+  worker.postMessage(encode(2, 'the harbour'));
+  for (const id of [1, 0]) worker.postMessage({ kind: 'cancel', id });
+  worker.postMessage(encode(3, 'the fox'));
+  await all;
+  await worker.terminate();
+  const isDone = replies.slice(1).map((reply) => [reply.kind, 'id' in reply && reply.id]);
+  expect(isDone).toEqual([
+    ['failed', 0],
+    ['failed', 1],
+    ['encoded', 2],
+    ['encoded', 3],
+  ]);
+});
+
+test('an aborted call gives its requests up, and leaves the tokenizer to others', async () => {
+  const tokenizer = await load('bert', 512);
+  const wanted = await tokenizer.encode(['the harbour wakes']);
+  const posted = jest.spyOn(Worker.prototype, 'postMessage');
+  const controller = new AbortController();
+  const signal = controller.signal;
+  const aborted = [1, 2, 3].map(() => tokenizer.encode(['the fox '.repeat(20_000)], { stride: 8, signal }));
+  const other = tokenizer.encode(['the harbour wakes']);
+  controller.abort();
+  for (const call of aborted) await expect(call).rejects.toMatchObject({ code: 'E_ABORTED' });
+  const cancelled = posted.mock.calls.map(([message]) => message as { kind: string });
+  expect(cancelled.filter(({ kind }) => kind === 'cancel')).toHaveLength(3);
+  expect(await other).toEqual(wanted);
+  const before = posted.mock.calls.length;
+  await expect(tokenizer.encode(['the fox'], { signal })).rejects.toMatchObject({ code: 'E_ABORTED' });
+  expect(posted.mock.calls.length).toBe(before);
+  posted.mockRestore();
   await tokenizer.dispose();
 });
 

@@ -95,6 +95,12 @@ export interface TokenIdsRequest {
 
 export type TokenizerRequest = EncodeRequest | PrefixLengthRequest | DecodeRequest | TokenIdsRequest;
 
+/** Nobody waits any more for the reply to the request of this id, which need not be computed. */
+export interface Cancellation {
+  kind: 'cancel';
+  id: number;
+}
+
 /** Where the tokens of sequences stand in their texts. */
 export interface TokenDetails {
   /**

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { PadlessError } from '../errors';
+import { PadlessError, throwIfAborted } from '../errors';
 import { orPointer } from '../io/lfs_pointer';
 import { abortable } from '../signals';
 import type {
+  Cancellation,
   CutTooShortReply,
   DecodeRequest,
   DecodedReply,
@@ -42,6 +43,7 @@ interface Waiting {
 }
 
 type Unsent<T> = Omit<T, 'id'>;
+type MaybeSignal = AbortSignal | undefined;
 
 /** A worker thread that holds one tokenizer.json. It keeps the process alive only while a request waits. */
 export class TokenizerThread {
@@ -66,20 +68,21 @@ export class TokenizerThread {
     return this.#loaded;
   }
 
-  encode(request: Unsent<EncodeRequest>): Promise<EncodedReply | CutTooShortReply> {
-    return this.#request(request);
+  /** Each request is given up when `signal` fires: what it has not begun is not done. */
+  encode(request: Unsent<EncodeRequest>, signal: MaybeSignal): Promise<EncodedReply | CutTooShortReply> {
+    return this.#request(request, signal);
   }
 
-  prefixLength(request: Unsent<PrefixLengthRequest>): Promise<PrefixLengthReply> {
-    return this.#request<PrefixLengthReply>(request);
+  prefixLength(request: Unsent<PrefixLengthRequest>, signal: MaybeSignal): Promise<PrefixLengthReply> {
+    return this.#request<PrefixLengthReply>(request, signal);
   }
 
-  decode(request: Unsent<DecodeRequest>): Promise<DecodedReply> {
-    return this.#request<DecodedReply>(request);
+  decode(request: Unsent<DecodeRequest>, signal: MaybeSignal): Promise<DecodedReply> {
+    return this.#request<DecodedReply>(request, signal);
   }
 
-  tokenIds(request: Unsent<TokenIdsRequest>): Promise<TokenIdsReply> {
-    return this.#request<TokenIdsReply>(request);
+  tokenIds(request: Unsent<TokenIdsRequest>, signal: MaybeSignal): Promise<TokenIdsReply> {
+    return this.#request<TokenIdsReply>(request, signal);
   }
 
   /** Ends the thread once what it runs is done, and frees the tokenizer. */
@@ -87,14 +90,20 @@ export class TokenizerThread {
     await this.#worker.terminate();
   }
 
-  #request<R>(
+  async #request<R>(
     request:
       Unsent<EncodeRequest> | Unsent<PrefixLengthRequest> | Unsent<DecodeRequest> | Unsent<TokenIdsRequest>,
+    signal: MaybeSignal,
   ): Promise<R> {
-    if (this.#failed) return Promise.reject(this.#failed);
+    if (this.#failed) throw this.#failed;
+    throwIfAborted(signal);
     const id = this.#nextId++;
     this.#worker.postMessage({ ...request, id });
-    return this.#wait<R>(id);
+    try {
+      return await abortable(this.#wait<R>(id), signal);
+    } finally {
+      if (this.#waiting.has(id)) this.#worker.postMessage({ kind: 'cancel', id } satisfies Cancellation);
+    }
   }
 
   #wait<R>(id: number | 'ready'): Promise<R> {

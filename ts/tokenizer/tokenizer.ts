@@ -1,6 +1,5 @@
 import { PadlessError } from '../errors';
 import type { ModelDirectory } from '../models/directory';
-import { abortable } from '../signals';
 import { beginnings } from './prefixes';
 import type { EncodedReply, PairTruncation, TokenizedChunk, TokenizerReady } from './protocol';
 import {
@@ -183,7 +182,7 @@ export class Tokenizer {
         locality && stride === undefined
           ? beginnings({ texts, pairs, onlySecond }, characters, locality)
           : undefined;
-      const request = this.#lease.thread.encode({
+      const request = {
         kind: 'encode',
         ...(part ?? whole),
         prefix: options.prefix ?? '',
@@ -193,8 +192,8 @@ export class Tokenizer {
         stride,
         specialTokens: options.specialTokens ?? true,
         details: options.details ?? false,
-      });
-      const reply = await abortable(request, signal);
+      } as const;
+      const reply = await this.#lease.thread.encode(request, signal);
       if (reply.kind === 'encoded') return reply;
     }
   }
@@ -212,19 +211,19 @@ export class Tokenizer {
       end += sequence.length;
     }
     const { skipSpecialTokens = false, signal } = options;
-    const request = this.#lease.thread.decode({ kind: 'decode', ids, lengths, skipSpecialTokens });
-    return (await abortable(request, signal)).texts;
+    const request = { kind: 'decode', ids, lengths, skipSpecialTokens } as const;
+    return (await this.#lease.thread.decode(request, signal)).texts;
   }
 
   /** The ids of tokens as the vocabulary spells them; undefined for those it lacks. */
   async tokenIds(tokens: readonly string[], signal?: AbortSignal): Promise<(number | undefined)[]> {
-    return (await abortable(this.#lease.thread.tokenIds({ kind: 'tokenIds', tokens }), signal)).ids;
+    return (await this.#lease.thread.tokenIds({ kind: 'tokenIds', tokens }, signal)).ids;
   }
 
   /** Tokens at the head of a sequence that starts with `prefix`: leading special tokens and its own. */
   async prefixLength(prefix: string, signal?: AbortSignal): Promise<number> {
-    const request = this.#lease.thread.prefixLength({ kind: 'prefixLength', prefix, limit: this.maxLength });
-    return (await abortable(request, signal)).tokens;
+    const request = { kind: 'prefixLength', prefix, limit: this.maxLength } as const;
+    return (await this.#lease.thread.prefixLength(request, signal)).tokens;
   }
 
   #refuseUnembedded(

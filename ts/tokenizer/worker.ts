@@ -5,6 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Tokenizer, lowercase, sequenceNormalizer, type Encoding } from 'tokenizers';
 import { localityOf, readPipeline } from './locality';
 import type {
+  Cancellation,
   CutTooShortReply,
   DecodeRequest,
   DecodedReply,
@@ -42,6 +43,13 @@ function setTruncation(tokenizer: Tokenizer, limit: number | undefined): void {
       direction: setup.truncationSide,
       stride: 0,
     });
+}
+
+/** Requests that have not been answered and whose callers have gone. */
+const cancelled = new Set<number>();
+
+function throwIfCancelled({ id }: TokenizerRequest): void {
+  if (cancelled.has(id)) throw new Error('cancelled');
 }
 
 class TooLongError extends Error {
@@ -85,6 +93,7 @@ async function encode(
   const encodings = pairs
     ? await Promise.all(texts.map((text, i) => tokenizer.encode(text, pairs[i]!, options)))
     : await tokenizer.encodeBatch(texts, options);
+  throwIfCancelled(request);
   const enough = await Promise.all(encodings.map((encoding, i) => isEnough(tokenizer, request, encoding, i)));
   if (enough.includes(false)) return { kind: 'cutTooShort', id: request.id };
   const sequences = encodings.flatMap((encoding, i) => withinLimit(encoding, i, request));
@@ -148,6 +157,7 @@ async function answer(tokenizer: Tokenizer, request: TokenizerRequest): Promise<
 
 async function reply(tokenizer: Tokenizer, request: TokenizerRequest): Promise<TokenizerReply> {
   try {
+    throwIfCancelled(request);
     return await answer(tokenizer, request);
   } catch (error) {
     const failure = { kind: 'failed', id: request.id, message: (error as Error).message } as const;
@@ -203,8 +213,18 @@ async function main(): Promise<void> {
   });
   // Truncation is a setting of the tokenizer, so requests take turns; a batch runs on all cores by itself.
   let turn = Promise.resolve();
-  port.on('message', (request: TokenizerRequest) => {
-    turn = turn.then(async () => send(await reply(tokenizer, request)));
+  let answered = -1;
+  port.on('message', (request: TokenizerRequest | Cancellation) => {
+    if (request.kind === 'cancel') {
+      // Ids grow: a reply may be on its way.
+      if (request.id > answered) cancelled.add(request.id);
+      return;
+    }
+    turn = turn.then(async () => {
+      send(await reply(tokenizer, request));
+      answered = request.id;
+      cancelled.delete(request.id);
+    });
   });
 }
 
