@@ -54,8 +54,9 @@ inline void fetch_ahead(const char* panel, Fetch& fetch) {
     __builtin_prefetch(panel + kNearBytes + byte);
   }
   __builtin_prefetch(fetch.from, 0, 2);
-  if (fetch.bytes_per_step > 64) {
-    for (int byte = 64; byte < kPanelStep; byte += 64) __builtin_prefetch(fetch.from + byte, 0, 2);
+#pragma GCC unroll 8
+  for (int byte = 64; byte < kPanelStep; byte += 64) {
+    if (fetch.bytes_per_step > byte) __builtin_prefetch(fetch.from + byte, 0, 2);
   }
   fetch.from += fetch.bytes_per_step;
 }

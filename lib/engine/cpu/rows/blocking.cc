@@ -56,9 +56,10 @@ int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& cach
 
 ColumnBlocking choose_column_blocking(const CpuLinearWeight& weight, int64_t rows, const CacheSizes& caches) {
   const GemmKernel& kernel = weight.kernel();
-  // Vectors take so long for a panel that the next one arrives meanwhile.
-  if (!kernel.panel_in_l1) return {choose_block_steps(weight, caches), weight.layout().panel_bytes(0), false};
   const auto l1 = static_cast<int64_t>(caches.l1d);
+  // Later rows find a block in L1, and what lies just ahead of it comes to L2 during all of them. In the same
+  // order one tile after another would read it: fetched a panel ahead, lines came more slowly.
+  if (!kernel.panel_in_l1) return {even_steps(weight, caches.l1d / 2), l1 / 3 * 2, false};
   // Tiles outrun memory. Weights that are read once go straight to L1: on a way through L2 each would wait in
   // a line fill buffer twice. Else the next block comes to L2 while this one meets its later rows.
   const bool once = rows <= kernel.tile_rows;
