@@ -1,6 +1,7 @@
 // Compiled once an instruction set, like the kernels.
 #include "test/native/simd_samples.h"
 
+#include "lib/engine/cpu/simd/gelu_short.h"
 #include "lib/engine/cpu/simd/math.h"
 
 namespace padless::PADLESS_ISA {

@@ -100,13 +100,13 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
   }
 
   bool attention_takes_bf16(ComputeType compute) const override {
-    // int8 models would be as exact on average, but not every one of them as onnxruntime's.
-    if (compute != ComputeType::kBF16) return false;
+    if (compute == ComputeType::kF32) return false;
     const GemmKernel* kernel = select_gemm_kernel(context_.isa, compute);
     return kernel && kernel->stores_bf16 && attention_takes_bf16_cpu(context_.isa, compute);
   }
   bool attention_overwrites_queries(ComputeType compute, int64_t columns) const override {
-    if (!attention_takes_bf16(compute)) return false;
+    // int8 models would be as exact on average, but not every one of them as onnxruntime's.
+    if (compute != ComputeType::kBF16 || !attention_takes_bf16(compute)) return false;
     const GemmKernel& kernel = *select_gemm_kernel(context_.isa, compute);
     // Rows that are read as they are have no padding.
     return kernel.convert_bf16_rows || columns % (int64_t{kernel.group} * kernel.step_multiple) == 0;

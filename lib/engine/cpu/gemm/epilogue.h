@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/engine/cpu/gemm/kernel.h"
+#include "lib/engine/cpu/simd/gelu_short.h"
 #include "lib/engine/cpu/simd/math.h"
 
 namespace padless {

@@ -82,21 +82,6 @@ inline Vec relu(Vec x) { return max(zero(), x); }
 /** x Phi(x), the definition of GELU. Absolute error below 1e-7 max(1, |x|), as good as fp32 erf gives. */
 inline Vec gelu_erf(Vec x) { return x * (broadcast(0.5f) + normal_integral(x)); }
 
-/** The same for results that are rounded to bf16 or 8-bit codes, or that come from such: absolute error below
- * 8e-5 |x|. */
-inline Vec gelu_erf_short(Vec x) {
-  // x / 2 + x^2 P(x^2), fitted on |x| <= 3.8, and beyond it 0 or x.
-  const Vec t = x * x;
-  Vec p = broadcast(3.66577773e-08f);
-  p = fma(p, t, broadcast(-2.27246187e-06f));
-  p = fma(p, t, broadcast(6.06848007e-05f));
-  p = fma(p, t, broadcast(-0.000931547605f));
-  p = fma(p, t, broadcast(0.00931663532f));
-  p = fma(p, t, broadcast(-0.0657197908f));
-  p = fma(p, t, broadcast(0.398676753f));
-  return where_less(t, broadcast(14.44f), fma(t, p, x * broadcast(0.5f)), max(zero(), x));
-}
-
 /** x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3); the same as x sigmoid(2 u). */
 inline Vec gelu_tanh(Vec x) {
   const Vec cubic = fma(broadcast(0.0713548163f) * x, x * x, broadcast(1.59576912f) * x);
