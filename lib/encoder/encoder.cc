@@ -203,6 +203,9 @@ Status Encoder::check(const PackedBatch& batch, const ForwardRequest& request) c
                     "tokenTypes");
     }
   }
+  // Before anything copies, slices or replays them; every layer has a bias of the same kind.
+  const AttentionBias bias = spec_.layers.empty() ? AttentionBias{} : bias_.of_layer(0);
+  PADLESS_RETURN_IF_ERROR(check_key_counts(batch, bias));
   PADLESS_CHECK(request.layers <= spec_.num_layers() && (request.layers > 0 || spec_.layers.empty()),
                 Code::kInvalidArgument, "layers", "layers is ", request.layers,
                 "; this model has layers 1 to ", spec_.num_layers());

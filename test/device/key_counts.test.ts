@@ -80,6 +80,24 @@ describe.each(testDevices())('on $label', ({ request }) => {
     });
   });
 
+  // What is checked once must not be trusted in batches that are replayed, or cut into slices.
+  test('wrong counts are refused after right ones, and in a long batch', async () => {
+    using encoder = await Encoder.load(readGolden('bert').checkpoint, { device: request });
+    const short = [[5, 6, 7, 8], [9]];
+    for (let i = 0; i < 3; i++) await hiddenOf(encoder, short, [2, 1]);
+    for (const counts of [[5, 1], [0, 1], [2], Array<number>(100_000).fill(1)]) {
+      await expect(hiddenOf(encoder, short, counts)).rejects.toMatchObject({
+        code: 'E_INVALID_ARGUMENT',
+        field: 'keyCounts',
+      });
+    }
+    const long = Array<number[]>(120).fill(Array<number>(40).fill(7));
+    await expect(hiddenOf(encoder, long, Array<number>(119).fill(40))).rejects.toThrow(
+      'keyCounts has 119 entries for 120 sequences',
+    );
+    expect(await hiddenOf(encoder, short, [2, 1])).toHaveLength(5 * encoder.spec.hiddenSize);
+  });
+
   test('refused where distances bias the scores', async () => {
     using encoder = await Encoder.load(readGolden('mpnet').checkpoint, { device: request });
     await expect(hiddenOf(encoder, [[5, 6, 7, 8]], [2])).rejects.toMatchObject({
