@@ -28,7 +28,8 @@ export interface PackedArrays {
   tokenTypes?: Integers | undefined;
 }
 
-const LARGEST = 2 ** 31 - 1;
+/** The most tokens or rows that 32 bits count, and the largest id. */
+export const LARGEST = 2 ** 31 - 1;
 
 function invalid(message: string, field: string): PadlessError {
   return new PadlessError('E_INVALID_ARGUMENT', `PackedBatch: ${message}`, { field });
@@ -36,6 +37,11 @@ function invalid(message: string, field: string): PadlessError {
 
 function isList(value: unknown): value is Integers {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && 'length' in value);
+}
+
+/** NaN for what is no number: null, '' and [] are not id 0. */
+function toNumber(element: unknown): number {
+  return typeof element === 'number' || typeof element === 'bigint' ? Number(element) : NaN;
 }
 
 /** Copies integers from 0 to 2^31 - 1 to `target` at `offset`; an error names the place, `field[index]`. */
@@ -47,8 +53,8 @@ function copyIntegers(
   path = field,
 ): void {
   for (let i = 0; i < source.length; i++) {
-    const value = Number(source[i]);
-    if (!Number.isInteger(value) || value < 0 || value > LARGEST || typeof source[i] === 'string') {
+    const value = toNumber(source[i]);
+    if (!Number.isInteger(value) || value < 0 || value > LARGEST) {
       throw invalid(
         `${path}[${i}] is ${String(source[i])}; it must be an integer from 0 to ${LARGEST}.`,
         field,
@@ -202,7 +208,7 @@ export class PackedBatch {
     const kept: number[] = [];
     const lengths = new Array<number>(sequences).fill(0);
     for (let i = 0; i < mask.length; i++) {
-      const value = Number(mask[i]);
+      const value = toNumber(mask[i]);
       if (value !== 0 && value !== 1) {
         throw invalid(
           `mask[${i}] is ${String(mask[i])}; a mask holds 1 for tokens and 0 for padding.`,
@@ -215,7 +221,9 @@ export class PackedBatch {
     }
     const pick = (list: Integers, field: string) => {
       const picked = new Int32Array(kept.length);
-      kept.forEach((i, t) => copyIntegers([Number(list[i])], field, picked, t, `${field}, element ${i}: `));
+      kept.forEach((i, t) =>
+        copyIntegers([list[i]!] as Integers, field, picked, t, `${field}, element ${i}: `),
+      );
       return picked;
     };
     const positions = Int32Array.from(kept, (i) => i % columns);

@@ -78,6 +78,7 @@ test.each<[string, () => unknown, string]>([
   ['pack with another mask', () => pack(zeros(2, 3, 4), [1, 1]), 'ids'],
   ['pack of a matrix', () => pack(x, batch), 'padded'],
   ['unpack into too few columns', () => unpack(x, batch, 1), 'batch'],
+  ['unpack to more rows than 32 bits count', () => unpack(x, batch, 2 ** 45), 'paddedLength'],
   ['unpack with a fraction', () => unpack(x, batch, 1.5), 'paddedLength'],
   [
     'unpack of two tokens at one place',

@@ -48,6 +48,9 @@ describe('fromSequences', () => {
     ['NaN', [[NaN]], {}, 'sequences', 'NaN'],
     ['2^31', [[2 ** 31]], {}, 'sequences', '2147483648'],
     ['a string', [['1']], {}, 'sequences', 'sequences[0][0]'],
+    ['null', [[1, null]], {}, 'sequences', 'sequences[0][1]'],
+    ['false', [[false]], {}, 'sequences', 'sequences[0][0]'],
+    ['a list for an id', [[1, []]], {}, 'sequences', 'sequences[0][1]'],
     ['a text for a sequence', ['abc'], {}, 'sequences', 'sequences[0]'],
     ['no array', 'abc', {}, 'sequences', 'array'],
     ['token types of fewer sequences', [[1], [2]], { tokenTypes: [[0]] }, 'tokenTypes', '2'],
@@ -106,8 +109,12 @@ describe('fromPadded', () => {
     ['another shape', [1, 2], [1, 1], [2, 2], 'ids'],
     ['a shape of one dimension', [1, 2], [1, 1], [2], 'shape'],
     ['a negative id under the mask', [1, -2], [1, 1], [1, 2], 'ids'],
+    ['null for an id', [1, null], [1, 1], [1, 2], 'ids'],
+    ['text for an id', [1, '2'], [1, 1], [1, 2], 'ids'],
+    ['null in the mask', [1, 2], [1, null], [1, 2], 'mask'],
+    ['text in the mask', [1, 2], ['1', 1], [1, 2], 'mask'],
   ])('refuses %s', (_, ids, mask, shape, field) =>
-    expectError(() => PackedBatch.fromPadded(ids, mask, shape as never), {
+    expectError(() => PackedBatch.fromPadded(ids as never, mask as never, shape as never), {
       code: 'E_INVALID_ARGUMENT',
       field,
     }),

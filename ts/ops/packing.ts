@@ -1,7 +1,7 @@
 import { native } from '../errors';
 import { addon } from '../native';
 import { checkOptions } from '../options';
-import { type Integers, PackedBatch } from '../packed';
+import { type Integers, LARGEST, PackedBatch } from '../packed';
 import { streamOption } from '../stream';
 import { type DType, Tensor } from '../tensor';
 import { Call, type OpOptions } from './call';
@@ -79,6 +79,12 @@ export function unpack<D extends DType>(
   call.shaped(packed, 'packed', [tokens, cols]);
   if (!Number.isSafeInteger(paddedLength) || paddedLength < 0) {
     call.fail('paddedLength must be an integer of at least 0.', 'paddedLength');
+  }
+  if (sequences * paddedLength > LARGEST) {
+    call.fail(
+      `${sequences} * ${paddedLength} rows are more than the ${LARGEST} of one tensor.`,
+      'paddedLength',
+    );
   }
   const stream = call.stream(given);
   const indices = new Int32Array(sequences * paddedLength).fill(-1);
