@@ -57,12 +57,14 @@ void TaskQueue::enqueue(std::function<void()> task) {
   {
     const std::lock_guard lock(queue->mutex);
     queue->tasks.push_back(std::move(task));
-    if (!thread_.joinable()) {
+    // Nor beside a caller that works the queue off, for lack of a thread: it comes to this task, too.
+    if (!thread_.joinable() && queue->runner == std::thread::id()) {
       try {
         thread_ = std::thread([queue] { queue->drain(true); });
       } catch (const std::system_error&) {
         // The system has no thread to give: late is better than never, so the caller works the queue off.
-        drain_here = queue->runner == std::thread::id();
+        drain_here = true;
+        queue->runner = std::this_thread::get_id();
       }
     }
   }
