@@ -117,14 +117,17 @@ class NewFile {
  public:
   explicit NewFile(const std::string& path) : path_(path) {
     static std::atomic<uint64_t> count{0};
-    temporary_ = concat(path, ".", ::getpid(), ".", count++, ".partial");
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    // A name may be taken: in every container the process has the same id, and one that was killed leaves its file.
+    do {
+      temporary_ = concat(path, ".", ::getpid(), ".", count++, ".partial");
+      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    } while (descriptor_ < 0 && errno == EEXIST);
     if (descriptor_ < 0) error_ = errno;
   }
   ~NewFile() {
     if (descriptor_ < 0) return;
     ::close(descriptor_);
-    ::unlink(temporary_.c_str());  // gone already where it was published
+    if (!published_) ::unlink(temporary_.c_str());
   }
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
@@ -154,7 +157,8 @@ class NewFile {
     } else if (error_ == 0) {
       error_ = EIO;
     }
-    if (error_ == 0 && ::rename(temporary_.c_str(), path_.c_str()) != 0) error_ = errno;
+    published_ = error_ == 0 && ::rename(temporary_.c_str(), path_.c_str()) == 0;
+    if (error_ == 0 && !published_) error_ = errno;
     PADLESS_CHECK(error_ == 0, Code::kNotFound, "cacheDir", path_,
                   " could not be written: ", std::strerror(error_), "; every load packs the weights again");
     return Status::ok();
@@ -165,6 +169,7 @@ class NewFile {
   std::string temporary_;
   int descriptor_ = -1;
   int error_ = 0;
+  bool published_ = false;
 };
 
 uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }

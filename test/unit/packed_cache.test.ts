@@ -5,6 +5,7 @@ import {
   existsSync,
   readFileSync,
   readdirSync,
+  rmSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -129,6 +130,17 @@ test('loads at the same time give the same bits and leave one whole file', async
   for (const result of await Promise.all(loads)) expect(result).toEqual(expected);
   onlyFile(cacheDir);
   expect(await hidden({ dtype: 'int8', cacheDir })).toEqual(expected);
+});
+
+test('what a killed process of the same id has left does not keep the file from being written', async () => {
+  const cacheDir = freshDirectory();
+  await hidden({ cacheDir });
+  const file = onlyFile(cacheDir);
+  rmSync(file);
+  for (let i = 0; i < 500; i++) writeFileSync(`${file}.${process.pid}.${i}.partial`, '');
+  await hidden({ cacheDir });
+  expect(existsSync(file)).toBe(true);
+  expect(readdirSync(cacheDir)).toHaveLength(501);
 });
 
 test('where no file can be written, the load succeeds with a warning', async () => {
