@@ -117,7 +117,8 @@ class NewFile {
  public:
   explicit NewFile(const std::string& path) : path_(path) {
     static std::atomic<uint64_t> count{0};
-    // A name may be taken: in every container the process has the same id, and one that was killed leaves its file.
+    // A name may be taken: in every container the process has the same id, and one that was killed leaves its
+    // file.
     do {
       temporary_ = concat(path, ".", ::getpid(), ".", count++, ".partial");
       descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

@@ -90,9 +90,11 @@ CpuIsa ask_processor() {
   isa.slow_bf16_dots = is_intel();
 
   const bool tiles = bit(extended.edx, 24) && tiles_saved && request_tiles();
-  // AVX-512 rounds rows for tiles, and its VBMI looks up exponentials.
-  isa.amx_bf16 = tiles && isa.avx512_bf16 && bit(extended.ecx, 1) && bit(extended.edx, 22);
-  isa.amx_int8 = tiles && bit(extended.edx, 25);
+  // AVX-512 rounds rows for tiles and what comes of them, and its VBMI looks up exponentials; a hypervisor
+  // may hide either.
+  const bool rounds = tiles && isa.avx512_bf16 && bit(extended.ecx, 1);
+  isa.amx_bf16 = rounds && bit(extended.edx, 22);
+  isa.amx_int8 = rounds && bit(extended.edx, 25);
   return isa;
 }
 
