@@ -11,6 +11,8 @@ __global__ void probe_kernel() {}
 }  // namespace
 
 Result<DeviceProperties> device_properties(int device) {
+  // Attributes of a kernel are those of its code on the calling thread's device.
+  PADLESS_RETURN_IF_ERROR(to_status(cudaSetDevice(device)));
   cudaDeviceProp native{};
   PADLESS_RETURN_IF_ERROR(to_status(cudaGetDeviceProperties(&native, device)));
   DeviceProperties properties;

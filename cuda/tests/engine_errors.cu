@@ -1,4 +1,6 @@
 // Which GPUs the CUDA engine refuses, what it says of bad arguments, and what it does after a failure.
+#include <thread>
+
 #include "cuda/tests/engine_support.h"
 #include "lib/engine/cuda/devices.h"
 
@@ -35,6 +37,12 @@ class ForeignStream final : public Stream {
   void enqueue(std::function<void()> task) override { task(); }
   void on_complete(std::function<void(Status)> done) override { done(Status::ok()); }
 };
+
+/** Whatever device the calling thread used last. */
+void test_properties_of_the_device() {
+  std::thread([] { check_ok(device_properties(0).status(), "on a thread that has used none"); }).join();
+  check_no_fault("properties");
+}
 
 void test_bad_arguments() {
   const auto engine = open_engine();
@@ -103,12 +111,15 @@ void test_lost_device() {
   const auto sibling = open_engine();
   auto stream = open_stream(*engine);
   auto buffer = allocate(*engine, 64);
+  const auto event = engine->create_event().take();
+  run_on(*stream, [&] { check_ok(event->record(*stream), "record"); });
   check_ok(launch(failing_kernel, {.grid = 1, .block = 32}, 0), "a kernel that will fail");
   check(cudaDeviceSynchronize() != cudaSuccess, "it has failed");
   const Status first = completion(*stream);
   check_code(first, Code::kDevice, "the first to notice");
   check(first.message().find("KASSERT") != std::string::npos, "it says what failed: " + first.message());
   check(engine->is_lost() && sibling->is_lost(), "all engines of the device know");
+  check(!emulator::take_failure().empty(), "the emulator has noticed it, too");
   const Status later = engine->allocate(64).status();
   check_code(later, Code::kDevice, "a later call");
   check(later.message().find("open the device") != std::string::npos, "it says the fix: " + later.message());
@@ -117,6 +128,9 @@ void test_lost_device() {
   const auto again = open_engine();
   check(again != nullptr && !again->is_lost(), "the device opens again");
   if (again == nullptr) return;
+  check(event->is_complete(), "nobody waits for an event of the lost device");
+  check_code(event->milliseconds_since(*event).status(), Code::kDevice, "its time is lost");
+  check_no_fault("an event that died with its device");
   const auto fresh = allocate(*again, 64);
   buffer.reset();  // what died with the device must not be freed in its successor
   stream.reset();
@@ -136,6 +150,7 @@ void test_lost_device() {
 int main() {
   using namespace padless::cuda;
   test::test_reasons();
+  test::test_properties_of_the_device();
   test::test_bad_arguments();
   test::test_transient_failure();
   test::test_lost_device();

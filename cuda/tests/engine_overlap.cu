@@ -3,6 +3,7 @@
 #include "cuda/gemm/sm90/tiles.h"
 #include "cuda/padless_linear_norm.h"
 #include "cuda/tests/engine_support.h"
+#include "lib/engine/cuda/stream.h"
 
 namespace padless::cuda::test {
 namespace {
@@ -85,10 +86,27 @@ void test_early_weights(bool quick) {
   }
 }
 
+/** A kernel behind another stream's work must not start early: only the one ahead in its stream lets it. */
+void test_waits_end_an_overlap() {
+  const auto engine = open_engine({.overlap = true});
+  const auto stream = open_stream(*engine), other = open_stream(*engine);
+  const auto event = engine->create_event().take();
+  auto& queue = *dynamic_cast<CudaStream&>(*stream).queue();
+  check_ok(event->record(*other), "record");
+  check_ok(event->wait(*stream), "wait");
+  run_on(*stream, [&] {
+    check(!queue.launches().overlaps, "the kernel after a wait comes after all of it");
+    check(queue.launches().overlaps, "the next one overlaps again");
+  });
+  check_ok(completion(*stream), "completion");
+  check_no_fault("waits");
+}
+
 }  // namespace
 }  // namespace padless::cuda::test
 
 int main(int argc, char**) {
   padless::cuda::test::test_early_weights(argc > 1);
+  padless::cuda::test::test_waits_end_an_overlap();
   return padless::cuda::test::report("engine_overlap");
 }

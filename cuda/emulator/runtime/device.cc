@@ -30,6 +30,7 @@ DeviceOptions& device_options() {
 }
 
 thread_local bool in_host_function = false;
+thread_local bool named_device = false;
 
 ApiCall::ApiCall(const char* name) : name_(name), early_(cudaSuccess) {
   if (in_host_function) {  // whose stream holds the lock
@@ -100,6 +101,7 @@ size_t queued_operations() {
 using padless::cuda::emulator::ApiCall;
 using padless::cuda::emulator::device;
 using padless::cuda::emulator::device_options;
+using padless::cuda::emulator::named_device;
 
 cudaError_t cudaDriverGetVersion(int* version) {
   ApiCall call("cudaDriverGetVersion");
@@ -124,7 +126,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int index) {
   ApiCall call("cudaSetDevice");
   if (call.early() != cudaSuccess) return call.early();
-  return call.finish(index == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  named_device = index == 0;
+  return call.finish(named_device ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaGetDevice(int* index) {
@@ -191,7 +194,13 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ind
   return cudaSuccess;
 }
 
+// On a machine with several, the answer is that of the thread's device: it must have said which.
 cudaError_t emulatedFuncGetAttributes(cudaFuncAttributes* attributes) {
+  ApiCall call("cudaFuncGetAttributes");
+  if (call.early() != cudaSuccess) return call.early();
+  if (!padless::cuda::emulator::named_device) {
+    return call.fail(cudaErrorInvalidDevice, "the thread has not said of which device");
+  }
   const int version = padless::cuda::emulator::device_options().compute_capability;
   *attributes = {.ptxVersion = version, .binaryVersion = version};
   return cudaSuccess;
@@ -215,6 +224,7 @@ cudaError_t cudaDeviceReset() {
   }
   std::erase_if(d.streams, [](const auto& stream) { return stream->destroyed; });
   d.captures.clear();
+  d.resets++;
   padless::cuda::emulator::release_all_memory();
   d.sticky = d.last = cudaSuccess;
   d.sticky_text.clear();

@@ -80,9 +80,11 @@ struct Device {
     cudaError_t error;
   };
   std::vector<Injection> injections;
+  uint64_t resets = 0;
 };
 Device& device();
 extern thread_local bool in_host_function;
+extern thread_local bool named_device;  // by this thread's cudaSetDevice
 
 // Every API call: takes the lock, returns a sticky or injected error first, remembers the error it ends with.
 class ApiCall {
@@ -141,6 +143,7 @@ struct CUstream_st {
 
 struct CUevent_st {
   bool timing = true;
+  uint64_t resets = padless::cuda::emulator::device().resets;  // a later one has destroyed it
   std::shared_ptr<padless::cuda::emulator::Recording> recording;
   std::shared_ptr<padless::cuda::emulator::Capture> capture;  // the last record was captured
   std::vector<size_t> capture_tail;

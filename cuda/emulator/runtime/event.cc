@@ -13,6 +13,12 @@ double now_milliseconds() {
       .count();
 }
 
+cudaError_t refuse_destroyed(ApiCall& call) {
+  return call.fail(cudaErrorInvalidResourceHandle, "a reset of the device has destroyed the event");
+}
+
+bool is_destroyed(cudaEvent_t event) { return event != nullptr && event->resets != device().resets; }
+
 bool is_complete(const CUevent_st& event) { return event.recording == nullptr || event.recording->complete; }
 
 }  // namespace
@@ -37,6 +43,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ApiCall call("cudaEventRecord");
   if (call.early() != cudaSuccess) return call.early();
+  if (is_destroyed(event)) return refuse_destroyed(call);
   stream = resolve_stream(stream);
   if (stream == nullptr || event == nullptr) return call.finish(cudaErrorInvalidResourceHandle);
   if (stream->capture != nullptr) {
@@ -60,6 +67,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   ApiCall call("cudaStreamWaitEvent");
   if (call.early() != cudaSuccess) return call.early();
+  if (is_destroyed(event)) return refuse_destroyed(call);
   stream = resolve_stream(stream);
   if (stream == nullptr || event == nullptr) return call.finish(cudaErrorInvalidResourceHandle);
   if (event->capture != nullptr) {
@@ -82,6 +90,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ApiCall call("cudaEventSynchronize");
   if (call.early() != cudaSuccess) return call.early();
+  if (is_destroyed(event)) return refuse_destroyed(call);
   if (event == nullptr) return call.finish(cudaErrorInvalidResourceHandle);
   if (event->capture != nullptr) return call.finish(cudaErrorCapturedEvent);
   const cudaError_t error = run_until(nullptr, [=] { return is_complete(*event); });
@@ -93,6 +102,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   ApiCall call("cudaEventQuery");
   if (call.early() != cudaSuccess) return call.early();
+  if (is_destroyed(event)) return refuse_destroyed(call);
   if (event == nullptr) return call.finish(cudaErrorInvalidResourceHandle);
   if (event->capture != nullptr) return call.finish(cudaErrorCapturedEvent);
   bool stepped = false;
@@ -108,6 +118,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   ApiCall call("cudaEventElapsedTime");
   if (call.early() != cudaSuccess) return call.early();
   for (const cudaEvent_t event : {start, end}) {
+    if (is_destroyed(event)) return refuse_destroyed(call);
     if (event == nullptr || !event->timing || event->recording == nullptr) {
       return call.finish(cudaErrorInvalidResourceHandle);
     }

@@ -11,16 +11,16 @@ namespace {
 /** One recording. Shared: the event may move on or die before the stream gets there. */
 class Recording {
  public:
-  Recording(const CudaStream* stream, SharedEvent event) : stream_(stream), event_(std::move(event)) {}
+  Recording(std::shared_ptr<CudaDevice> device, const CudaStream* stream, SharedEvent event)
+      : device_(std::move(device)), stream_(stream), event_(std::move(event)) {}
   /** The stream that records it; only to compare with, it may be gone. */
   const CudaStream* stream() const { return stream_; }
   cudaEvent_t event() const { return event_.get(); }
 
   /** On the stream's thread. After a failure the event counts as reached: nobody must wait for it. */
   void record(CudaQueue& queue) {
-    CudaDevice& device = *queue.context().device;
-    Status status = device.enter();
-    if (status.is_ok()) status = device.check(cudaEventRecord(event_.get(), queue.get()));
+    Status status = device_->enter();
+    if (status.is_ok()) status = device_->check(cudaEventRecord(event_.get(), queue.get()));
     {
       const std::lock_guard lock(mutex_);
       state_ = status.is_ok() ? State::kRecorded : State::kFailed;
@@ -35,9 +35,9 @@ class Recording {
       changed_.wait(lock, [this] { return state_ != State::kQueued; });
       if (state_ == State::kFailed) return;
     }
-    CudaDevice& device = *queue.context().device;
-    if (!device.enter().is_ok()) return;  // the device is lost: its later work fails by itself
-    static_cast<void>(device.check(cudaStreamWaitEvent(queue.get(), event_.get(), 0)));
+    if (!device_->enter().is_ok()) return;  // the device is lost: its later work fails by itself
+    static_cast<void>(device_->check(cudaStreamWaitEvent(queue.get(), event_.get(), 0)));
+    queue.joined();
   }
 
   bool is_complete() const {
@@ -45,7 +45,8 @@ class Recording {
       const std::lock_guard lock(mutex_);
       if (state_ != State::kRecorded) return state_ == State::kFailed;
     }
-    return cudaEventQuery(event_.get()) != cudaErrorNotReady;
+    // A lost device does nothing more; its handles may be gone.
+    return !device_->enter().is_ok() || cudaEventQuery(event_.get()) != cudaErrorNotReady;
   }
 
   bool is_timed() const {
@@ -55,6 +56,7 @@ class Recording {
 
  private:
   enum class State { kQueued, kRecorded, kFailed };
+  const std::shared_ptr<CudaDevice> device_;
   const CudaStream* const stream_;
   const SharedEvent event_;
   mutable std::mutex mutex_;
@@ -71,7 +73,7 @@ class CudaEvent final : public Event {
     if (!cuda.is_ok()) return cuda.status();
     Result<SharedEvent> event = create_event(device_, true);
     if (!event.is_ok()) return event.status();
-    auto recording = std::make_shared<Recording>(cuda.value(), event.take());
+    auto recording = std::make_shared<Recording>(device_, cuda.value(), event.take());
     {
       const std::lock_guard lock(mutex_);
       last_ = recording;
@@ -106,6 +108,7 @@ class CudaEvent final : public Event {
                   "the start event was not recorded, or its stream has not reached it");
     PADLESS_CHECK(second && second->is_complete() && second->is_timed(), Code::kInvalidArgument, "event",
                   "the event was not recorded, or its stream has not reached it");
+    PADLESS_RETURN_IF_ERROR(device_->enter());
     float milliseconds = 0;
     PADLESS_RETURN_IF_ERROR(
         device_->check(cudaEventElapsedTime(&milliseconds, first->event(), second->event())));

@@ -38,7 +38,8 @@ class CudaQueue {
   cudaStream_t get() const { return stream_.get(); }
   /** For kernels, which may overlap if the engine says so. */
   LaunchStream launches() { return {stream_.get(), overlaps_ && !std::exchange(joined_, false)}; }
-  /** Side streams came back: the next kernel comes after them, too, and not only after the one ahead. */
+  /** Another stream's work came in: the next kernel comes after that, too, and not only after the one ahead.
+   */
   void joined() { joined_ = true; }
 
   /** Device memory whose first work is this stream's. */
