@@ -114,6 +114,27 @@ void test_events_order_streams() {
   check_no_fault("events");
 }
 
+/** Without an event that says when a copy is over, its pinned block must not go to the next one before. */
+void test_blocks_outlast_copies_without_events() {
+  const auto engine = open_engine();
+  const auto stream = open_stream(*engine);
+  const auto first = allocate(*engine, kBytes), second = allocate(*engine, kBytes);
+  const std::vector<float> one = values_of(1), two = values_of(2);
+  std::vector<float> received(one.size(), 0), later(one.size(), 0);
+  emulator::inject_failure("cudaEventCreate", cudaErrorMemoryAllocation);
+  check_code(engine->copy_to_device(*stream, first->data(), one.data(), kBytes), Code::kOutOfMemory,
+             "an upload without an event");
+  check_ok(engine->copy_to_device(*stream, second->data(), two.data(), kBytes), "the next upload");
+  check_ok(engine->copy_to_host(*stream, received.data(), first->data(), kBytes), "download");
+  emulator::inject_failure("cudaEventCreate", cudaErrorMemoryAllocation);
+  check_ok(completion(*stream), "a completion without an event waits instead");
+  check(received == one, "the first upload kept its block");
+  check_ok(engine->copy_to_host(*stream, later.data(), second->data(), kBytes), "download");
+  check_ok(completion(*stream), "completion");
+  check(received == one && later == two, "no copy is written by another's");
+  check_no_fault("copies without events");
+}
+
 /** Everything is dropped while the device has not worked at all; only freed memory must not be touched. */
 void test_disposal_while_work_is_queued() {
   const auto engine = open_engine();
@@ -144,6 +165,7 @@ int main() {
   test::test_bytes_are_counted();
   test::test_out_of_memory();
   test::test_events_order_streams();
+  test::test_blocks_outlast_copies_without_events();
   test::test_disposal_while_work_is_queued();
   return test::report("engine_memory");
 }

@@ -55,7 +55,10 @@ Status CudaQueue::upload(void* device, PinnedBlock host, size_t bytes) {
   PADLESS_RETURN_IF_ERROR(context_.device->check(
       cudaMemcpyAsync(device, host.data(), bytes, cudaMemcpyHostToDevice, stream_.get())));
   Result<SharedEvent> done = record_event(context_.device, stream_);
-  if (!done.is_ok()) return done.status();
+  if (!done.is_ok()) {
+    static_cast<void>(cudaStreamSynchronize(stream_.get()));  // nothing else tells when the block is free
+    return done.status();
+  }
   uploads_.push_back({done.take(), std::move(host)});
   return Status::ok();
 }
@@ -88,10 +91,13 @@ Status CudaQueue::wait() {
 
 void CudaQueue::on_complete(std::function<void(Status)> done) {
   Result<SharedEvent> end = record_event(context_.device, stream_);
+  if (!end.is_ok()) {
+    Status status = wait();  // the device may still write what is to be delivered
+    return completions_.enqueue([status = std::move(status), done = std::move(done)] { done(status); });
+  }
   auto downloads = std::make_shared<std::vector<Download>>(std::exchange(downloads_, {}));
   completions_.enqueue([device = context_.device, end = std::move(end), downloads, done = std::move(done)] {
-    Status status = end.status();
-    if (status.is_ok()) status = device->enter();
+    Status status = device->enter();
     if (status.is_ok()) status = device->check(cudaEventSynchronize(end.value().get()));
     if (status.is_ok()) deliver(*downloads);
     done(std::move(status));
