@@ -134,20 +134,37 @@ export class Device {
 const kinds: readonly DeviceKind[] = ['cpu', 'cuda', 'emulator'];
 const opened = new Map<string, Device>();
 
-/** What this process could compute on; devices that cannot be used are listed with the reason. */
+/**
+ * What this process could compute on; devices that cannot be used are listed with the reason. No GPU is opened, which
+ * would take memory of each: that one can be opened and has room is for {@link device} to find out.
+ */
 export function devices(): DeviceInfo[] {
-  return addon.listDevices().map(({ name, kind, reason }) => {
-    if (reason !== '') return { name, kind: kind as DeviceKind, available: false, reason };
-    return device(name).info;
+  return addon.listDevices().map(({ name, kind, reason, description, isa }) => {
+    if (kind === 'cpu') return device(name).info;
+    const gpu = { name, kind: kind as DeviceKind };
+    return reason === ''
+      ? { ...gpu, available: true, description, isa }
+      : { ...gpu, available: false, reason };
   });
 }
 
-/** The name that native code knows: `cuda` is `cuda:0`, `cpu:0` is `cpu`, `auto` the first GPU that works or `cpu`. */
-function canonical(name: string): { name: string; kind: DeviceKind } {
-  if (name === 'auto') {
-    const gpu = addon.listDevices().find(({ kind, reason }) => kind === 'cuda' && reason === '');
-    return gpu ? { name: gpu.name, kind: 'cuda' } : { name: 'cpu', kind: 'cpu' };
+/** The first GPU that can be opened, else the CPU. */
+function openAuto(options: DeviceOptions): Device {
+  for (const { name, kind, reason } of addon.listDevices()) {
+    if (kind !== 'cuda' || reason !== '') continue;
+    try {
+      return device({ ...options, name });
+    } catch (error) {
+      const isBusy =
+        error instanceof PadlessError && (error.code === 'E_DEVICE' || error.code === 'E_OUT_OF_MEMORY');
+      if (!isBusy) throw error;
+    }
   }
+  return device({ ...options, name: 'cpu' });
+}
+
+/** The name that native code knows: `cuda` is `cuda:0`, `cpu:0` is `cpu`. */
+function canonical(name: string): { name: string; kind: DeviceKind } {
   const [, word = name, index = '0'] = /^([a-z]+)(?::(\d{1,4}))?$/.exec(name) ?? [];
   const kind = kinds.find((known) => known === word);
   if (!kind) {
@@ -181,8 +198,8 @@ const deviceOptions = {
  * The device of that name, one handle for each name and configuration. Opening is cheap; the engine behind it is
  * shared by all threads of the process.
  *
- * @param which `'cpu'`, `'cuda'`, `'cuda:1'`, `'auto'` (the first GPU that can be used, else the CPU;
- * {@link devices} tells why a GPU cannot), or options.
+ * @param which `'cpu'`, `'cuda'`, `'cuda:1'`, `'auto'` (the first GPU that can be opened, else the CPU; opening a GPU
+ * by name tells why it cannot), or options.
  * @throws PadlessError E_DEVICE with the reason if the device cannot be used, E_UNSUPPORTED for an instruction
  * set that the chip lacks, E_INVALID_ARGUMENT for other names and options.
  *
@@ -191,6 +208,7 @@ const deviceOptions = {
  * const half = device({ name: 'cpu', threads: 1 });
  */
 export function device(which: string | DeviceOptions = 'cpu'): Device {
+  const options = typeof which === 'string' ? { name: which } : which;
   const {
     name = 'cpu',
     threads,
@@ -200,7 +218,8 @@ export function device(which: string | DeviceOptions = 'cpu'): Device {
     overlap = false,
     normFusion = 'auto',
     attention,
-  } = checkOptions('device', typeof which === 'string' ? { name: which } : which, deviceOptions);
+  } = checkOptions('device', options, deviceOptions);
+  if (name === 'auto') return openAuto(options);
   const { name: known, kind } = canonical(name);
   if (kind !== 'cpu' && (threads !== undefined || isa !== undefined)) {
     const field = threads !== undefined ? 'threads' : 'isa';

@@ -45,11 +45,14 @@ export interface NativeTensor extends NativeHandle {
 
 export type NativeWeight = NativeHandle;
 
-/** `reason` says why a device cannot be used; it is empty for those that can. */
+/** `reason` says why a device cannot be used; it is empty for those that can. Nothing is opened for the list. */
 export interface NativeListing {
   name: string;
   kind: string;
   reason: string;
+  /** Empty for the CPU. */
+  description: string;
+  isa: string;
 }
 
 export interface NativeAttentionPlan {

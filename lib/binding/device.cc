@@ -5,7 +5,7 @@
 namespace padless::binding {
 namespace {
 
-/** listDevices(): {name, kind, reason}[], `reason` empty for those that can be used. */
+/** listDevices(): {name, kind, reason, description, isa}[], `reason` empty for those that can be used. */
 Napi::Value list(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Array devices = Napi::Array::New(env);
@@ -14,6 +14,8 @@ Napi::Value list(const Napi::CallbackInfo& info) {
     device.Set("name", listing.name);
     device.Set("kind", listing.kind);
     device.Set("reason", listing.reason);
+    device.Set("description", listing.description);
+    device.Set("isa", listing.isa);
     devices.Set(devices.Length(), device);
   }
   return devices;

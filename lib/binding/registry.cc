@@ -44,7 +44,8 @@ Result<std::shared_ptr<Engine>> create(const std::string& name, const EngineOpti
 std::vector<DeviceListing> list_devices() {
   std::vector<DeviceListing> devices = {{"cpu", "cpu", ""}};
   for (const CudaListing& gpu : list_cuda_devices())
-    devices.push_back({gpu.name, gpu.name.substr(0, gpu.name.find(':')), gpu.reason});
+    devices.push_back(
+        {gpu.name, gpu.name.substr(0, gpu.name.find(':')), gpu.reason, gpu.description, gpu.isa});
   return devices;
 }
 

@@ -25,8 +25,9 @@ struct EngineOptions {
 /** A device as the process sees it, usable or not. */
 struct DeviceListing {
   std::string name;
-  std::string kind;    // "cpu", "cuda", in the tests' addon "emulator"
-  std::string reason;  // why it cannot be used; empty if it can
+  std::string kind;                        // "cpu", "cuda", in the tests' addon "emulator"
+  std::string reason;                      // why it cannot be used; empty if it can
+  std::string description = {}, isa = {};  // of a GPU that can
 };
 
 std::vector<DeviceListing> list_devices();

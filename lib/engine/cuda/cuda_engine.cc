@@ -21,6 +21,8 @@ namespace padless {
 namespace cuda {
 namespace {
 
+std::string isa_name(int compute_capability) { return concat("sm_", compute_capability); }
+
 class CudaEngine final : public Engine {
  public:
   CudaEngine(std::shared_ptr<const CudaContext> context, std::unique_ptr<WeightUploader> uploader,
@@ -34,7 +36,7 @@ class CudaEngine final : public Engine {
     const CudaDevice& device = *context_->device;
     info_.name = device.name();
     info_.description = device.description();
-    info_.isa = concat("sm_", device.properties().compute_capability);
+    info_.isa = isa_name(device.properties().compute_capability);
     gemm_.split_k = !options.batch_invariant;
   }
 
@@ -206,8 +208,13 @@ Result<std::shared_ptr<const CudaContext>> context_of(int index) {
 
 std::vector<CudaListing> list_cuda_devices() {
   std::vector<CudaListing> devices;
-  for (int i = 0; i < cuda::device_count(); ++i)
-    devices.push_back({cuda::device_name(i), cuda::why_unusable(i)});
+  for (int i = 0; i < cuda::device_count(); ++i) {
+    CudaListing& listing = devices.emplace_back(cuda::device_name(i), cuda::why_unusable(i));
+    cudaDeviceProp properties{};
+    if (!listing.reason.empty() || cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    listing.description = properties.name;
+    listing.isa = cuda::isa_name(properties.major * 10 + properties.minor);
+  }
   return devices;
 }
 

@@ -29,10 +29,11 @@ struct CudaEngineOptions {
 /** A GPU as the process sees it. */
 struct CudaListing {
   std::string name;
-  std::string reason;  // why it cannot be used; empty if it can
+  std::string reason = {};                 // why it cannot be used; empty if it can
+  std::string description = {}, isa = {};  // of one that can
 };
 
-/** At least one: where there is no GPU, its listing says why. */
+/** At least one: where there is no GPU, its listing says why. Opens none, which would take memory of each. */
 std::vector<CudaListing> list_cuda_devices();
 
 /** E_DEVICE with the reason if there is no such device, or it cannot be used. */
