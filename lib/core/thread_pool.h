@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 namespace padless {
 
@@ -30,7 +31,13 @@ class ThreadPool {
   State* state_;
 };
 
-/** Logical CPUs this process may use: its affinity mask and its cgroup's quota, at least 1. */
+/** Logical CPUs this process may use: its affinity mask and its cgroups' quotas, at least 1. */
 int available_cpus();
+
+/**
+ * CPUs that the least quota is worth, rounded up, of the group that a process is in and of all around that;
+ * 0: none has one. `mount`: where cgroups are; `membership`: the process's file `cgroup` in /proc.
+ */
+int quota_cpus(const std::string& mount, const std::string& membership);
 
 }  // namespace padless
