@@ -208,6 +208,20 @@ describe('windows', () => {
   });
 });
 
+test.each<[string, Config, string]>([
+  ['qwen3', { head_dim: 2 ** 34 }, 'head_dim'],
+  ['gemma3-bidirectional', { head_dim: 2 ** 34 }, 'head_dim'],
+  ['jina-bert', { hidden_size: 2 ** 34, num_attention_heads: 2 ** 34 }, 'hidden_size'],
+  ['jina-bert', { hidden_size: 2 ** 20, num_attention_heads: 2 ** 20 }, 'num_attention_heads'],
+  ['modernbert', { hidden_size: 2 ** 34, num_attention_heads: 1 }, 'hidden_size'],
+  ['bert', { vocab_size: 2 ** 31 }, 'vocab_size'],
+  ['deberta-v2-conv', { conv_kernel_size: 33 }, 'conv_kernel_size'],
+  ['albert', { num_hidden_groups: 1024, inner_group_num: 1024 }, 'inner_group_num'],
+  ['albert', { num_hidden_layers: 1024, inner_group_num: 2 }, 'inner_group_num'],
+])('%s: sizes beyond any model are refused before tables are made: %j', async (golden, sizes, field) => {
+  await expectError(() => specOf(configOf(golden, sizes)), { code: 'E_BAD_CONFIG', field });
+});
+
 test('known code of a repository is accepted, in it or by its name', () => {
   for (const where of ['nomic-ai/nomic-bert-2048--', '']) {
     const map = nomicMap(`${where}modeling_hf_nomic_bert.NomicBertModel`);

@@ -1,5 +1,6 @@
 import { absolutePositions, bertBuffers, bertSpec } from './bert';
 import type { Reader } from './reader';
+import { MOST } from './sizes';
 import { fullLayers, type Family, type LayerSpec, type WeightTable } from './spec';
 import { bertEmbeddings, linear, norm } from './weight_tables';
 
@@ -11,11 +12,17 @@ interface Sharing {
 }
 
 function sharing(field: Reader): Sharing {
-  return {
-    layers: field.integer('num_hidden_layers', { min: 0, max: 1024 }),
-    groups: field.integer('num_hidden_groups', { min: 1, max: 1024 }, 1),
-    inner: field.integer('inner_group_num', { min: 1, max: 1024 }, 1),
-  };
+  const layers = field.integer('num_hidden_layers', { min: 0, max: MOST.layers });
+  const groups = field.integer('num_hidden_groups', { min: 1, max: MOST.layers }, 1);
+  const inner = field.integer('inner_group_num', { min: 1, max: MOST.layers }, 1);
+  const count = Math.max(layers, groups) * inner;
+  if (count > MOST.layers) {
+    throw field.error(
+      'inner_group_num',
+      `${inner} makes ${count} layers; at most ${MOST.layers} are supported`,
+    );
+  }
+  return { layers, groups, inner };
 }
 
 /** Layer i runs all inner layers of group floor(i * groups / layers). */

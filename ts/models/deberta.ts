@@ -152,7 +152,7 @@ function v2Bias(field: Reader, terms: readonly PositionTerm[]): BiasSpec {
 }
 
 function convolution(field: Reader): Pick<EncoderSpec, 'convolution'> {
-  const kernel = field.integer('conv_kernel_size', { min: 0, max: 1024 }, 0);
+  const kernel = field.integer('conv_kernel_size', { min: 0, max: 31 }, 0);
   if (kernel === 0) return {};
   if (kernel % 2 === 0)
     throw field.error('conv_kernel_size', `${kernel} is even, which is not supported`, 'E_UNSUPPORTED');

@@ -27,6 +27,16 @@ export const bertSizes: SizeNames = {
 /** Llama's, and those of most decoders. */
 export const llamaSizes: SizeNames = { ...bertSizes, eps: 'rms_norm_eps', headDim: 'head_dim' };
 
+/** Far beyond any model: tables are made by these sizes before any weight contradicts them. */
+export const MOST = {
+  hiddenSize: 2 ** 20,
+  heads: 2 ** 14,
+  headDim: 2 ** 16,
+  layers: 1024,
+  intermediateSize: 2 ** 24,
+  vocabSize: 2 ** 31 - 1,
+} as const;
+
 /** What every family has; `eps` is that of all norms. */
 export interface Sizes {
   hiddenSize: number;
@@ -46,9 +56,11 @@ export function readSizes(
   defaults: { activation: string; eps: number },
   names = bertSizes,
 ): Sizes {
-  const hiddenSize = field.integer(names.hiddenSize, { min: 1 });
-  const heads = field.integer(names.heads, { min: 1 });
-  const headDim = names.headDim ? field.optionalInteger(names.headDim, { min: 1 }) : undefined;
+  const hiddenSize = field.integer(names.hiddenSize, { min: 1, max: MOST.hiddenSize });
+  const heads = field.integer(names.heads, { min: 1, max: MOST.heads });
+  const headDim = names.headDim
+    ? field.optionalInteger(names.headDim, { min: 1, max: MOST.headDim })
+    : undefined;
   if (headDim === undefined && hiddenSize % heads !== 0) {
     throw field.error(names.heads, `${heads} does not divide "${names.hiddenSize}" ${hiddenSize}`);
   }
@@ -56,9 +68,9 @@ export function readSizes(
     hiddenSize,
     heads,
     headDim: headDim ?? hiddenSize / heads,
-    layers: field.integer(names.layers, { min: 0, max: 1024 }),
-    intermediateSize: field.integer(names.intermediateSize, { min: 1 }),
-    vocabSize: field.integer('vocab_size', { min: 1 }),
+    layers: field.integer(names.layers, { min: 0, max: MOST.layers }),
+    intermediateSize: field.integer(names.intermediateSize, { min: 1, max: MOST.intermediateSize }),
+    vocabSize: field.integer('vocab_size', { min: 1, max: MOST.vocabSize }),
     activation: activationOf(field, names.activation, defaults.activation),
     eps: field.number(names.eps, defaults.eps, { min: 0 }),
     trainedLength: field.optionalInteger(['max_position_embeddings', 'n_positions'], { min: 1 }),
