@@ -194,7 +194,7 @@ test.each([
   },
 );
 
-test('types of tokens that the tokenizer gives and model_input_names leaves out are not used', async () => {
+test('types of tokens that model_input_names, or else the tokenizer’s class, leaves out are not used', async () => {
   const folder = join(scratch, 'types');
   makeTask('classify-one-of', folder);
   const pair = { text: 'the river', pair: 'the sea' };
@@ -206,7 +206,20 @@ test('types of tokens that the tokenizer gives and model_input_names leaves out 
   editJson(join(folder, 'tokenizer_config.json'), (config) => {
     config['model_input_names'] = ['input_ids', 'attention_mask'];
   });
-  expect(await score()).not.toBe(withTypes);
+  const without = await score();
+  expect(without).not.toBe(withTypes);
+  const scoreAs = async (tokenizerClass: string, names?: string[]) => {
+    editJson(join(folder, 'tokenizer_config.json'), (config) => {
+      config['tokenizer_class'] = tokenizerClass;
+      if (names) config['model_input_names'] = names;
+      else delete config['model_input_names'];
+    });
+    return score();
+  };
+  expect(await scoreAs('TokenizersBackend')).toBe(without);
+  expect(await scoreAs('DistilBertTokenizerFast')).toBe(without);
+  expect(await scoreAs('TokenizersBackend', ['input_ids', 'token_type_ids'])).toBe(withTypes);
+  expect(await scoreAs('PreTrainedTokenizerFast')).toBe(withTypes);
 });
 
 test('capitals: tokenizer.json must do what do_lower_case of BERT’s tokenizers says', async () => {

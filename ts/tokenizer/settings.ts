@@ -12,7 +12,7 @@ export interface TokenizerSettings {
   addedToken: Partial<Record<'bos' | 'eos', string>>;
   /** `do_lower_case` of BERT's tokenizers, which transformers puts in place of what tokenizer.json says. */
   lowersCase: boolean | undefined;
-  /** Whether `model_input_names` hands the types of tokens to the model. */
+  /** Whether `model_input_names`, or else the tokenizer's class, hands the types of tokens to the model. */
   givesTypes: boolean;
 }
 
@@ -21,11 +21,15 @@ export const NO_LIMIT = 1e9;
 
 const BERT_TOKENIZERS = /^(Bert|DistilBert|Electra|MPNet)Tokenizer(Fast)?$/;
 
+/** Those that give no types unless `model_input_names` does; the first is what transformers 5 calls its own. */
+const TYPELESS_TOKENIZERS = /^(TokenizersBackend|DistilBertTokenizer(Fast)?)$/;
+
 /** Reads tokenizer_config.json; a directory without one has the defaults. */
 export function parseTokenizerConfig(config: Record<string, unknown> | undefined): TokenizerSettings {
   const max = config?.['model_max_length'];
   const inputs = config?.['model_input_names'];
-  const isBerts = BERT_TOKENIZERS.test(String(config?.['tokenizer_class']));
+  const tokenizerClass = String(config?.['tokenizer_class']);
+  const isBerts = BERT_TOKENIZERS.test(tokenizerClass);
   const lowersCase = isBerts ? config?.['do_lower_case'] : undefined;
   return {
     maxLength: typeof max === 'number' && max >= 1 && max < NO_LIMIT ? Math.floor(max) : undefined,
@@ -34,7 +38,9 @@ export function parseTokenizerConfig(config: Record<string, unknown> | undefined
     maskToken: tokenText(config?.['mask_token']),
     unknownToken: tokenText(config?.['unk_token']),
     lowersCase: typeof lowersCase === 'boolean' ? lowersCase : undefined,
-    givesTypes: !Array.isArray(inputs) || inputs.includes('token_type_ids'),
+    givesTypes: Array.isArray(inputs)
+      ? inputs.includes('token_type_ids')
+      : !TYPELESS_TOKENIZERS.test(tokenizerClass),
     addedToken: Object.fromEntries(
       ['bos', 'eos'].flatMap((side) => {
         const token = config?.[`add_${side}_token`] === true && tokenText(config[`${side}_token`]);
