@@ -1,6 +1,6 @@
 // The command line as a person or a script uses it: contracts, exit codes, Ctrl-C.
-import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { multiplyProbe, pickRows, readGolden, relativeError } from '../support/goldens';
@@ -104,6 +104,18 @@ describe('padless run', () => {
     );
     expect(stderr).toMatch(new RegExp(`^error ${code}: .+\\n$`));
     expect(status).toBe(code === 'E_INVALID_ARGUMENT' ? 2 : 1);
+  });
+
+  (existsSync('/dev/full') ? test : test.skip)('output that cannot be written', () => {
+    using folder = temporaryFolder();
+    makeChain('pool-mean', folder.path);
+    const stdout = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [main, 'embed', '-m', folder.path, 'a text'], {
+      encoding: 'utf8',
+      stdio: ['ignore', stdout, 'pipe'],
+    });
+    closeSync(stdout);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^error: .*ENOSPC.*\n$/)]);
   });
 
   test('a missing input file, a missing model', () => {

@@ -167,6 +167,53 @@ describe('--file', () => {
     );
   });
 
+  test.each<[string, Buffer]>([
+    ['UTF-16', Buffer.from('\ufeffthe river', 'utf16le')],
+    ['UTF-16 without a byte order mark', Buffer.from('the river', 'utf16le')],
+    ['Latin-1', Buffer.from('the caf\u00e9', 'latin1')],
+    ['cut in a character', Buffer.from('the caf\u00e9').subarray(0, -1)],
+  ])('what is not UTF-8 is refused, not read as other words: %s', (_name, bytes) => {
+    const file = folder('encoded.txt');
+    writeFileSync(file, bytes);
+    for (const args of [
+      ['classify', '-m', folder('classifier'), '-f', file],
+      ['answer', '-m', folder('questions'), 'who?', '-f', file],
+      ['run', '-m', folder('embedder'), '-i', file, '-o', folder('never.safetensors')],
+    ]) {
+      const { status, stdout, stderr } = padless(args);
+      expect([status, stdout]).toEqual([2, '']);
+      expect(stderr).toContain('encoded.txt is no text in UTF-8');
+    }
+  });
+
+  test('an empty context is none, and ids may follow a byte order mark', () => {
+    writeFileSync(folder('empty.txt'), '\ufeff\n');
+    const { status, stderr } = padless([
+      'answer',
+      '-m',
+      folder('questions'),
+      'who?',
+      '-f',
+      folder('empty.txt'),
+    ]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('There is no context')]);
+    writeFileSync(folder('marked.json'), '\ufeff{"sequences": [[5, 6]]}');
+    const output = folder('marked.safetensors');
+    expect(padless(['run', '-m', folder('embedder'), '-i', folder('marked.json'), '-o', output])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
+  });
+
+  test('lines end anywhere in what is read at once', () => {
+    const lines = Array.from({ length: 1500 }, (_, i) => (i % 7 === 0 ? '河' : 'a').repeat(90 + (i % 5)));
+    const ends = ['\n', '\r\n', '\r', '\u2028'];
+    writeFileSync(folder('many.txt'), lines.map((line, i) => line + ends[i % ends.length]!).join(''));
+    const read = json('classify', '-m', folder('classifier'), '-f', folder('many.txt')) as { text: string }[];
+    expect(read.map(({ text }) => text)).toEqual(lines);
+  });
+
   test.each(['classify', 'answer'])('%s refuses a directory', (command) => {
     const model = folder(command === 'classify' ? 'classifier' : 'questions');
     const words = command === 'answer' ? ['who?'] : [];

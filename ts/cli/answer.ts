@@ -20,12 +20,12 @@ export async function answer(
 ): Promise<void> {
   const { topK, nullAnswer = false, maxAnswerTokens, stride } = flags;
   const parts = flags.file === undefined ? words : [...words, await readWhole(flags.file)];
-  if (parts.length === 0) {
+  const context = parts.join(' ');
+  if (context.trim() === '') {
     throw new PadlessError('E_INVALID_ARGUMENT', 'There is no context: give a text, or --file.', {
       field: 'context',
     });
   }
-  const context = parts.join(' ');
   await using answerer = await QuestionAnswerer.load(flags.model, headLoadOptions(flags, signal));
   const [answers] = await answerer.answer(
     { question, context },

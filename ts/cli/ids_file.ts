@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { PadlessError } from '../errors';
 import type { TokenizedChunk } from '../tokenizer/protocol';
+import { utf8Decoder } from './utf8';
 
 /** Token ids of some sequences, and their token types. */
 export interface IdsFile {
@@ -39,13 +40,14 @@ export interface IdLimits {
  * @throws PadlessError E_NOT_FOUND, E_INVALID_ARGUMENT naming the sequence and the index, or E_TOO_LONG.
  */
 export async function readIds(path: string, limits: IdLimits): Promise<IdsFile> {
-  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+  const bytes = await readFile(path).catch((cause: Error) => {
     throw new PadlessError('E_NOT_FOUND', `${path} cannot be read: ${cause.message}`, {
       field: '--input',
       cause,
     });
   });
-  return parseIds(text, limits);
+  const decode = utf8Decoder(path, '--input');
+  return parseIds(decode(bytes) + decode(), limits);
 }
 
 /** The checks of {@link readIds}. */

@@ -210,7 +210,8 @@ async function main(): Promise<void> {
   const program = build(signal);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    process.stderr.write(`error: the output cannot be written: ${error.message}\n`);
+    process.exit(1);
   });
   try {
     await program.parseAsync();

@@ -1,9 +1,9 @@
 import { open as openFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { createInterface } from 'node:readline';
 import { PadlessError } from '../errors';
+import { utf8Decoder } from './utf8';
 
-const BYTE_ORDER_MARK = /^\ufeff/;
+const LINE_END = /\r\n|[\r\n\u2028\u2029]/;
 
 /** A file's content as a stream; `-` is standard input. */
 async function open(path: string): Promise<Readable> {
@@ -18,27 +18,46 @@ async function open(path: string): Promise<Readable> {
   throw fail('it is a directory.');
 }
 
+/** What a file says, piece by piece. */
+async function* read(path: string): AsyncGenerator<string> {
+  const decode = utf8Decoder(path === '-' ? 'Standard input' : path, '--file');
+  for await (const bytes of await open(path)) yield decode(bytes as Buffer);
+  yield decode();
+}
+
 /** The whole of a file, or of standard input. */
 export async function readWhole(path: string): Promise<string> {
-  const parts: Buffer[] = [];
-  for await (const part of await open(path)) parts.push(Buffer.from(part as Buffer));
-  return Buffer.concat(parts).toString('utf8').replace(BYTE_ORDER_MARK, '');
+  let text = '';
+  for await (const piece of read(path)) text += piece;
+  return text;
+}
+
+async function* linesOf(path: string): AsyncGenerator<string> {
+  let line = '';
+  let held = '';
+  for await (const piece of read(path)) {
+    const text = held + piece;
+    // It may be the first half of a line's end.
+    held = text.endsWith('\r') ? '\r' : '';
+    const [first, ...others] = text.slice(0, text.length - held.length).split(LINE_END);
+    line += first;
+    for (const next of others) {
+      yield line;
+      line = next;
+    }
+  }
+  yield line;
 }
 
 /**
  * The texts of a command: its words, then the lines of `file` that hold text.
  *
- * @throws PadlessError E_INVALID_ARGUMENT for none, E_NOT_FOUND.
+ * @throws PadlessError E_INVALID_ARGUMENT for none or for a file that is no text, E_NOT_FOUND.
  */
 export async function readTexts(words: readonly string[], file: string | undefined): Promise<string[]> {
   const texts = [...words];
   if (file !== undefined) {
-    let isFirst = true;
-    for await (const line of createInterface({ input: await open(file), crlfDelay: Infinity })) {
-      const text = isFirst ? line.replace(BYTE_ORDER_MARK, '') : line;
-      isFirst = false;
-      if (text.trim() !== '') texts.push(text);
-    }
+    for await (const line of linesOf(file)) if (line.trim() !== '') texts.push(line);
   }
   if (texts.length > 0) return texts;
   throw new PadlessError(
