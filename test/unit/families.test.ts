@@ -31,6 +31,18 @@ const windows = ({ layers }: EncoderSpec) =>
 const nomicMap = (value: string) => ({ auto_map: { AutoModel: value } });
 const ropeOf = (scaling: Config) => ({ rope_parameters: { rope_theta: 10000, ...scaling } });
 
+test.each([
+  ['bert', 'hidden_act', 'gelu'],
+  ['roberta', 'hidden_act', 'gelu'],
+  ['albert', 'hidden_act', 'gelu_tanh'],
+  ['electra', 'hidden_act', 'gelu'],
+  ['distilbert', 'activation', 'gelu'],
+  ['modernbert', 'hidden_activation', 'gelu'],
+  ['qwen3', 'hidden_act', 'silu'],
+])('%s without %s has the activation of transformers’ configuration', (golden, field, activation) => {
+  expect(specOf(without(configOf(golden), field)).mlp).toMatchObject({ activation });
+});
+
 test.each<[string, string, Config, string]>([
   ['code of another repository', 'bert', nomicMap('somebody/x--modeling.MyBert'), 'auto_map'],
   ['a decoder', 'ernie', { is_decoder: true }, 'is_decoder'],

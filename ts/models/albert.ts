@@ -53,7 +53,7 @@ function layerWeights(group: number, member: number, inner: number): WeightTable
 export const albert: Family = {
   modelTypes: ['albert'],
   spec: (field) => {
-    const spec = { ...bertSpec(field), positions: absolutePositions(field) };
+    const spec = { ...bertSpec(field, 'gelu_new'), positions: absolutePositions(field) };
     const width = field.integer('embedding_size', { min: 1 }, 128);
     const embeddings = { ...spec.embeddings, width, projection: true };
     return { ...spec, embeddings, layers: sharedLayers(sharing(field)) };

@@ -3,12 +3,12 @@ import { postNormSpec, readSizes, refuseDecodersAndRemoteCode } from './sizes';
 import type { EncoderSpec, Family, WeightTable } from './spec';
 import { bertBlocks, bertEmbeddings, key, linear, query, value } from './weight_tables';
 
-/** Every field that BERT and its descendants share, positions apart. */
-export function bertSpec(field: Reader): EncoderSpec {
+/** Every field that BERT and its descendants share, positions apart; they differ in what a missing activation is. */
+export function bertSpec(field: Reader, activation = 'gelu'): EncoderSpec {
   field.oneOf('position_embedding_type', ['absolute'], 'absolute');
   refuseDecodersAndRemoteCode(field);
   return {
-    ...postNormSpec(readSizes(field, { activation: 'gelu', eps: 1e-12 })),
+    ...postNormSpec(readSizes(field, { activation, eps: 1e-12 })),
     tokenTypes: field.integer('type_vocab_size', { min: 1 }, 2),
   };
 }
