@@ -195,6 +195,26 @@ describe('settings', () => {
     ).not.toThrow();
   });
 
+  test.each([
+    ['tokenizer.json', 'Left', undefined, 'left'],
+    ['tokenizer.json', 'Right', undefined, 'right'],
+    ['tokenizer_config.json', 'Left', 'right', 'right'],
+    ['tokenizer_config.json', 'Right', 'left', 'left'],
+  ] as const)('the side of a cut is that of %s (%s, %s)', async (_file, direction, side, cut) => {
+    const scratch = mkdtempSync(join(tmpdir(), 'padless-tokenizer-'));
+    const path = join(goldens, 'models/bert/checkpoint/tokenizer.json');
+    const json = JSON.parse(readFileSync(path, 'utf8')) as object;
+    const truncation = { direction, max_length: 99, strategy: 'LongestFirst', stride: 0 };
+    writeFileSync(join(scratch, 'tokenizer.json'), JSON.stringify({ ...json, truncation }, null, 2));
+    writeFileSync(join(scratch, 'tokenizer_config.json'), JSON.stringify({ truncation_side: side }));
+    const tokenizer = await Tokenizer.load(await ModelDirectory.open(scratch), { maxLength: 4 });
+    const long = await tokenizer.encode(['the river the harbour']);
+    const kept = cut === 'left' ? 'the harbour' : 'the river';
+    expect([...long.ids]).toEqual([...(await tokenizer.encode([kept])).ids]);
+    await tokenizer.dispose();
+    rmSync(scratch, { recursive: true });
+  });
+
   test('lower-cases first where told', async () => {
     const scratch = mkdtempSync(join(tmpdir(), 'padless-tokenizer-'));
     cpSync(join(goldens, 'models/roberta/checkpoint/tokenizer.json'), join(scratch, 'tokenizer.json'));

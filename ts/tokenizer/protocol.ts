@@ -1,12 +1,16 @@
 import type { ErrorCode } from '../errors';
 
+/** The side of a text beyond the limit that is cut off. */
+export type TruncationSide = 'left' | 'right';
+
 /** What a tokenizer thread is started with. */
 export interface TokenizerSetup {
   /** Path of tokenizer.json. */
   file: string;
   /** Lower-case before everything else (`do_lower_case` of sentence_bert_config.json). */
   lowerCase: boolean;
-  truncationSide: 'left' | 'right';
+  /** Undefined where tokenizer.json decides. */
+  truncationSide: TruncationSide | undefined;
   padToken: string | undefined;
   /** What they may be called; the first that is in the vocabulary counts. */
   maskTokens: readonly string[];

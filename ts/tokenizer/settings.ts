@@ -1,10 +1,12 @@
 import { PadlessError } from '../errors';
+import type { TruncationSide } from './protocol';
 
 /** What padless reads of tokenizer_config.json. */
 export interface TokenizerSettings {
   /** Undefined where the file gives none, or the 1e30 that means none. */
   maxLength: number | undefined;
-  truncationSide: 'left' | 'right';
+  /** Undefined where tokenizer.json decides. */
+  truncationSide: TruncationSide | undefined;
   padToken: string | undefined;
   maskToken: string | undefined;
   unknownToken: string | undefined;
@@ -15,6 +17,8 @@ export interface TokenizerSettings {
   /** Whether `model_input_names`, or else the tokenizer's class, hands the types of tokens to the model. */
   givesTypes: boolean;
 }
+
+const sides: readonly TruncationSide[] = ['left', 'right'];
 
 /** Limits from here on are none: transformers writes int(1e30). */
 export const NO_LIMIT = 1e9;
@@ -33,7 +37,7 @@ export function parseTokenizerConfig(config: Record<string, unknown> | undefined
   const lowersCase = isBerts ? config?.['do_lower_case'] : undefined;
   return {
     maxLength: typeof max === 'number' && max >= 1 && max < NO_LIMIT ? Math.floor(max) : undefined,
-    truncationSide: config?.['truncation_side'] === 'left' ? 'left' : 'right',
+    truncationSide: sides.find((side) => side === config?.['truncation_side']),
     padToken: tokenText(config?.['pad_token']),
     maskToken: tokenText(config?.['mask_token']),
     unknownToken: tokenText(config?.['unk_token']),

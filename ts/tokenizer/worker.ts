@@ -17,12 +17,16 @@ import type {
   TokenizerRequest,
   TokenizerSetup,
   TooLong,
+  TruncationSide,
 } from './protocol';
 import { bodyOf, concatenate, segmentsOf, tokenDetails, wholeSequence, type Sequence } from './sequences';
 import { cut, windows } from './windows';
 
 const port = parentPort!;
 const setup = workerData as TokenizerSetup;
+
+/** Known when tokenizer.json has been read. */
+let truncationSide: TruncationSide;
 
 function load(): { tokenizer: Tokenizer; lowersCase: boolean } {
   const tokenizer = Tokenizer.fromFile(setup.file);
@@ -40,7 +44,7 @@ function setTruncation(tokenizer: Tokenizer, limit: number | undefined): void {
   else
     tokenizer.setTruncation(limit, {
       strategy: 'LongestFirst' as never,
-      direction: setup.truncationSide,
+      direction: truncationSide,
       stride: 0,
     });
 }
@@ -119,7 +123,7 @@ function withinLimit(encoding: Encoding, index: number, request: EncodeRequest):
   const where = { index, tokens: length, more: request.cut?.[index] !== undefined, limit };
   if (stride === undefined && !request.truncate) throw new TooLongError({ ...where, noRoom: false });
   const overlong = { length, body: bodyOf(encoding, request.pairs !== undefined, request.prefix), limit };
-  const kept = cut(overlong, setup.truncationSide);
+  const kept = cut(overlong, truncationSide);
   const results = stride === undefined ? kept && [kept] : windows(overlong, stride);
   if (!results) throw new TooLongError({ ...where, noRoom: true });
   const [head] = overlong.body;
@@ -178,16 +182,23 @@ function send(message: TokenizerReply): void {
 }
 
 /** What the binding does not tell. Parsing the file would take as long as loading it: a key cannot occur in a string. */
-function readFacts(tokenizer: Tokenizer): Pick<TokenizerReady, 'marksSubwords' | 'locality'> {
+function readFacts(
+  tokenizer: Tokenizer,
+): Pick<TokenizerReady, 'marksSubwords' | 'locality'> & { truncationSide: TruncationSide } {
   const file = readFileSync(setup.file);
+  const text = file.toString('latin1');
   const pipeline = readPipeline(file);
   const normalizer = tokenizer.getNormalizer();
+  // As transformers: tokenizer_config.json, or else the settings that tokenizer.json was saved with.
+  const cutsLeft = /"truncation"\s*:\s*\{[^}]*"direction"\s*:\s*"Left"/.test(text);
+  const side = setup.truncationSide ?? (cutsLeft ? 'left' : 'right');
   return {
-    marksSubwords: /"continuing_subword_prefix"\s*:\s*"[^"]/.test(file.toString('latin1')),
+    truncationSide: side,
+    marksSubwords: /"continuing_subword_prefix"\s*:\s*"[^"]/.test(text),
     // The end of a text that is cut at its left depends on nothing that is known here.
     locality:
-      pipeline && setup.truncationSide === 'right'
-        ? localityOf(pipeline, (text) => normalizer?.normalizeString(text) ?? text)
+      pipeline && side === 'right'
+        ? localityOf(pipeline, (words) => normalizer?.normalizeString(words) ?? words)
         : undefined,
   };
 }
@@ -197,6 +208,8 @@ async function main(): Promise<void> {
   const empty = await tokenizer.encode('');
   const idOf = (tokens: readonly string[]) =>
     tokens.map((token) => tokenizer.tokenToId(token) ?? undefined).find((id) => id !== undefined);
+  const { truncationSide: side, ...facts } = readFacts(tokenizer);
+  truncationSide = side;
   const ends = { bos: empty.getTokens().at(0), eos: empty.getTokens().at(-1) };
   send({
     kind: 'ready',
@@ -207,7 +220,7 @@ async function main(): Promise<void> {
     maskId: idOf(setup.maskTokens),
     unknownId: idOf(setup.unknownTokens),
     lowersCase,
-    ...readFacts(tokenizer),
+    ...facts,
     specialTokens: empty.getLength(),
     pairSpecialTokens: (await tokenizer.encode('', '')).getLength(),
   });
