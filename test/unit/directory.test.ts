@@ -76,6 +76,11 @@ describe('json', () => {
     ['a word that is not NaN', '{"a": NaNs}', 'line 1 column 7: this is not JSON'],
     ['an array', '[]', 'the top level must be an object'],
     ['null', 'null', 'the top level must be an object'],
+    [
+      'what nests too deeply to be shown',
+      `{"auto_map": ${'['.repeat(1e5)}${']'.repeat(1e5)}}`,
+      'levels deep',
+    ],
     ['invalid UTF-8', Uint8Array.of(0x7b, 0xff, 0x7d), 'is not UTF-8'],
     ['33 MiB', ' '.repeat(33 * 2 ** 20), 'at most 33554432 are read'],
   ])('%s', (_name, content, words) =>

@@ -18,6 +18,20 @@ function withoutNonFinite(text: string): string {
   });
 }
 
+/** No file of a model comes near; what shows or compares values calls itself once a level. */
+const MAX_DEPTH = 200;
+
+function isDeep(value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) return true;
+    level = level.flatMap((each) =>
+      typeof each === 'object' && each !== null ? (Object.values(each) as unknown[]) : [],
+    );
+  }
+  return false;
+}
+
 /** "line L column C" of the first error in `text`. */
 function place(text: string): string {
   const lines = text.slice(0, jsonErrorOffset(text)).split('\n');
@@ -41,9 +55,12 @@ export function parseJson(bytes: Uint8Array, file: string): unknown {
   } catch (error) {
     throw fail(' is not UTF-8', error);
   }
+  let value: unknown;
   try {
-    return JSON.parse(withoutNonFinite(text));
+    value = JSON.parse(withoutNonFinite(text));
   } catch (error) {
     throw fail(`, ${place(text)}: this is not JSON`, error);
   }
+  if (isDeep(value)) throw fail(` nests values more than ${MAX_DEPTH} levels deep`, undefined);
+  return value;
 }
