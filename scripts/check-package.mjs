@@ -49,6 +49,7 @@ try {
       'dist/cli/main.js',
       'build/Release/padless.node',
       'scripts/convert-checkpoint.py',
+      'docs/models.md',
     ]) {
       if (!paths.includes(path)) throw new Error(`${path} is missing`);
     }
