@@ -263,6 +263,33 @@ void test_codes_of_bf16(const GemmKernel& kernel) {
   }
 }
 
+/** One element that is not finite makes the scale of its row of bf16 NaN. */
+void test_codes_not_finite(const GemmKernel& kernel) {
+  constexpr int64_t kColumns = 70;
+  const uint16_t not_finite[] = {0x7f80, 0xff80, 0x7fc0, 0xffc0, 0x7f81};
+  for (const uint16_t element : not_finite) {
+    for (const size_t column : {size_t{0}, size_t{33}, size_t{kColumns - 1}}) {
+      std::vector<uint16_t> rows(2 * kColumns, 0xbf80);
+      rows[column] = element;
+      std::vector<char> operand(2 * 128);
+      float scale[2];
+      int32_t zero_point[2];
+      kernel.convert_bf16_rows({.source = reinterpret_cast<const char*>(rows.data()),
+                                .source_rows = {kColumns * 2, false},
+                                .begin = 0,
+                                .end = 2,
+                                .columns = kColumns,
+                                .padded_columns = 128,
+                                .operand = operand.data(),
+                                .operand_rows = {128, false},
+                                .scale = scale,
+                                .zero_point = zero_point});
+      check(std::isnan(scale[0]) && std::abs(scale[1] * 255 - 1) < 1e-6 && zero_point[1] == 255,
+            concat("codes of ", element, " in column ", column, ": scales ", scale[0], ", ", scale[1]));
+    }
+  }
+}
+
 /** The bits of the AVX-512 kernels. */
 void test_int8(const CpuContext& context) {
   const GemmKernel& kernel = avx512::i8_software_tile_kernel;
@@ -293,6 +320,7 @@ int main(int argc, char** argv) {
   test::test_f32_not_finite();
   test::test_int8(context);
   test::test_codes_of_bf16(avx512::i8_software_tile_kernel);
+  test::test_codes_not_finite(avx512::i8_software_tile_kernel);
   if (context.isa.avx512_bf16) {
     test::test_bf16();
     test::test_bf16_rows(avx512::bf16_software_tile_kernel, ComputeType::kBF16);

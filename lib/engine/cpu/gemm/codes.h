@@ -158,7 +158,17 @@ struct RowCodes {
   float scale;
 };
 
-/** NaN as the scale of a row with a NaN or an infinity, and so NaN results. */
+/** Of a row whose elements lie between low <= 0 and high >= 0; `not_finite`: 0, or NaN for a row with a NaN
+ * or an infinity, and so NaN results. */
+inline RowCodes codes_between(float low, float high, float not_finite) {
+  const float range = high - low;
+  const float factor = range > 0 ? 255.0f / range : 0.0f;
+  const float zero_code = __builtin_nearbyintf(-low * factor);
+  return {.factor = factor,
+          .zero = zero_code > 0 ? static_cast<int32_t>(zero_code) : 0,  // 0 if NaN
+          .scale = range * (1.0f / 255.0f) + not_finite};
+}
+
 template <class Source>
 RowCodes choose_codes(const SourceRow<Source>& in, int64_t columns) {
   using simd::Vec;
@@ -185,13 +195,71 @@ RowCodes choose_codes(const SourceRow<Source>& in, int64_t columns) {
     not_finite[0] = not_finite[0] + not_finite[i];
   }
   const float low = -simd::reduce_max(simd::zero() - least[0]);
-  const float range = simd::reduce_max(largest[0]) - low;
-  const float factor = range > 0 ? 255.0f / range : 0.0f;
-  const float zero_code = __builtin_nearbyintf(-low * factor);
-  return {.factor = factor,
-          .zero = zero_code > 0 ? static_cast<int32_t>(zero_code) : 0,  // 0 if NaN
-          .scale = range * (1.0f / 255.0f) + simd::reduce_add(not_finite[0])};
+  return codes_between(low, simd::reduce_max(largest[0]), simd::reduce_add(not_finite[0]));
 }
+
+/** Codes of kRowVectors vectors of a row from `column` on. */
+template <class Code, class Source>
+void store_codes_of(Code* p, const SourceRow<Source>& in, int64_t column, simd::Vec factor, int32_t zero) {
+  simd::Vec scaled[kRowVectors];
+  for (int i = 0; i < kRowVectors; ++i) {
+    scaled[i] = load_columns(in.at(column + i * simd::Vec::kLanes)) * factor;
+  }
+  store_row_codes(p, scaled, zero);
+}
+
+#if defined(PADLESS_ISA_AVX512)
+
+constexpr int64_t kPieceHalves = kPieceBytes / 2;
+
+inline uint16_t reduce_max_u16(__m512i a) {
+  const __m256i half = _mm256_max_epu16(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+  const __m128i most = _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(most, _mm_set1_epi32(-1)));
+  return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
+}
+
+/** Without widening: positive bf16 order like signed integers of their bits, negative ones by magnitude like
+ * unsigned ones, and what is not finite is beyond all others. */
+inline RowCodes choose_codes(const SourceRow<uint16_t>& in, int64_t columns) {
+  __m512i positive = _mm512_setzero_si512();
+  __m512i negative = positive;
+  for (int64_t column = 0; column < columns; column += kPieceHalves) {
+    const int64_t left = columns - column;
+    const __mmask32 lanes = left < kPieceHalves ? (__mmask32{1} << left) - 1 : ~__mmask32{0};
+    const __m512i x = _mm512_maskz_loadu_epi16(lanes, in.at(column));
+    positive = _mm512_max_epi16(positive, x);
+    negative = _mm512_max_epu16(negative, x);
+  }
+  constexpr uint32_t kSign = 0x8000;
+  constexpr uint32_t kInfinity = 0x7f80;
+  const uint32_t high = reduce_max_u16(positive);
+  const uint32_t low = reduce_max_u16(negative);
+  const bool finite = high < kInfinity && low < (kSign | kInfinity);
+  return codes_between(low < kSign ? 0 : __builtin_bit_cast(float, low << 16),
+                       __builtin_bit_cast(float, high << 16), finite ? 0 : __builtin_nanf(""));
+}
+
+/** Even and odd elements apart, which takes no widening either. */
+inline void store_codes_of(uint8_t* p, const SourceRow<uint16_t>& in, int64_t column, simd::Vec factor,
+                           int32_t zero) {
+  const __m512i upper_half = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  const auto words_at = [&](int64_t at) {
+    const __m512i pairs = _mm512_loadu_si512(in.at(at));
+    const simd::Vec even = {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16))};
+    const simd::Vec odd = {_mm512_castsi512_ps(_mm512_and_si512(pairs, upper_half))};
+    const __m512i low = _mm512_cvtps_epi32((even * factor).v);
+    const __m512i high = _mm512_slli_epi32(_mm512_cvtps_epi32((odd * factor).v), 16);
+    return _mm512_add_epi16(_mm512_mask_blend_epi16(0xaaaaaaaa, low, high),
+                            _mm512_set1_epi16(static_cast<int16_t>(zero)));
+  };
+  const __m512i packed = _mm512_packus_epi16(words_at(column), words_at(column + kPieceHalves));
+  // Packing goes by quarters of a register.
+  const __m512i order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi64(order, packed));
+}
+
+#endif
 
 /** See GemmKernel::convert_rows and convert_bf16_rows. */
 template <class Code, class Source = float>
@@ -223,9 +291,7 @@ void convert_rows_to_codes(const ConversionTask& task) {
       };
       int64_t column = 0;
       for (; column + kSteps <= columns; column += kSteps) {
-        simd::Vec scaled[kRowVectors];
-        for (int i = 0; i < kRowVectors; ++i) scaled[i] = load_columns(in.at(column + i * kLanes)) * factor;
-        store_row_codes(out_at(column), scaled, zero);
+        store_codes_of(out_at(column), in, column, factor, zero);
       }
       for (; column < columns; column += kLanes) {
         const int n = columns - column < kLanes ? static_cast<int>(columns - column) : kLanes;
@@ -255,6 +321,40 @@ inline simd::Vec dequantise(const CodeScales& scales, int64_t row, const int32_t
   return corrected_sums(row_sums + vector * simd::Vec::kLanes, scales.a_zero_point[row], scales.column_sum) *
          scale;
 }
+
+#if defined(PADLESS_ISA_AVX512)
+/**
+ * The same bits, and the bias, in fewer operations: a 32-bit product takes two, so a zero point is multiplied
+ * with the parts of a column's sum, of 7 bits and what is above them, side by side.
+ */
+class PairedCodeScales {
+ public:
+  PairedCodeScales(const PanelTask& task, int vector)
+      : scales_(task, vector),
+        bias_(task.bias ? simd::load(task.bias + vector * simd::Vec::kLanes) : simd::zero()) {
+    const __m512i sums = _mm512_loadu_si512(scales_.column_sum);
+    const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(127));
+    pairs_ = _mm512_or_si512(_mm512_slli_epi32(_mm512_srai_epi32(sums, 7), 16), low);
+  }
+
+  /** Whether the upper parts of sums over so many steps have 16 bits. */
+  static bool fit(int64_t steps) { return steps * 4 * 127 < int64_t{128} << 15; }
+
+  simd::Vec value(int64_t row, const int32_t* sums) const {
+    constexpr int32_t kPair = 128 << 16 | 1;
+    const __m512i zero_point = _mm512_set1_epi32(scales_.a_zero_point[row] * kPair);
+    const __m512i corrected =
+        _mm512_sub_epi32(_mm512_loadu_si512(sums), _mm512_madd_epi16(pairs_, zero_point));
+    const simd::Vec scale = simd::broadcast(scales_.a_scale[row]) * scales_.scale;
+    return simd::Vec{_mm512_cvtepi32_ps(corrected)} * scale + bias_;
+  }
+
+ private:
+  CodeScales scales_;
+  simd::Vec bias_;
+  __m512i pairs_;
+};
+#endif
 
 }  // namespace
 }  // namespace padless

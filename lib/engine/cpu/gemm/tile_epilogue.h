@@ -41,6 +41,19 @@ class CalledEpilogue {
   const Scalar* sums_ = nullptr;
 };
 
+/** LineScales of a Dot whose sums are the product already: what a LineEpilogue adds to one vector of columns.
+ */
+class LineBias {
+ public:
+  LineBias(const PanelTask& task, int vector)
+      : bias_(task.bias ? simd::load(task.bias + vector * simd::Vec::kLanes) : simd::zero()) {}
+  static bool fit([[maybe_unused]] int64_t steps) { return true; }
+  simd::Vec value([[maybe_unused]] int64_t row, const float* sums) const { return simd::load(sums) + bias_; }
+
+ private:
+  simd::Vec bias_;
+};
+
 /**
  * The epilogue of two full vectors side by side, without GLU or a residual before the activation. It is part
  * of the loop over steps: a processor looks ahead a few hundred instructions, so what is long, as GELU, hides
@@ -54,10 +67,8 @@ class LineEpilogue {
 
   explicit LineEpilogue(const PanelTask& task)
       : task_(task),
-        low_scales_(task, 0),
-        high_scales_(task, 1),
-        low_bias_(task.bias ? simd::load(task.bias) : simd::zero()),
-        high_bias_(task.bias ? simd::load(task.bias + Vec::kLanes) : simd::zero()),
+        low_(task, 0),
+        high_(task, 1),
         out_step_(kBF16 ? task.bf16_rows.row_step() : task.out_stride * 4),
         residual_step_(task.residual_stride) {}
   void start(int64_t row, const Scalar* sums) {
@@ -69,8 +80,8 @@ class LineEpilogue {
   }
   [[gnu::always_inline]] void finish(int rows) {
     for (int i = 0; i < rows; ++i) {
-      Vec low = activate<Dot, kActivation>(Dot::value(low_scales_, row_, sums_, 0) + low_bias_);
-      Vec high = activate<Dot, kActivation>(Dot::value(high_scales_, row_, sums_, 1) + high_bias_);
+      Vec low = activate<Dot, kActivation>(low_.value(row_, sums_));
+      Vec high = activate<Dot, kActivation>(high_.value(row_, sums_ + Vec::kLanes));
       if constexpr (kBF16) {
         Dot::store_bf16_line(out_, low, high);
       } else {
@@ -90,10 +101,8 @@ class LineEpilogue {
 
  private:
   const PanelTask& task_;
-  const typename Dot::Scales low_scales_;
-  const typename Dot::Scales high_scales_;
-  const Vec low_bias_;
-  const Vec high_bias_;
+  const typename Dot::LineScales low_;
+  const typename Dot::LineScales high_;
   const int64_t out_step_;
   const int64_t residual_step_;
   int64_t row_ = 0;
@@ -120,8 +129,10 @@ class CalledLineEpilogue : public CalledEpilogue<Dot> {
 };
 
 /** Whether a LineEpilogue does what the task asks for. */
-inline bool is_line_task(const PanelTask& task) {
-  return task.vectors == 2 && task.columns == 2 * simd::Vec::kLanes && !task.glu && !task.residual_first;
+template <class Dot>
+bool is_line_task(const PanelTask& task) {
+  return Dot::LineScales::fit(task.steps) && task.vectors == 2 && task.columns == 2 * simd::Vec::kLanes &&
+         !task.glu && !task.residual_first;
 }
 
 }  // namespace

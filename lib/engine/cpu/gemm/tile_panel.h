@@ -48,6 +48,7 @@ TileShapes shapes_for(int rows) {
 struct BF16Tiles {
   using Scalar = float;
   using Scales = NoScales;
+  using LineScales = LineBias;
   static constexpr bool kOneATile = false;
   static constexpr bool kRoundsOperands = true;
   using Product = PairProduct;
@@ -64,6 +65,7 @@ struct BF16Tiles {
 struct I8Tiles {
   using Scalar = int32_t;
   using Scales = CodeScales;
+  using LineScales = PairedCodeScales;
   static constexpr bool kOneATile = false;
   static constexpr bool kRoundsOperands = true;
   using Product = ByteQuadProduct;
@@ -245,7 +247,7 @@ void multiply_panel_with(const PanelTask& task) {
 
 template <class Tiles, class Dot>
 void multiply_panel_in_tiles(const PanelTask& task) {
-  if (is_line_task(task)) {
+  if (is_line_task<Dot>(task)) {
     const bool bf16 = task.bf16_out != nullptr;
     if (task.activation == Activation::kNone) {
       return bf16 ? multiply_panel_with<Tiles, Dot, CalledLineEpilogue<Dot, Activation::kNone, true>>(task)
