@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { ModelDirectory } from '../../ts/models/directory';
 import type { EncodeRequest, TokenizerReply, TokenizerSetup } from '../../ts/tokenizer/protocol';
+import { leaseThread } from '../../ts/tokenizer/thread';
 import { Tokenizer } from '../../ts/tokenizer/tokenizer';
 import { checkVocabulary, parseTokenizerConfig } from '../../ts/tokenizer/settings';
+import { expectError } from '../support/errors';
 
 const goldens = join(__dirname, '../goldens');
 const names = ['bert', 'roberta', 'xlm-roberta', 'camembert'] as const;
@@ -41,16 +43,42 @@ test.each([
   await tokenizer.dispose();
 });
 
+const setup: TokenizerSetup = {
+  file: join(goldens, 'models/bert/checkpoint/tokenizer.json'),
+  lowerCase: false,
+  truncationSide: 'right',
+  padToken: undefined,
+  maskTokens: [],
+  unknownTokens: [],
+  addedToken: {},
+};
+
+test('a thread that has ended is not shared any more', async () => {
+  const first = await leaseThread(setup, undefined);
+  const second = await leaseThread(setup, undefined);
+  expect(second.thread).toBe(first.thread);
+  await first.thread.close();
+  await expectError(
+    () =>
+      second.thread.decode(
+        { kind: 'decode', ids: Int32Array.of(5), lengths: Int32Array.of(1), skipSpecialTokens: false },
+        undefined,
+      ),
+    {
+      code: 'E_INTERNAL',
+    },
+  );
+  const third = await leaseThread(setup, undefined);
+  await first.release();
+  await second.release();
+  const fourth = await leaseThread(setup, undefined);
+  expect(third.thread).not.toBe(first.thread);
+  expect(fourth.thread).toBe(third.thread);
+  await third.release();
+  await fourth.release();
+});
+
 test('what is cancelled is not tokenised, or its tokens are dropped; other requests are answered', async () => {
-  const setup: TokenizerSetup = {
-    file: join(goldens, 'models/bert/checkpoint/tokenizer.json'),
-    lowerCase: false,
-    truncationSide: 'right',
-    padToken: undefined,
-    maskTokens: [],
-    unknownTokens: [],
-    addedToken: {},
-  };
   const worker = new Worker(join(__dirname, '../../dist/tokenizer/worker.js'), { workerData: setup });
   const replies: TokenizerReply[] = [];
   const encode = (id: number, text: string): EncodeRequest => ({

@@ -68,6 +68,11 @@ export class TokenizerThread {
     return this.#loaded;
   }
 
+  /** It cannot answer any more: ended by an error, or closed. */
+  get ended(): boolean {
+    return this.#failed !== undefined;
+  }
+
   /** Each request is given up when `signal` fires: what it has not begun is not done. */
   encode(request: Unsent<EncodeRequest>, signal: MaybeSignal): Promise<EncodedReply | CutTooShortReply> {
     return this.#request(request, signal);
@@ -125,7 +130,7 @@ export class TokenizerThread {
   #fail(cause: Error | undefined): void {
     this.#failed ??= new PadlessError(
       'E_INTERNAL',
-      `The tokenizer thread has ended${cause ? `: ${cause.message}` : ''}.`,
+      `The tokenizer thread has ended${cause ? `: ${cause.message}` : ''}; load the model again.`,
       { cause },
     );
     for (const { reject } of this.#waiting.values()) reject(this.#failed);
@@ -154,7 +159,8 @@ export async function leaseThread(
 ): Promise<ThreadLease> {
   const { dev, ino, size, mtimeMs } = await stat(setup.file);
   const key = JSON.stringify([dev, ino, size, mtimeMs, setup]);
-  const entry = shared.get(key) ?? { thread: new TokenizerThread(setup), users: 0 };
+  const known = shared.get(key);
+  const entry = known && !known.thread.ended ? known : { thread: new TokenizerThread(setup), users: 0 };
   shared.set(key, entry);
   entry.users++;
   let released = false;
@@ -162,7 +168,7 @@ export async function leaseThread(
     if (released) return;
     released = true;
     if (--entry.users > 0) return;
-    shared.delete(key);
+    if (shared.get(key) === entry) shared.delete(key);
     await entry.thread.close();
   };
   try {
