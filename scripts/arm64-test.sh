@@ -38,14 +38,14 @@ run() {
 export -f run
 export build
 
-# Two at a time, the longest first. A Cortex-A57 has neither SDOT nor BFDOT.
+# Two at a time, the longest first; products on up to two threads. A Cortex-A57 has neither SDOT nor BFDOT.
 seed=$RANDOM
 log=$(mktemp)
-runs="max attention_test $seed 300
+runs="max rows_test $seed
+max gemm_test $seed 2
+cortex-a57 gemm_test $seed 2
+max attention_test $seed 300
 max embed_test $seed
-max gemm_test $seed
-max rows_test $seed
-cortex-a57 gemm_test $seed
 max pool_test $seed
 max simd_test $seed
 max engine_test $seed"

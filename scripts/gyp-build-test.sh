@@ -9,5 +9,5 @@ git ls-files -z -- lib sources.json binding.gyp package.json scripts | xargs -0 
 ln -s "$PWD/node_modules" "$work/node_modules"
 cp -r dist "$work/dist"
 cd "$work"
-CXXFLAGS=-O1 PADLESS_BUILD=gyp node scripts/build.mjs --native
+CXXFLAGS=-O0 PADLESS_BUILD=gyp node scripts/build.mjs --native
 node dist/cli/main.js inspect

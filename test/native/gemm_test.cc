@@ -85,7 +85,7 @@ void test_values(ComputeType compute) {
 }
 
 /** Every row alone, every thread count and every cache size give the bits of the whole batch. */
-void test_bits(ComputeType compute) {
+void test_bits(ComputeType compute, int most_threads) {
   for (LinearCase shape : {LinearCase{.rows = 203,
                           .in_features = 150,
                           .parts = {130},
@@ -102,7 +102,7 @@ void test_bits(ComputeType compute) {
       context.batch_invariant = true;
       const auto weight = pack_linear_cpu(context, data.source(shape)).value();
       const std::vector<float> whole = run_linear(context, shape, data, weight, shape.rows);
-      for (int threads = 1; threads <= 4; ++threads) {
+      for (int threads = 1; threads <= most_threads; ++threads) {
         for (size_t l2 : {size_t{8} << 10, size_t{1} << 20}) {
           context.threads = threads;
           context.caches.l2 = l2;
@@ -118,7 +118,7 @@ void test_bits(ComputeType compute) {
 }
 
 /** The kernels of many rows: the same bits with any other number of many rows, threads or bytes of cache. */
-void test_bits_of_many_rows() {
+void test_bits_of_many_rows(int most_threads) {
   for (LinearCase shape : {LinearCase{.rows = 449, .in_features = 150, .parts = {130}, .residual = true},
                            LinearCase{.rows = 310, .in_features = 2100, .parts = {70, 70}, .glu = true}}) {
     LinearData data(shape, 9);
@@ -126,6 +126,7 @@ void test_bits_of_many_rows() {
       const auto weight = pack_linear_cpu(context, data.source(shape)).value();
       const std::vector<float> whole = run_linear(context, shape, data, weight, shape.rows);
       for (int threads : {1, 2, 3, 8}) {
+        if (threads > most_threads) break;
         for (size_t l2 : {size_t{8} << 10, size_t{2} << 20}) {
           context.threads = threads;
           context.caches.l2 = l2;
@@ -217,12 +218,13 @@ void test_bad_sources() {
 int main(int argc, char** argv) {
   using namespace padless;
   test::start(argc, argv);
+  const int most_threads = argc > 2 ? std::atoi(argv[2]) : 8;
   test::test_bad_sources();
   test::test_int8_is_exact();
-  test::test_bits_of_many_rows();
+  test::test_bits_of_many_rows(most_threads);
   for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
     test::test_values(compute);
-    test::test_bits(compute);
+    test::test_bits(compute, std::min(most_threads, 4));
   }
   return test::finish();
 }
