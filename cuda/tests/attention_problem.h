@@ -26,6 +26,7 @@ struct AttentionCase {
   int compute_capability = 80;
   bool negative_scale = false;
   std::vector<int32_t> key_counts = {};  // none: all tokens are keys
+  bool twice = false;                    // a second launch behind the first, which it may overlap
   std::string name() const {
     std::string text = concat(
         simt ? "simt " : "", "attention sm_", compute_capability, " d", head_dim, " heads ", heads, "/",
@@ -125,7 +126,9 @@ class Problem {
     if (c_.position_queries) args.bias.position_queries = position_queries_.view();
     args.bias.relative_rows = device_rows_.data();
     args.bias.reach = c_.reach;
-    for (int repeat = 0; repeat < 2; repeat++) {  // the second finds the counter as the first has left it
+    // The second of a persistent plan finds the counter as the first has left it.
+    const int launches = c_.twice || plan.value().persistent_blocks > 0 ? 2 : 1;
+    for (int launch = 0; launch < launches; launch++) {
       check_ok(c_.simt ? simt_attention(args, plan.value(), tiles.data(), nullptr)
                        : varlen_attention(args, plan.value(),
                                           {tiles.data(), counter.data(), &streams.value()}, nullptr),
@@ -143,6 +146,7 @@ class Problem {
   void compare(const Outcome<T>& outcome) {
     ErrorRule<T> rule;
     ErrorRule<float> lse_rule;
+    values_ = qkv_.values();
     for (size_t b = 0; b < c_.lengths.size(); b++) {
       if (static_cast<int>(b) == c_.nan_sequence) continue;
       for (int64_t head = 0; head < c_.heads; head++) {
@@ -154,6 +158,9 @@ class Problem {
   }
 
  private:
+  const double* values(int64_t token, int64_t column) const {
+    return values_.data() + token * qkv_.cols() + column;
+  }
   static std::vector<int32_t> relative_rows(const AttentionCase& c, Random& random) {
     std::vector<int32_t> rows{0};
     for (int32_t d = -c.reach; d < c.reach; d++) {
@@ -176,6 +183,7 @@ class Problem {
     const int64_t begin = sums_[b], kv_head = head / (c_.heads / c_.kv_heads), d = c_.head_dim;
     std::vector<double> scores;
     double maximum = -INFINITY, sum = 0;
+    const double* const query = values(begin + i, head * d);
     for (int64_t j = 0; j < (c_.key_counts.empty() ? c_.lengths[b] : c_.key_counts[b]); j++) {
       const bool seen = !(c_.span.causal && j > i) &&
                         !(c_.span.window_left >= 0 && i - j > c_.span.window_left) &&
@@ -183,9 +191,9 @@ class Problem {
       double score = 0;
       const int64_t from = std::clamp<int64_t>(i - j, -c_.reach, c_.reach),
                     row = rows_[static_cast<size_t>(from + c_.reach)];
+      const double* const key = values(begin + j, width_ + kv_head * d);
       for (int64_t x = 0; x < d; x++) {
-        const double q = qkv_.value(begin + i, head * d + x),
-                     k = qkv_.value(begin + j, width_ + kv_head * d + x);
+        const double q = query[x], k = key[x];
         score += q * k;
         if (c_.position_keys) score += q * position_keys_.value(row, head * d + x);
         if (c_.position_queries) score += k * position_queries_.value(row, head * d + x);
@@ -204,8 +212,7 @@ class Problem {
       double exact = 0,
              same_precision = 0;  // the latter rounds the probabilities, as the tensor cores' operand
       for (size_t j = 0; j < scores.size(); j++) {
-        const double value =
-            qkv_.value(begin + static_cast<int64_t>(j), width_ + kv_width_ + kv_head * d + x);
+        const double value = *values(begin + static_cast<int64_t>(j), width_ + kv_width_ + kv_head * d + x);
         exact += scores[j] / sum * value;
         same_precision += rounded<T>(scores[j] / sum) * value;
       }
@@ -220,6 +227,7 @@ class Problem {
   std::vector<int32_t> sums_;
   int64_t tokens_, width_, kv_width_;
   TestMatrix<T> qkv_;
+  std::vector<double> values_;  // of qkv_, while results are compared
   Random random_;
   std::vector<float> slopes_, relative_;
   std::vector<int32_t> rows_;

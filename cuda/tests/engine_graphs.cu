@@ -54,13 +54,13 @@ EncoderSpec with_convolution() {
 
 /** Batches of a few capacities, long ones before short ones and among them, with NaN, with empty sequences.
  */
-std::vector<TestBatch> many_batches() {
+std::vector<TestBatch> many_batches(int rounds) {
   Random random(3);
   std::vector<TestBatch> batches;
   const auto add = [&](const std::vector<int32_t>& lengths, bool nan = false) -> TestBatch& {
     return batches.emplace_back(make_batch(lengths, random, nan));
   };
-  for (int round = 0; round < 3; round++) {
+  for (int round = 0; round < rounds; round++) {
     add({50, 46}, true);  // 96 tokens: all of the capacity's rows are NaN
     add({40, 41}).with_types();
     add({33, 33});
@@ -80,13 +80,13 @@ std::vector<TestBatch> many_batches() {
 }
 
 void check_replayed_bits(const EncoderSpec& spec, const CudaEngineOptions& options, const std::string& name,
-                         bool replays = true) {
+                         int rounds = 2, bool replays = true) {
   CudaEngineOptions plain = options;
   plain.graphs = plain.overlap = false;
   const auto engine = open_engine(options), reference = open_engine(plain);
   Session replaying(load_encoder(engine, spec)), enqueueing(load_encoder(reference, spec));
   int index = 0;
-  for (const TestBatch& batch : many_batches()) {
+  for (const TestBatch& batch : many_batches(rounds)) {
     const Rows expected = forward(enqueueing, batch), actual = forward(replaying, batch);
     check(same_bits(expected, actual), concat(name, ": the bits of batch ", index));
     const bool nan = !batch.ids.empty() && batch.ids[0] == kNanId;
@@ -95,7 +95,8 @@ void check_replayed_bits(const EncoderSpec& spec, const CudaEngineOptions& optio
     index++;
   }
   const RecordingCounts counts = engine->recording_counts();
-  check(replays ? counts.replayed >= 20 && counts.recorded >= 5 && counts.recorded < counts.replayed
+  check(replays ? counts.recorded >= 4 && counts.recorded < counts.replayed &&
+                      2 * counts.replayed >= static_cast<size_t>(index - 2)
                 : counts.replayed == 0,
         concat(name, ": ", counts.recorded, " recorded, ", counts.replayed, " replayed"));
   check(counts.refused == 0 && reference->recording_counts().recorded == 0, name + ": nothing refused");
@@ -103,7 +104,7 @@ void check_replayed_bits(const EncoderSpec& spec, const CudaEngineOptions& optio
 }
 
 void test_bits(bool quick) {
-  check_replayed_bits(small_spec(), {}, "bf16");
+  check_replayed_bits(small_spec(), {}, "bf16", quick ? 1 : 2);
   if (quick) return;
   check_replayed_bits(small_spec(), {.batch_invariant = true}, "batch invariant");
   check_replayed_bits(in_f32(), {}, "f32");
@@ -111,13 +112,13 @@ void test_bits(bool quick) {
   check_replayed_bits(with_bias(BiasSpec::Kind::kAlibi), {}, "ALiBi");
   check_replayed_bits(with_bias(BiasSpec::Kind::kRelative), {}, "relative");
   check_replayed_bits(with_bias(BiasSpec::Kind::kDisentangled), {}, "disentangled");
-  check_replayed_bits(with_convolution(), {}, "convolution", false);
+  check_replayed_bits(with_convolution(), {}, "convolution", 2, false);
 }
 
 /** Kernels that overlap, enqueued, captured and replayed: the reference's do not. */
 void test_overlap(bool quick) {
-  check_replayed_bits(small_spec(), {.overlap = true}, "overlap");
-  check_replayed_bits(in_fp8(), {.overlap = true}, "overlap, fp8");
+  check_replayed_bits(small_spec(), {.overlap = true}, "overlap", quick ? 1 : 2);
+  check_replayed_bits(in_fp8(), {.overlap = true}, "overlap, fp8", quick ? 1 : 2);
   if (quick) return;
   check_replayed_bits(with_ropes(), {.overlap = true}, "overlap, ropes");
   check_replayed_bits(with_bias(BiasSpec::Kind::kDisentangled), {.overlap = true}, "overlap, disentangled");
@@ -141,13 +142,14 @@ void test_layers() {
 }
 
 /** A call of the runtime fails while a forward is recorded or replayed: it is enqueued instead. */
-void test_failures() {
+void test_failures(bool quick) {
   Random random(4);
   const TestBatch batch = make_batch({20, 11}, random);
   const char* const calls[] = {"cudaStreamBeginCapture", "launch", "cudaStreamEndCapture",
                                "cudaGraphInstantiate", "cudaGraphLaunch"};
   for (const std::string call : calls) {
     for (const cudaError_t error : {cudaErrorMemoryAllocation, cudaErrorNotSupported}) {
+      if (quick && error == cudaErrorNotSupported) continue;
       const auto engine = open_engine();
       Session session(load_encoder(engine, small_spec()));
       const Rows expected = forward(session, batch);
@@ -315,7 +317,7 @@ int main(int argc, char**) {
   test::test_bits(quick);
   test::test_overlap(quick);
   test::test_layers();
-  test::test_failures();
+  test::test_failures(quick);
   test::test_out_of_memory();
   test::test_memory_is_bounded();
   test::test_two_streams();

@@ -35,7 +35,7 @@ using SpecOf = EncoderSpec (*)(ComputeType);
 
 /** Against f32, the error with one kernel is at most twice that with two. */
 template <class T>
-void test_results(SpecOf spec_of, ComputeType compute, const std::string& name, bool joins) {
+void test_results(SpecOf spec_of, ComputeType compute, const std::string& name, bool joins, bool quick) {
   Random random(3);
   auto joined = session_of(spec_of(compute), NormFusion::kAlways),
        apart = session_of(spec_of(compute), NormFusion::kNever),
@@ -43,6 +43,7 @@ void test_results(SpecOf spec_of, ComputeType compute, const std::string& name, 
   ErrorRule<T> rule;
   bool differ = false;
   for (const auto& lengths : std::vector<std::vector<int32_t>>{{1}, {70, 3}, {5, 0, 33, 17}, {150, 149}}) {
+    if (quick && lengths.front() == 150) continue;
     const TestBatch batch = make_batch(lengths, random);
     const Rows one = forward(joined, batch), two = forward(apart, batch), f32 = forward(exact, batch);
     differ |= !same_bits(one, two);
@@ -70,11 +71,11 @@ void test_bits(SpecOf spec_of, const std::string& name, bool quick) {
     if (quick && !overlap) continue;
     auto replaying =
         session_of(spec, NormFusion::kAlways, {.batch_invariant = true, .graphs = true, .overlap = overlap});
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < (quick ? 2 : 3); round++) {
       check(same_bits(forward(replaying, alone), row) && same_bits(forward(replaying, among), rows),
             concat(name, overlap ? ", overlapping" : "", ": as a graph, round ", round));
     }
-    check(replaying.encoder->engine().recording_counts().replayed >= 3, name + ": replayed");
+    check(replaying.encoder->engine().recording_counts().replayed >= 2, name + ": replayed");
   }
   check_no_fault(name);
 }
@@ -112,12 +113,12 @@ int main(int argc, char**) {
   using namespace padless;
   using namespace padless::cuda;
   const bool quick = argc > 1;
-  test::test_results<bf16>(test::post_norm, ComputeType::kBF16, "post-norm", true);
-  test::test_results<bf16>(test::pre_norm, ComputeType::kBF16, "pre-norm", true);
+  test::test_results<bf16>(test::post_norm, ComputeType::kBF16, "post-norm", true, quick);
+  test::test_results<bf16>(test::pre_norm, ComputeType::kBF16, "pre-norm", true, quick);
   test::test_bits(test::post_norm, "post-norm bits", quick);
   if (!quick) {
-    test::test_results<fp16>(test::post_norm, ComputeType::kF16, "post-norm f16", true);
-    test::test_results<bf16>(test::sandwich, ComputeType::kBF16, "sandwich", false);
+    test::test_results<fp16>(test::post_norm, ComputeType::kF16, "post-norm f16", true, quick);
+    test::test_results<bf16>(test::sandwich, ComputeType::kBF16, "sandwich", false, quick);
     test::test_bits(test::pre_norm, "pre-norm bits", quick);
   }
   test::test_isolation(test::post_norm, "post-norm");

@@ -138,10 +138,10 @@ void test_refusals() {
 }  // namespace
 }  // namespace padless::cuda::test
 
-int main() {
+int main(int argc, char**) {
   using namespace padless::cuda;
-  test::test_gemm_sm90<e4m3, bf16>();
-  test::test_persistent_tiles<e4m3, fp16>();
+  test::test_gemm_sm90<e4m3, bf16>(false);
+  test::test_persistent_tiles<e4m3, fp16>(argc > 1);
   test::test_odd_sizes();
   test::test_bits<e4m3>();
   test::test_special_rows({3, 1, GemmKernel::kPersistent});

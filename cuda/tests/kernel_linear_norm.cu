@@ -77,6 +77,7 @@ void run_case(const NormedCase& c) {
   written.download();
   if (c.sum) carried.download();
 
+  const std::vector<double> in_values = in.values(), weight_values = weight.values();
   ErrorRule<T> out_rule, sum_rule;
   bool is_nan = true;
   for (int64_t r = 0; r < rows; r++) {
@@ -89,7 +90,8 @@ void run_case(const NormedCase& c) {
     for (size_t i = 0; i < columns; i++) {
       const auto col = static_cast<int64_t>(i);
       exact[i] = residuals[static_cast<size_t>(r) * columns + i] + (c.bias ? bias[i] : 0.0);
-      for (int64_t k = 0; k < c.k; k++) exact[i] += in.value(r, k) * weight.value(col, k);
+      const double *const a = in_values.data() + r * c.k, *const b = weight_values.data() + col * c.k;
+      for (int64_t k = 0; k < c.k; k++) exact[i] += a[k] * b[k];
       stored[i] = static_cast<float>(rounded<T>(exact[i]));
       if (c.sum) sum_rule.add(carried.value(r, col), rounded<T>(exact[i] + 1e-6), exact[i]);
     }

@@ -12,7 +12,8 @@ Outcome<T> run_simt(AttentionCase c) {
 
 void test_shapes() {
   for (int64_t head_dim : {1, 8, 15, 32, 33, 64, 80, 129, 256}) {
-    run_simt<bf16>({.lengths = {33, 0, 1, 17, 70}, .head_dim = head_dim, .heads = 1, .kv_heads = 1});
+    run_simt<bf16>(
+        {.lengths = {33, 0, 1, 17, 70}, .head_dim = head_dim, .heads = 1, .kv_heads = 1, .twice = true});
   }
   run_simt<fp16>({.lengths = {63, 64, 65, 31, 32}, .head_dim = 24, .heads = 4, .kv_heads = 2});
   run_simt<bf16>(

@@ -46,6 +46,14 @@ class TestMatrix {
   }
   T& at(int64_t row, int64_t col) { return host_[static_cast<size_t>(lead_ + row * stride_ + col)]; }
   double value(int64_t row, int64_t col) { return static_cast<double>(static_cast<float>(at(row, col))); }
+  /** All values, row by row, without the gaps. */
+  std::vector<double> values() {
+    std::vector<double> all;
+    for (int64_t r = 0; r < rows_; r++) {
+      for (int64_t c = 0; c < cols_; c++) all.push_back(value(r, c));
+    }
+    return all;
+  }
   void upload() { buffer_.upload(host_); }
   void download() { host_ = buffer_.download(); }
   Matrix view() const { return {buffer_.data() + lead_, dtype_of<T>, rows_, cols_, stride_}; }

@@ -83,9 +83,11 @@ void run_case(const LinearCase& c) {
   check_ok(linear(args, plan, workspace.data(), nullptr), name);
   out.download();
 
+  const std::vector<double> in_values = in.values(), weight_values = weight.values();
   const auto product = [&](int64_t r, int64_t col) {
+    const double *const a = in_values.data() + r * c.k, *const b = weight_values.data() + col * c.k;
     double sum = 0;
-    for (int64_t i = 0; i < c.k; i++) sum += in.value(r, i) * weight.value(col, i);
+    for (int64_t i = 0; i < c.k; i++) sum += a[i] * b[i];
     sum *= double{in_scales[static_cast<size_t>(r)]} * double{weight_scales[static_cast<size_t>(col)]};
     return sum + (c.bias ? bias[static_cast<size_t>(col)] : 0.0);
   };
