@@ -13,9 +13,9 @@ cmake --build "$build" --parallel 2 --target "${targets[@]:-native_tests}"
 pattern=$(IFS='|'; echo "${targets[*]:-.*}")
 log=$(mktemp)
 status=0
-ctest --test-dir "$build" --output-on-failure --parallel 2 -R "^($pattern)$" | tee "$log" || status=$?
+ctest --test-dir "$build/test/native" --output-on-failure --parallel 2 -R "^($pattern)$" | tee "$log" || status=$?
 # What a test that passed has left out, which ctest keeps to itself.
-grep -h '^SKIP' "$build/Testing/Temporary/LastTest.log" || true
+grep -h '^SKIP' "$build/test/native/Testing/Temporary/LastTest.log" || true
 total=$(grep -oE 'out of [0-9]+' "$log" | grep -oE '[0-9]+')
 bad=$(grep -oE '[0-9]+ tests failed' "$log" | grep -oE '^[0-9]+')
 echo "$((total - bad)) passed, $bad failed"
