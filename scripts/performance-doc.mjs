@@ -35,21 +35,25 @@ function newestFirst(results, prefix) {
   return files.sort((a, b) => (a.data.started < b.data.started ? 1 : -1));
 }
 
-/** A processor, and the instructions that the run was held to. */
-const subject = ({ machine, options: { isa = 'auto' } }) =>
-  isa === 'auto' ? machine.cpu : `${machine.cpu}, held to ${isa}`;
+/** Whether the run was held to some of the chip's instructions. */
+const isHeld = ({ options: { isa = 'auto' } }) => isa !== 'auto';
+const subject = (data) =>
+  isHeld(data) ? `${data.machine.cpu}, held to ${data.options.isa}` : data.machine.cpu;
 
-/** The newest results of each processor. */
-const newestOfEach = (files) =>
-  distinct(files.map(({ data }) => subject(data))).map((name) =>
+/** The newest results of each processor, and after them those of processors held to less than they have. */
+function newestOfEach(files) {
+  const newest = distinct(files.map(({ data }) => subject(data))).map((name) =>
     files.find(({ data }) => subject(data) === name),
   );
+  return [false, true].flatMap((held) => newest.filter(({ data }) => isHeld(data) === held));
+}
 
 function comparison(groups) {
+  const isAlone = groups.every((group) => bestRival(group) === undefined);
   return table(
     [
       ...['Workload', 'dtype', 'padless tokens/s', 'ms', 'of the roof', 'at its clock'],
-      ...['best rival', 'its tokens/s', 'ratio'],
+      ...(isAlone ? [] : ['best rival', 'its tokens/s', 'ratio']),
     ],
     groups.map((group) => {
       const [padless, rival] = [padlessOf(group), bestRival(group)];
@@ -63,7 +67,9 @@ function comparison(groups) {
         atWork === undefined ? 'not measured' : percent(atWork),
         ...(rival
           ? [`${rival.name}, ${rival.mode}`, integer(rival.tokensPerSecond), times(ratioToBest(group))]
-          : ['none installed', '', '']),
+          : isAlone
+            ? []
+            : ['none', '', '']),
       ];
     }),
   );
@@ -102,25 +108,30 @@ function cpuSection({ data, name }) {
   const models = distinct(data.groups.map(({ model }) => model));
   const versions = Object.entries(data.versions).map(([rival, version]) => `${rival} ${version}`);
   const absent = Object.entries(data.absent).filter(([, reason]) => reason !== 'not asked for');
+  // What a run was held to is a question about products: it need not have every part.
+  const part = (title, groups, render) =>
+    isHeld(data) && groups.length === 0 ? '' : section(title, groups, render);
   return [
     `### ${subject(data)}`,
     `${machineLine(data)}. Commit ${data.commit.slice(0, 7)}${data.dirty ? ' with changes' : ''}, ` +
       `${data.started.slice(0, 10)}, seed ${data.options.seed}; ${versions.join(', ')}. ` +
       `From [${name}](../bench/results/${name}).`,
     ...(absent.length > 0 ? [`Rivals that were missing: ${absent.map(([rival]) => rival).join(', ')}.`] : []),
-    ...models.map((model) => section(MODEL_TITLES[model], groupsOf(data, 'workloads', model), comparison)),
-    section('Nothing to unpad: 512 tokens a sequence', groupsOf(data, 'uniform'), comparison),
-    section('Against a padded batch', groupsOf(data, 'padded'), comparison),
-    section(
+    ...models.map((model) => part(MODEL_TITLES[model], groupsOf(data, 'workloads', model), comparison)),
+    part('Nothing to unpad: 512 tokens a sequence', groupsOf(data, 'uniform'), comparison),
+    part('Against a padded batch', groupsOf(data, 'padded'), comparison),
+    part(
       'Cost of a token by the size of the batch (MiniLM shape, sequences of 64)',
       groupsOf(data, 'batch'),
       (groups) => scaling(groups, 'Tokens', ({ tokens }) => integer(tokens)),
     ),
-    section('Cost of a token by length (MiniLM shape, 4096 tokens)', groupsOf(data, 'length'), (groups) =>
+    part('Cost of a token by length (MiniLM shape, 4096 tokens)', groupsOf(data, 'length'), (groups) =>
       scaling(groups, 'Length', ({ tokens, sequences }) => integer(tokens / sequences)),
     ),
-    section('Memory and loading', data.memory, memory),
-  ].join('\n\n');
+    part('Memory and loading', data.memory, memory),
+  ]
+    .filter(Boolean)
+    .join('\n\n');
 }
 
 function page(results) {
@@ -133,7 +144,7 @@ Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/result
 
 \`npm run bench:cpu\` measures this and writes a report with plots; \`-- --help\` says how to install the rivals.
 
-Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample while the machine rests; only operations on real tokens count towards it. That of f32 is the roof of fused multiply-adds, which padless can pass on a chip with AMX: there batches multiply fp32 as six products of bf16 tiles. "At its clock" is the share of the roof measured within the milliseconds after the sample, before a chip that lowers its clock under vector work has raised it again.
+Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample while the machine rests; only operations on real tokens count towards it. That of f32 is the roof of fused multiply-adds, which padless can pass on a chip with AMX: there batches multiply fp32 as six products of bf16 tiles. "At its clock" is the share of the roof measured within the milliseconds after the sample, before a chip that lowers its clock under vector work has raised it again. A processor that is held to avx512 computes as one without AMX, padless alone, since rivals take what the chip has.
 
 ${cpus.length > 0 ? cpus.join('\n\n') : NOT_MEASURED}
 

@@ -70,6 +70,23 @@ describe('docs/performance.md', () => {
     expect(run('--check')).toMatchObject({ status: 0, stderr: '' });
   });
 
+  test('shows a chip that was held to some of its instructions last, and padless alone', () => {
+    const { options, groups } = results();
+    const alone = groups.map((group) => ({ ...group, contestants: group.contestants.slice(0, 1) }));
+    const held = { started: '2026-02-02T00:00:00Z', options: { ...options, isa: 'avx2' }, groups: alone };
+    const output = join(folder, 'held.md');
+    const measured = writeTree(join(folder, 'held'), {
+      'cpu-a.json': results(),
+      'cpu-b.json': results(held),
+    });
+    expect(run('--results', measured, '--output', output).status).toBe(0);
+    const [first, second] = readFileSync(output, 'utf8').split('### A chip, held to avx2');
+    expect(first).toContain('### A chip\n');
+    expect(first).toContain('#### Against a padded batch\n\nNot measured.');
+    expect(second).toContain('| W1: title of W1 | f32 | 25,000 | 40.0 | 50% | 60% |\n');
+    expect(second).not.toContain('#### Against a padded batch');
+  });
+
   test('quotes the ratio to the fastest rival of each chip’s newest file and marks noisy groups', () => {
     const output = join(folder, 'page.md');
     const before = { started: '2025-01-02T00:00:00Z' };
