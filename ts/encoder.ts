@@ -332,7 +332,7 @@ export class Encoder {
     return resultOf(buffers);
   }
 
-  /** Frees the weights unless another encoder shares them. Pending runs reject with E_DISPOSED or E_ABORTED. */
+  /** Frees the weights unless another encoder shares them. Pending runs reject with E_DISPOSED. */
   dispose(): void {
     this.#native?.dispose();
     this.#native = undefined;

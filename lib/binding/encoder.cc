@@ -239,8 +239,11 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         PADLESS_CHECK(!session->closed, Code::kDisposed, "Encoder",
                       "the model was disposed before the call ran");
         PADLESS_RETURN_IF_ERROR(run->allocate(*session->encoder));
-        PADLESS_RETURN_IF_ERROR(session->encoder->forward(queue, session->spaces, run->batch.view(),
-                                                          run->request, run->result(), stopped));
+        const Status status = session->encoder->forward(queue, session->spaces, run->batch.view(),
+                                                        run->request, run->result(), stopped);
+        PADLESS_CHECK(status.code() != Code::kAborted || ticket->cancelled || !session->closed,
+                      Code::kDisposed, "Encoder", "the model was disposed while the call ran");
+        PADLESS_RETURN_IF_ERROR(status);
         return run->request.sparse ? run->keep_sparse() : Status::ok();
       },
       [run](Napi::Env env) -> Napi::Value {

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { device } from '../../ts/device';
 import { Encoder } from '../../ts/encoder';
+import type { PadlessError } from '../../ts/errors';
+import { PackedBatch } from '../../ts/packed';
 import { Embedder } from '../../ts/tasks/embedder';
 import { chainNames, makeChain, relativeError } from '../support/chains';
 import { exactCpu } from '../support/devices';
@@ -238,6 +240,24 @@ describe('load', () => {
       },
     });
     await expect(loading).rejects.toMatchObject({ code: 'E_ABORTED' });
+  });
+
+  test('disposing in the middle of a pass rejects as disposed, not as aborted', async () => {
+    const batch = PackedBatch.fromSequences(Array.from({ length: 400 }, () => Array<number>(60).fill(7)));
+    const codes = new Set<string>();
+    for (let round = 0; round < 5; round++) {
+      const encoder = await Encoder.load(bert);
+      const pass = encoder.run(batch, { outputs: ['lastHiddenState'] });
+      await new Promise((resolve) => setTimeout(resolve, round));
+      encoder.dispose();
+      codes.add(
+        await pass.then(
+          () => 'done',
+          ({ code }: PadlessError) => code,
+        ),
+      );
+    }
+    expect([...codes].filter((code) => code !== 'done' && code !== 'E_DISPOSED')).toEqual([]);
   });
 
   test('onto a device that was opened before', async () => {
