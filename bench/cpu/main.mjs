@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The CPU benchmark: padless and every rival that is installed, interleaved in one run.   --help lists the options.
+import { readFileSync } from 'node:fs';
 import { RIVALS, findRivals, reasonAbsent, startAll } from './contestants.mjs';
 import { measureMemory } from './memory.mjs';
 import { SHAPES, modelFolder, usefulOperations } from './models.mjs';
@@ -135,9 +136,14 @@ async function startRoof({ threads, isa, patience }) {
   return { roof, read };
 }
 
+/** Writes the report of a results file, beside it; returns its path. */
+const report = (data, path) => writeReport(data, `${path.replace(/\.json$/, '')}.html`);
+
 async function main() {
   const options = readOptions(root);
   if (options.help) return process.stdout.write(USAGE);
+  if (options.report !== undefined)
+    return say(report(JSON.parse(readFileSync(options.report, 'utf8')), options.report));
   const rivals = await findRivals(options);
   const absent = findAbsent(options, rivals);
   const { models, dtypes, workloads, parts, seed, rounds, finalists, threads, isa, patience, minutes } =
@@ -166,7 +172,7 @@ async function main() {
     await roof.stop();
     results.save();
   }
-  say(`${results.path}\n${writeReport(results.data, results.path.replace(/\.json$/, '.html'))}`);
+  say(`${results.path}\n${report(results.data, results.path)}`);
   if (left.length > 0) say(`no time was left for ${left.join(', ')}; the same command with --resume goes on`);
   const wrong = disagreements(results.data.groups);
   for (const line of wrong) say(`disagrees with the reference: ${line}`);

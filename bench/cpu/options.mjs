@@ -29,6 +29,7 @@ export const USAGE = `npm run bench:cpu -- [options]
   --data DIR                    models and workloads are made here
   --output FILE                 JSON; the HTML report lies beside it
   --resume                      keep the groups that FILE already has
+  --report FILE                 measure nothing: write the HTML report of results that are there
 
 Rivals are installed by hand:
   npm install --prefix bench/cpu/rivals --no-package-lock --ignore-scripts
@@ -79,6 +80,7 @@ export function readOptions(root) {
       data: text(join(root, '.cache/bench')),
       output: { type: 'string' },
       resume: { type: 'boolean', default: false },
+      report: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
