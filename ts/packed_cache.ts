@@ -19,8 +19,8 @@ export interface PackedCacheFile {
 }
 
 /**
- * What a weight file is beside its place: its size and time, its header, and pieces from all over its data, since copies may
- * keep the time, and models that are trained from one another have the same header.
+ * What a weight file is beside its place: its size and time, its header, and pieces from all over its data, since
+ * copies may keep the time, and models that are trained from one another have the same header.
  */
 async function identity(file: string): Promise<string> {
   const handle = await open(file);
@@ -53,8 +53,8 @@ async function removeAbandoned(directory: string, name: string): Promise<void> {
 
 /**
  * The file in `directory` for what these weight files become on this device. Its name says where the files are and not
- * what they hold, so that weights which replace others also replace what was kept of them. Makes the directory; one that cannot be
- * made shows when the file is written.
+ * what they hold, so that weights which replace others also replace what was kept of them. Makes the directory; one
+ * that cannot be made shows when the file is written.
  *
  * @throws PadlessError E_UNSUPPORTED for a device whose weights are not kept in files.
  */

@@ -7,6 +7,7 @@ import { multiplyProbe, pickRows, readGolden, relativeError } from '../support/g
 import { MAIN as main, padless as runPadless } from '../support/command_line';
 import { makeChain } from '../support/chains';
 import { temporaryFolder } from '../support/folders';
+import { testIf } from '../support/skips';
 
 const root = join(__dirname, '../..');
 const { checkpoint } = readGolden('bert');
@@ -106,7 +107,9 @@ describe('padless run', () => {
     expect(status).toBe(code === 'E_INVALID_ARGUMENT' ? 2 : 1);
   });
 
-  (existsSync('/dev/full') ? test : test.skip)('output that cannot be written', () => {
+  const whenFull = testIf(existsSync('/dev/full'), 'output that cannot be written; there is no /dev/full');
+
+  whenFull('output that cannot be written', () => {
     using folder = temporaryFolder();
     makeChain('pool-mean', folder.path);
     const stdout = openSync('/dev/full', 'w');

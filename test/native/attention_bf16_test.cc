@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   test_fp32_where_no_bf16();
   const std::vector<Runner> runners = bf16_runners();
   if (runners.empty()) {
-    std::printf("skipped the kernels of AVX512-BF16 and AMX: this processor is %s\n",
+    std::printf("SKIP the kernels of AVX512-BF16 and AMX: this processor is %s\n",
                 padless::isa_name(padless::detect_cpu_isa()).c_str());
   }
   test_bf16_kernels(runners);

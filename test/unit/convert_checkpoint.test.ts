@@ -5,13 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { ModelDirectory } from '../../ts/models/directory';
+import { testIf } from '../support/skips';
 
 const script = join(__dirname, '../../scripts/convert-checkpoint.py');
 const python = process.env['PADLESS_PYTHON'] ?? 'python3';
 const hasTorch = spawnSync(python, ['-c', 'import torch, safetensors']).status === 0;
-// Not by console: what a file says that is skipped whole, Jest prints only where it runs alone.
-if (!hasTorch)
-  process.stderr.write(`skipped: convert-checkpoint.py; ${python} has no torch and safetensors\n`);
 
 let scratch: string;
 beforeEach(() => (scratch = mkdtempSync(join(tmpdir(), 'padless-convert-'))));
@@ -42,7 +40,7 @@ function read(file: string): { header: Header; bytes: Buffer } {
   };
 }
 
-const whenTorch = hasTorch ? test : test.skip;
+const whenTorch = testIf(hasTorch, `convert-checkpoint.py; ${python} has no torch and safetensors`);
 
 whenTorch(
   'converts a directory that then loads: ties, views, folders, a pickle that is no model',

@@ -35,10 +35,8 @@ struct CpuidLeaf {
 
 bool bit(uint32_t word, int index) { return (word >> index) & 1u; }
 
-/**
- * VDPBF16PS is one instruction in two cycles on Intel's Xeons of 2023 and after, where tiles are meant for
- * it, and one a cycle on AMD's. `bench/native/roof_bench` measures it.
- */
+/** Whose VDPBF16PS takes longer than the two multiply-adds that it replaces, unlike AMD's: tiles are meant
+ * for bf16 there. */
 bool is_intel() {
   uint32_t leaves, ebx, ecx, edx;
   return __get_cpuid(0, &leaves, &ebx, &ecx, &edx) != 0 && ebx == signature_INTEL_ebx;
