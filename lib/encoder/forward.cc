@@ -128,7 +128,8 @@ Result<Encoder::Encoded> Encoder::encode(Stream& stream, Workspaces& spaces, con
   // The windows of a convolution are gathered by indices from the host.
   capacity.recordable = capacity.recordable && !weights_.convolution;
   Workspace& space = spaces.take(capacity);
-  const std::vector<int64_t> cuts = cut_sequences(batch.cu_seqlens, engine_->layer_tokens());
+  const std::vector<int64_t> cuts =
+      cut_sequences(batch.cu_seqlens, engine_->layer_tokens(activation_bytes(spec_, storage_)));
   const bool sliced = cuts.size() > 2;
   PADLESS_RETURN_IF_ERROR(
       prepare_batch(stream, space, batch, {capacity, sliced ? std::span<const TokenRows>{} : token_rows_}));

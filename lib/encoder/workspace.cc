@@ -29,6 +29,13 @@ std::vector<Need> needs(const EncoderSpec& spec, const ActivationStorage& storag
 
 }  // namespace
 
+int64_t activation_bytes(const EncoderSpec& spec, const ActivationStorage& storage) {
+  int64_t bytes = 0;
+  for (const Need& need : needs(spec, storage))
+    bytes += need.cols * static_cast<int64_t>(dtype_size(need.dtype));
+  return bytes;
+}
+
 Status Workspace::fit(Engine& engine, const EncoderSpec& spec, const ActivationStorage& storage, int64_t rows,
                       int64_t layer_rows) {
   const std::vector<Need> wanted = needs(spec, storage);

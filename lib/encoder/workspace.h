@@ -46,6 +46,9 @@ struct ActivationStorage {
   bool context_in_queries = false;  // attention writes its results over its queries
 };
 
+/** Bytes of a row of everything that layers write. */
+int64_t activation_bytes(const EncoderSpec& spec, const ActivationStorage& storage);
+
 /** Memory in proportion to the rows that a batch has room for, and to those that go through the layers at a
  * time. */
 class Workspace {

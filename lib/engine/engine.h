@@ -178,8 +178,9 @@ class Engine {
   /** The capacity that serves forwards over such a batch best. */
   virtual BatchCapacity capacity(const PackedBatch&) const { return {}; }
   /** About how many tokens of a batch should go through all layers before the next ones do, so that what they
-   * write is still near when it is read; 0: all. Only of engines whose ops have finished when they return. */
-  virtual int64_t layer_tokens() const { return 0; }
+   * write, `row_bytes` a token, is still near when it is read; 0: all. Only of engines whose ops have
+   * finished when they return. */
+  virtual int64_t layer_tokens([[maybe_unused]] int64_t row_bytes) const { return 0; }
   /** `batch` must outlive the result. cu_seqlens have been checked. */
   virtual Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
                                                          const AttentionShape& shape,

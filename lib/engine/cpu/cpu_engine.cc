@@ -20,8 +20,10 @@
 namespace padless {
 namespace {
 
-// Of a thread: its rows of a few matrices stay in a cache, and are blocks enough to share out evenly.
-constexpr int64_t kLayerTokens = 1024;
+// Of a thread: its rows of a few matrices stay in a last-level cache, and are blocks enough to share out
+// evenly.
+constexpr int64_t kLayerBytes = int64_t{8} << 20;
+constexpr int64_t kLeastLayerTokens = 1024;
 
 /** The chip's name as the operating system prints it; "CPU" where it does not. */
 std::string processor_name() {
@@ -131,7 +133,9 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
     return create_cpu_tensor(bytes_, tensor, dtype, context_.threads);
   }
 
-  int64_t layer_tokens() const override { return kLayerTokens * context_.threads; }
+  int64_t layer_tokens(int64_t row_bytes) const override {
+    return std::max(kLeastLayerTokens, kLayerBytes / std::max<int64_t>(1, row_bytes)) * context_.threads;
+  }
 
   Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
                                                  const AttentionShape& shape,
