@@ -158,9 +158,9 @@ struct RowCodes {
   float scale;
 };
 
-/** Of a row whose elements lie between low <= 0 and high >= 0; `not_finite`: 0, or NaN for a row with a NaN
- * or an infinity, and so NaN results. */
-inline RowCodes codes_between(float low, float high, float not_finite) {
+/** Results of a row that is not finite are NaN. */
+inline RowCodes codes_between(const RowExtent& extent) {
+  const auto [low, high, not_finite] = extent;
   const float range = high - low;
   const float factor = range > 0 ? 255.0f / range : 0.0f;
   const float zero_code = __builtin_nearbyintf(-low * factor);
@@ -195,7 +195,7 @@ RowCodes choose_codes(const SourceRow<Source>& in, int64_t columns) {
     not_finite[0] = not_finite[0] + not_finite[i];
   }
   const float low = -simd::reduce_max(simd::zero() - least[0]);
-  return codes_between(low, simd::reduce_max(largest[0]), simd::reduce_add(not_finite[0]));
+  return codes_between({low, simd::reduce_max(largest[0]), simd::reduce_add(not_finite[0])});
 }
 
 /** Codes of kRowVectors vectors of a row from `column` on. */
@@ -236,8 +236,8 @@ inline RowCodes choose_codes(const SourceRow<uint16_t>& in, int64_t columns) {
   const uint32_t high = reduce_max_u16(positive);
   const uint32_t low = reduce_max_u16(negative);
   const bool finite = high < kInfinity && low < (kSign | kInfinity);
-  return codes_between(low < kSign ? 0 : __builtin_bit_cast(float, low << 16),
-                       __builtin_bit_cast(float, high << 16), finite ? 0 : __builtin_nanf(""));
+  return codes_between({low < kSign ? 0 : __builtin_bit_cast(float, low << 16),
+                        __builtin_bit_cast(float, high << 16), finite ? 0 : __builtin_nanf("")});
 }
 
 /** Even and odd elements apart, which takes no widening either. */
@@ -276,7 +276,8 @@ void convert_rows_to_codes(const ConversionTask& task) {
     const int64_t end = first + kRows < task.end ? first + kRows : task.end;
     RowCodes codes[kRows];
     for (int64_t row = first; row < end; ++row) {
-      codes[row - first] = choose_codes(row_at(row), columns);
+      codes[row - first] =
+          task.extents ? codes_between(task.extents[row - task.begin]) : choose_codes(row_at(row), columns);
       task.scale[row] = codes[row - first].scale;
       task.zero_point[row] = codes[row - first].zero - kCodeOffset<Code>;
     }

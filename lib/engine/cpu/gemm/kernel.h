@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "lib/engine/activation.h"
+#include "lib/engine/cpu/gemm/row_extent.h"
 #include "lib/engine/cpu/gemm/row_layout.h"
 
 namespace padless {
@@ -27,6 +28,11 @@ enum class OperandFormat {
   kI16,        // the codes of kU8, widened
   kBF16Parts,  // three roundings to bf16, of which each value is the sum
 };
+
+/** Whether rows have scales and zero points. */
+constexpr bool is_quantised(OperandFormat format) {
+  return format == OperandFormat::kU8 || format == OperandFormat::kS8 || format == OperandFormat::kI16;
+}
 
 /** How a panel's elements are stored. */
 enum class PanelFormat { kF32, kBF16, kI8 };
@@ -83,6 +89,8 @@ struct ConversionTask {
   RowLayout operand_rows;
   float* scale = nullptr;         // quantised operands only
   int32_t* zero_point = nullptr;  // quantised operands only
+  const RowExtent* extents =
+      nullptr;  // of rows from `begin` on, where they are known; quantised operands only
 };
 
 struct GemmKernel {

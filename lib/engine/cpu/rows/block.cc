@@ -33,7 +33,11 @@ char* RowBlock::first_row(Slot slot) const {
 
 void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t end,
                                const Portion& portion) const {
-  if (!step.converts) return;
+  if (step.converts) convert_rows(step, begin, end, portion, nullptr);
+}
+
+void RowBlock::convert_rows(const PlannedLinear& step, int64_t begin, int64_t end, const Portion& portion,
+                            const RowExtent* extents) const {
   const GemmKernel& kernel = *step.kernel;
   const int64_t first = portion.first * kernel.group;
   const int64_t padded = portion.count * kernel.group;
@@ -48,6 +52,7 @@ void RowBlock::convert_operand(const PlannedLinear& step, int64_t begin, int64_t
   task.operand_rows = step.operand_rows;
   task.scale = memory_.operand_scale;
   task.zero_point = memory_.operand_zero_point;
+  task.extents = extents;
   if (is_bf16(step.in)) return kernel.convert_bf16_rows(task);
   if (kernel.convert_rows) return kernel.convert_rows(task);
   for (int64_t row = begin; row < end; ++row) {
@@ -106,7 +111,9 @@ const PlannedLinear* RowBlock::converting_reader(size_t step) const {
   const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step]);
   if (!norm || step + 1 == plan_.steps.size()) return nullptr;
   const auto* linear = std::get_if<PlannedLinear>(&plan_.steps[step + 1]);
-  const bool reads_it = linear && linear->converts && linear->in == norm->out;
+  // Norms of heads leave a part of a row.
+  const bool reads_it = linear && linear->converts && linear->in == norm->out && norm->groups == 1 &&
+                        norm->columns == linear->weight->in_features();
   return reads_it && !linear->in_portions() ? linear : nullptr;
 }
 
@@ -114,13 +121,15 @@ void RowBlock::run_row_step(size_t step, int64_t begin, int64_t end) const {
   const PlannedLinear* reader = converting_reader(step);
   for (int64_t row = begin; row < end; row += kRowsInL1) {
     const int64_t last = std::min(row + kRowsInL1, end);
-    if (const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step])) normalize(*norm, row, last);
+    RowExtent extents[kRowsInL1];
+    RowExtent* known = reader && is_quantised(reader->kernel->operand) ? extents : nullptr;
+    if (const auto* norm = std::get_if<PlannedNorm>(&plan_.steps[step])) normalize(*norm, row, last, known);
     if (const auto* rope = std::get_if<PlannedRope>(&plan_.steps[step])) rotate(*rope, row, last);
-    if (reader) convert_operand(*reader, row, last, reader->portion(0));
+    if (reader) convert_rows(*reader, row, last, reader->portion(0), known);
   }
 }
 
-void RowBlock::normalize(const PlannedNorm& step, int64_t begin, int64_t end) const {
+void RowBlock::normalize(const PlannedNorm& step, int64_t begin, int64_t end, RowExtent* extents) const {
   NormTask task;
   task.in = slot_row(step.in, begin) + step.first_column;
   task.in_stride = slot_stride(step.in);
@@ -131,6 +140,7 @@ void RowBlock::normalize(const PlannedNorm& step, int64_t begin, int64_t end) co
   task.gamma = step.gamma;
   task.beta = step.beta;
   task.eps = step.eps;
+  task.extents = extents;
   if (step.add != kNoSlot) {
     task.add = slot_row(step.add, begin);
     task.add_stride = slot_stride(step.add);

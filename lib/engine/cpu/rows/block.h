@@ -57,7 +57,11 @@ class RowBlock {
 
  private:
   const PlannedLinear* converting_reader(size_t step) const;
-  void normalize(const PlannedNorm& step, int64_t begin, int64_t end) const;
+  /** With the extents of rows from `begin` on, if they are known. */
+  void convert_rows(const PlannedLinear& step, int64_t begin, int64_t end, const Portion& portion,
+                    const RowExtent* extents) const;
+  /** `extents`: those of the results, from `begin` on, or null. */
+  void normalize(const PlannedNorm& step, int64_t begin, int64_t end, RowExtent* extents) const;
   void rotate(const PlannedRope& step, int64_t begin, int64_t end) const;
   /** The block's first row. */
   char* first_row(Slot slot) const;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "lib/engine/cpu/gemm/row_extent.h"
 #include "lib/engine/cpu/isa.h"
 
 namespace padless {
@@ -19,6 +20,7 @@ struct NormTask {
   const float* add = nullptr;    // [rows, columns], or null; may be `out`
   int64_t add_stride = 0;
   float eps = 0;
+  RowExtent* extents = nullptr;  // [rows] of `out`, or null
 };
 
 struct NormKernels {
