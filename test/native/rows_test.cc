@@ -281,6 +281,44 @@ void test_bf16_matrix() {
   }
 }
 
+/** A gated feed-forward of so many columns that blocks of rows take it in chunks has the bits of one whose
+ * columns are shared. */
+void test_chunks_of_glu() {
+  constexpr int64_t kColumns = 64;
+  const int64_t rows = 200;
+  const LinearCase up{.rows = rows,
+                      .in_features = kColumns,
+                      .parts = {1600, 1600},
+                      .glu = true,
+                      .activation = Activation::kGeluErf,
+                      .compute = ComputeType::kBF16};
+  const LinearCase down{.in_features = 1600, .parts = {kColumns}, .compute = ComputeType::kBF16};
+  const LinearData up_data(up, 41);
+  const LinearData down_data(down, 42);
+  for (CpuContext context : kernel_contexts(1)) {
+    RowProgram program;
+    const Slot inner = program.temporary(1600);
+    const auto add = [&](const LinearData& data, const LinearCase& shape, Slot in, Slot out) {
+      program.steps.push_back(LinearStep{pack_linear_cpu(context, data.source(shape)).value(), in, out,
+                                         kNoSlot, shape.activation});
+    };
+    add(up_data, up, program.bound(0, kColumns), inner);
+    add(down_data, down, inner, program.bound(1, kColumns));
+    std::vector<float> x = up_data.x;
+    std::vector<float> results[2];
+    for (const bool columns : {false, true}) {
+      context.threads = columns ? 8 : 1;
+      check(shares_columns(rows, context.threads) == columns, "the other way through the rows");
+      std::vector<float>& out = results[columns];
+      out.assign(x.size(), NAN);
+      const Matrix matrices[] = {matrix_of(x, rows, kColumns), matrix_of(out, rows, kColumns)};
+      const Status status = run_rows_cpu(context, program, matrices, rows);
+      check(status.is_ok(), status.message());
+    }
+    check(results[0] == results[1], concat(isa_name(context.isa), " GLU in chunks: other bits"));
+  }
+}
+
 void test_refusals() {
   const CpuContext context = contexts(1).back();
   const LinearCase shape{.rows = 4, .in_features = 8, .parts = {16}};
@@ -346,6 +384,9 @@ int main(int argc, char** argv) {
     }
     test::test_bound_inner(inner_columns);
   }
+  // Blocks of rows take so many columns in three chunks, the last one shorter.
+  test::test_layer(ComputeType::kBF16, 1600, 1e-2, true);
+  test::test_chunks_of_glu();
   test::test_bf16_matrix();
   test::test_refusals();
   return test::finish();

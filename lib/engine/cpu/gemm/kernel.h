@@ -69,7 +69,7 @@ struct PanelTask {
 
   void* accumulators = nullptr;  // rows rounded up to tile_rows, by vectors * lanes, 4 bytes each
   char* scratch = nullptr;       // scratch_bytes of the kernel, aligned to 64
-  // Kernels of kBF16Parts take `steps` in portions: the sums of the last one stay in `accumulators`.
+  // Kernels on tiles take `steps` in portions: the sums of the last one stay in `accumulators`.
   bool resumes = false;  // adds to them
   bool finishes = true;  // writes results
 };

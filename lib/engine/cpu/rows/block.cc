@@ -62,7 +62,7 @@ void RowBlock::convert_rows(const PlannedLinear& step, int64_t begin, int64_t en
 }
 
 void RowBlock::multiply(const PlannedLinear& step, int64_t panel, const Portion& portion, int64_t block_steps,
-                        const PanelFetch& fetch, const ProductMemory& memory) const {
+                        const PanelFetch& fetch, const ProductMemory& memory, int64_t first_column) const {
   const GemmKernel& kernel = *step.kernel;
   PanelTask task;
   step.weight->describe_panel(panel, task);
@@ -73,7 +73,7 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t panel, const Portion&
   task.next_panel = fetch.memory.data();
   task.next_panel_bytes = static_cast<int64_t>(fetch.memory.size());
   task.fetch_into_l1 = fetch.into_l1;
-  const int64_t column = step.weight->layout().first_column(panel);
+  const int64_t column = step.weight->layout().first_column(panel) - first_column;
   if (step.converts) {
     task.a = memory_.operand;
     task.a_rows = step.operand_rows;
@@ -90,7 +90,8 @@ void RowBlock::multiply(const PlannedLinear& step, int64_t panel, const Portion&
   task.accumulators = memory.sums;
   if (step.in_portions()) {
     const int64_t rows = (rows_ + kernel.tile_rows - 1) / kernel.tile_rows * kernel.tile_rows;
-    task.accumulators = memory.sums + panel * rows * panel_sum_bytes(kernel);
+    // The first place is that of the products whose chunks are made in between.
+    task.accumulators = memory.sums + (panel + 1) * rows * panel_sum_bytes(kernel);
   }
   task.out_stride = slot_stride(step.out);
   if (is_bf16(step.out)) {

@@ -43,10 +43,11 @@ class RowBlock {
   void convert_operand(const PlannedLinear& step, int64_t begin, int64_t end, const Portion& portion) const;
   /**
    * Computes a panel for all rows, once the operand is there, and fetches meanwhile. Of a product in
-   * portions, `sums` holds the sums of all panels from one portion to the next.
+   * portions, `sums` holds the sums of all panels from one portion to the next. The rows of the result begin
+   * with its column `first_column`.
    */
   void multiply(const PlannedLinear& step, int64_t panel, const Portion& portion, int64_t block_steps,
-                const PanelFetch& fetch, const ProductMemory& memory) const;
+                const PanelFetch& fetch, const ProductMemory& memory, int64_t first_column = 0) const;
   /**
    * Takes rows [begin, end) through a step that is no product. If the next step is one that converts what
    * this one writes, the rows are converted while they are in L1.

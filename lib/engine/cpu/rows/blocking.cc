@@ -18,6 +18,10 @@ constexpr int64_t kLeastBlockRows = 48;
 // half of it, since L2 has to keep the portion of every row of a block.
 constexpr int64_t kMostPortionSteps = 1024;
 
+// Of kMostTileBlockRows they take a quarter of the 2 MiB of L2 that chips with tiles have; shorter chunks
+// take sums through memory more often.
+constexpr int64_t kMostChunkSteps = 384;
+
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 /** At most as many steps of a panel as `room` bytes hold, such that all blocks are nearly equal. */
@@ -29,6 +33,12 @@ int64_t even_steps(const CpuLinearWeight& weight, size_t room) {
   return (layout.steps() + blocks - 1) / blocks;
 }
 
+/** Nearly equal shares of `steps`, none much longer than `most`. */
+int64_t even_portion(int64_t steps, int64_t most) {
+  const int64_t portions = (steps + most - 1) / most;
+  return round_up((steps + portions - 1) / portions, kPartSteps);
+}
+
 }  // namespace
 
 int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tiles) {
@@ -38,16 +48,19 @@ int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tile
 }
 
 int64_t choose_portion_steps(int64_t steps) {
-  if (steps <= kMostPortionSteps) return steps;
-  const int64_t portions = (steps + kMostPortionSteps / 2 - 1) / (kMostPortionSteps / 2);
-  return round_up((steps + portions - 1) / portions, kPartSteps);
+  return steps <= kMostPortionSteps ? steps : even_portion(steps, kMostPortionSteps / 2);
 }
 
-RowSplit choose_row_split(int64_t rows, int threads, int tile_rows, int64_t most_rows) {
-  if (threads > 1 && rows < threads * kLeastBlockRows) return {.by_columns = true, .block_rows = rows};
-  // As many blocks as make whole turns of all threads, all of nearly equal size.
+int64_t choose_chunk_steps(int64_t steps) {
+  return steps <= kMostChunkSteps ? steps : std::min(steps, even_portion(steps, kMostChunkSteps));
+}
+
+bool shares_columns(int64_t rows, int threads) { return threads > 1 && rows < threads * kLeastBlockRows; }
+
+int64_t choose_even_rows(int64_t rows, int threads, int tile_rows, int64_t most_rows) {
+  // As many blocks as make whole turns of all threads.
   const int64_t blocks = round_up((rows + most_rows - 1) / most_rows, threads);
-  return {.by_columns = false, .block_rows = round_up((rows + blocks - 1) / blocks, tile_rows)};
+  return round_up((rows + blocks - 1) / blocks, tile_rows);
 }
 
 int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& caches) {

@@ -11,19 +11,23 @@ namespace padless {
 /** Products of at least so many rows may go to kernels that are made for them (select_many_rows_kernel). */
 constexpr int64_t kManyRows = 192;
 
-struct RowSplit {
-  bool by_columns = false;  // all threads work on all rows and share each step's columns
-  int64_t block_rows = 0;   // otherwise threads take blocks of so many rows
-};
-
 /** Steps of a row whose parts of bf16 are kept at a time, a multiple of kPartSteps or all. */
 int64_t choose_portion_steps(int64_t steps);
+
+/** Steps of a row of bf16 that are made and read at a time, a multiple of kPartSteps or all. */
+int64_t choose_chunk_steps(int64_t steps);
 
 /** Rows of a block at most, of which L2 has to keep `row_bytes` each; `tiles`: products are those of tiles.
  */
 int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tiles);
 
-RowSplit choose_row_split(int64_t rows, int threads, int tile_rows, int64_t most_rows);
+/** Whether all threads should work on all rows and share each step's columns, rather than take blocks of
+ * rows.
+ */
+bool shares_columns(int64_t rows, int threads);
+
+/** Rows of each block but the last: at most `most_rows`, and such that all blocks are nearly equal. */
+int64_t choose_even_rows(int64_t rows, int threads, int tile_rows, int64_t most_rows);
 
 /** Steps of a panel that fit the cache which the kernel reads them from, together with what streams past. */
 int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& caches);

@@ -36,6 +36,7 @@ class Planner {
     for (const RowStep& step : program_.steps) {
       PADLESS_RETURN_IF_ERROR(std::visit([this](const auto& kind) { return add_step(kind); }, step));
     }
+    place_temporaries(plan_);
     return std::move(plan_);
   }
 
@@ -105,8 +106,6 @@ class Planner {
       const int64_t element_bytes = planned.bf16 ? 2 : 4;
       const int64_t bytes = spread_stride(slot.cols * element_bytes);
       planned.stride = bytes / element_bytes;
-      planned.temporary_offset = plan_.temporary_bytes;
-      plan_.temporary_bytes += bytes;
     } else {
       PADLESS_CHECK(static_cast<size_t>(slot.binding) < matrices_.size(), Code::kInvalidArgument, "matrices",
                     "binding ", slot.binding, " of ", matrices_.size(), " matrices");
@@ -183,7 +182,7 @@ class Planner {
     int64_t accumulators = panel_sum_bytes(kernel);
     if (kernel.operand == OperandFormat::kBF16Parts) {
       step.portion_steps = choose_portion_steps(layout.steps());
-      if (step.in_portions()) accumulators *= layout.panels();
+      if (step.in_portions()) accumulators *= layout.panels() + 1;
     }
     if (step.converts) {
       const int64_t bytes = operand_bytes(kernel, step.portion_steps);
@@ -308,6 +307,15 @@ class Planner {
 };
 
 }  // namespace
+
+void place_temporaries(RowPlan& plan) {
+  plan.temporary_bytes = 0;
+  for (PlannedSlot& slot : plan.slots) {
+    if (slot.matrix) continue;
+    slot.temporary_offset = plan.temporary_bytes;
+    plan.temporary_bytes += slot.stride * (slot.bf16 ? 2 : 4);
+  }
+}
 
 Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program,
                           std::span<const Matrix> matrices, int64_t rows) {

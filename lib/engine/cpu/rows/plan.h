@@ -42,6 +42,8 @@ struct PlannedLinear {
   // That the operand buffer holds at a time: all, unless its rows would be too long.
   int64_t portion_steps = 0;
   RowLayout operand_rows;
+  // Its rows, which the next product alone reads, hold the columns of one of that product's portions.
+  bool in_chunks = false;
 
   bool in_portions() const { return portion_steps < weight->layout().steps(); }
   /** The portion that begins with step `first`. */
@@ -84,10 +86,13 @@ struct RowPlan {
   const CpuLinearWeight* next = nullptr;  // RowProgram::next
   int64_t temporary_bytes = 0;            // a row: all temporaries
   int64_t operand_bytes = 0;              // a row of the operand buffer, for the step that needs most
-  int64_t accumulator_bytes = 0;          // a row of the widest panel, or all panels of a product in portions
-  int64_t scratch_bytes = 0;              // of the kernel that needs most
+  int64_t accumulator_bytes = 0;  // a row of the widest panel, and of all panels of a product in portions
+  int64_t scratch_bytes = 0;      // of the kernel that needs most
   int64_t rows = 0;
 };
+
+/** Lays temporaries out one behind the other, by their strides. */
+void place_temporaries(RowPlan& plan);
 
 /** E_INVALID_ARGUMENT naming the step where shapes, dtypes, slots or kernels do not fit. */
 Result<RowPlan> plan_rows(const CpuContext& context, const RowProgram& program,

@@ -9,6 +9,7 @@
 #include "lib/engine/cpu/rows/blocking.h"
 #include "lib/engine/cpu/rows/by_columns.h"
 #include "lib/engine/cpu/rows/experts.h"
+#include "lib/engine/cpu/rows/parts.h"
 #include "lib/engine/cpu/rows/plan.h"
 #include "lib/engine/cpu/rows/workspace.h"
 
@@ -25,6 +26,17 @@ int widest_tile(const RowPlan& plan) {
   return rows;
 }
 
+/** Bytes of the longest row, or portion of one, that a product reads once a panel. */
+int64_t reread_bytes(const RowPlan& plan) {
+  int64_t longest = 0;
+  for (const PlannedStep& step : plan.steps) {
+    const auto* linear = std::get_if<PlannedLinear>(&step);
+    if (!linear) continue;
+    longest = std::max(longest, operand_bytes(*linear->kernel, linear->portion_steps));
+  }
+  return longest;
+}
+
 /** Rows of a block at most. */
 int64_t most_rows(const CpuContext& context, const RowPlan& plan) {
   bool tiles = false;
@@ -34,42 +46,40 @@ int64_t most_rows(const CpuContext& context, const RowPlan& plan) {
     tiles = tiles || (linear && linear->kernel->panel_in_l1);
     parts = parts || (linear && linear->kernel->operand == OperandFormat::kBF16Parts);
   }
-  // Products in parts take so long that temporaries, read once a step, need not stay in L2.
+  // Temporaries that are read once a step need not stay in L2.
+  if (tiles && !parts) return choose_block_rows(context.caches, reread_bytes(plan), tiles);
   const int64_t kept = parts ? plan.accumulator_bytes : plan.temporary_bytes;
   return choose_block_rows(context.caches, plan.operand_bytes + kept, tiles);
 }
 
-/** What a thread reads first after a portion of the product that is step `done`: of its next portion, or of
- * the product that follows, the first one following the last. */
-std::span<const char> first_read_after(const RowPlan& plan, size_t done, const Portion& portion) {
-  for (size_t i = 0; i <= plan.steps.size(); ++i) {
-    const auto* linear = std::get_if<PlannedLinear>(&plan.steps[(done + i) % plan.steps.size()]);
-    if (!linear) continue;
-    const int64_t first = i == 0 ? portion.first + portion.count : 0;
-    if (first == linear->weight->layout().steps()) continue;
-    if (linear->weight->layout().panels() == 0) return {};
-    return linear->weight->panel_bytes(0, first, linear->portion(first).count);
+/** What a thread reads first after part `done` of a block, the first one of the next block following the
+ * last.
+ */
+std::span<const char> first_read_after(const RowPlan& plan, std::span<const Part> parts, size_t done) {
+  for (size_t i = 1; i <= parts.size(); ++i) {
+    const std::span<const char> read = first_panel(plan, parts[(done + i) % parts.size()]);
+    if (!read.empty()) return read;
   }
   return {};
 }
 
-/** All panels of the product that is step `step`. */
-void multiply_panels(const RowPlan& plan, const RowBlock& block, size_t step, const Portion& portion,
-                     int64_t block_steps, const ProductMemory& memory) {
-  const auto& linear = std::get<PlannedLinear>(plan.steps[step]);
-  const int64_t panels = linear.weight->layout().panels();
-  for (int64_t panel = 0; panel < panels; ++panel) {
+/** A part of a product; `after` is what the thread reads next. */
+void multiply_panels(const RowPlan& plan, const RowBlock& block, const Part& part, int64_t block_steps,
+                     std::span<const char> after, const ProductMemory& memory) {
+  const auto& linear = std::get<PlannedLinear>(plan.steps[part.step]);
+  for (int64_t panel = part.begin; panel < part.end; ++panel) {
     const std::span<const char> next =
-        panel + 1 < panels ? linear.weight->panel_bytes(panel + 1, portion.first, portion.count)
-                           : first_read_after(plan, step, portion);
-    block.multiply(linear, panel, portion, block_steps, {next}, memory);
+        panel + 1 < part.end ? linear.weight->panel_bytes(panel + 1, part.portion.first, part.portion.count)
+                             : after;
+    block.multiply(linear, panel, part.portion, block_steps, {next}, memory, part.first_column);
   }
 }
 
-/** Threads take whole blocks of rows, one after another, through all steps. */
-Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSplit& split, int tile_rows) {
-  const BlockLayout layout(plan, split.block_rows, tile_rows);
-  const int64_t blocks = (plan.rows + split.block_rows - 1) / split.block_rows;
+/** Threads take whole blocks of rows, one after another, through all parts. */
+Status run_by_blocks(const CpuContext& context, const RowPlan& plan, int64_t block_rows, int tile_rows) {
+  const BlockLayout layout(plan, block_rows, tile_rows);
+  const std::vector<Part> parts = parts_of(plan);
+  const int64_t blocks = (plan.rows + block_rows - 1) / block_rows;
   std::atomic<int64_t> next{0};
   std::atomic<bool> out_of_memory{false};
   ThreadPool::shared().run(static_cast<int>(std::min<int64_t>(context.threads, blocks)), [&](int, int) {
@@ -80,27 +90,25 @@ Status run_by_blocks(const CpuContext& context, const RowPlan& plan, const RowSp
     }
     const ProductMemory memory = layout.product_memory(base, 0);
     for (int64_t index = next++; index < blocks; index = next++) {
-      const int64_t first = index * split.block_rows;
-      const RowBlock block(plan, first, std::min(split.block_rows, plan.rows - first), layout.memory(base));
+      const int64_t first = index * block_rows;
+      const RowBlock block(plan, first, std::min(block_rows, plan.rows - first), layout.memory(base));
       bool converted = false;
-      for (size_t i = 0; i < plan.steps.size(); ++i) {
-        if (const auto* linear = std::get_if<PlannedLinear>(&plan.steps[i])) {
-          for (int64_t step = 0; step < linear->weight->layout().steps(); step += linear->portion_steps) {
-            const Portion portion = linear->portion(step);
-            if (!converted) block.convert_operand(*linear, 0, block.rows(), portion);
-            multiply_panels(plan, block, i, portion, choose_block_steps(*linear->weight, context.caches),
-                            memory);
-          }
-          converted = false;
-        } else {
-          block.run_row_step(i, 0, block.rows());
-          converted = block.converts_after(i);
+      for (size_t i = 0; i < parts.size(); ++i) {
+        const Part& part = parts[i];
+        const auto* linear = std::get_if<PlannedLinear>(&plan.steps[part.step]);
+        if (!linear) {
+          block.run_row_step(part.step, 0, block.rows());
+          converted = block.converts_after(part.step);
+          continue;
         }
+        if (part.begin == 0 && !converted) block.convert_operand(*linear, 0, block.rows(), part.portion);
+        converted = false;
+        multiply_panels(plan, block, part, choose_block_steps(*linear->weight, context.caches),
+                        first_read_after(plan, parts, i), memory);
       }
     }
   });
-  PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "rows", "no memory for a block of ", split.block_rows,
-                " rows");
+  PADLESS_CHECK(!out_of_memory, Code::kOutOfMemory, "rows", "no memory for a block of ", block_rows, " rows");
   return Status::ok();
 }
 
@@ -109,12 +117,13 @@ Status run_steps(const CpuContext& context, const RowProgram& program, std::span
                  int64_t rows) {
   Result<RowPlan> planned = plan_rows(context, program, matrices, rows);
   if (!planned.is_ok()) return planned.status();
-  const RowPlan& plan = planned.value();
+  RowPlan& plan = planned.value();
   if (rows == 0 || plan.steps.empty()) return Status::ok();
   const int tile_rows = widest_tile(plan);
-  const RowSplit split = choose_row_split(rows, context.threads, tile_rows, most_rows(context, plan));
-  return split.by_columns ? run_by_columns(context, plan, tile_rows)
-                          : run_by_blocks(context, plan, split, tile_rows);
+  if (shares_columns(rows, context.threads)) return run_by_columns(context, plan, tile_rows);
+  take_in_chunks(plan);
+  const int64_t block_rows = choose_even_rows(rows, context.threads, tile_rows, most_rows(context, plan));
+  return run_by_blocks(context, plan, block_rows, tile_rows);
 }
 
 /** Experts take their rows from all blocks, so their operands cannot be a block's temporaries. */
