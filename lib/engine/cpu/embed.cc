@@ -1,42 +1,18 @@
 #include "lib/engine/cpu/embed.h"
 
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 
 #include "lib/engine/cpu/checks.h"
 #include "lib/engine/cpu/parallel_rows.h"
+#include "lib/engine/cpu/rows/norm_kernel.h"
 
 namespace padless {
 namespace {
 
-/** Partial sums of a reduction: as many as the widest vector has lanes, so the order is the same everywhere.
- */
-constexpr int kLanes = 16;
-
-template <class Term>
-float sum_over(int64_t cols, const Term& term) {
-  float lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= cols; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
-  }
-  for (int lane = 0; i < cols; ++i, ++lane) lanes[lane] += term(i);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  }
-  return lanes[0];
-}
-
-void normalize(NormKind kind, float eps, const float* gamma, const float* beta, float* row, int64_t cols) {
-  const auto count = static_cast<float>(cols);
-  const float mean =
-      kind == NormKind::kLayer ? sum_over(cols, [&](int64_t i) { return row[i]; }) / count : 0.f;
-  const float variance = sum_over(cols, [&](int64_t i) { return (row[i] - mean) * (row[i] - mean); }) / count;
-  const float scale = 1.f / std::sqrt(variance + eps);
-  for (int64_t i = 0; i < cols; ++i) row[i] = (row[i] - mean) * scale * gamma[i];
-  if (beta == nullptr) return;
-  for (int64_t i = 0; i < cols; ++i) row[i] += beta[i];
-}
+/** Rows that go through L1 together. */
+constexpr int64_t kRowsInL1 = 4;
+constexpr int64_t kLineBytes = 64;
 
 void set_row(const Matrix& table, int64_t index, float* out) {
   switch (table.dtype) {
@@ -61,6 +37,29 @@ void add_row(const Matrix& table, int64_t index, float* out) {
       return;
     default:
       for (int64_t i = 0; i < table.cols; ++i) out[i] += table.row<const float>(index)[i];
+  }
+}
+
+/** A word's row is far from the last one's: the hardware does not foresee it. */
+void fetch_row(const Matrix& table, int64_t index) {
+  const auto element = static_cast<int64_t>(dtype_size(table.dtype));
+  const char* row = static_cast<const char*>(table.data) + index * table.stride * element;
+  const int64_t bytes = table.cols * element;
+  for (int64_t i = 0; i < bytes; i += kLineBytes) __builtin_prefetch(row + i);
+}
+
+/** The sum of a token's rows in all tables. */
+void sum_row(const PackedBatch& batch, const EmbedArgs& args, int64_t token) {
+  float* out = args.out.row<float>(token);
+  set_row(args.word->view(), batch.ids[token], out);
+  if (args.word_scale != 1.f) {
+    for (int64_t i = 0; i < args.out.cols; ++i) out[i] *= args.word_scale;
+  }
+  if (args.token_type != nullptr) {
+    add_row(args.token_type->view(), batch.token_types.empty() ? 0 : batch.token_types[token], out);
+  }
+  if (args.position != nullptr) {
+    add_row(args.position->view(), batch.positions[token] + args.position_offset, out);
   }
 }
 
@@ -115,23 +114,25 @@ Status check(const PackedBatch& batch, const EmbedArgs& args) {
 
 Status embed_cpu(const CpuContext& context, const PackedBatch& batch, const EmbedArgs& args) {
   PADLESS_RETURN_IF_ERROR(check(batch, args));
-  const Matrix word = args.word->view();
-  const float* gamma = args.gamma != nullptr ? args.gamma->view().row<const float>(0) : nullptr;
-  const float* beta = args.beta != nullptr ? args.beta->view().row<const float>(0) : nullptr;
-  parallel_rows(batch.tokens(), args.out.cols, context.threads, [&](int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; ++t) {
-      float* out = args.out.row<float>(t);
-      set_row(word, batch.ids[t], out);
-      if (args.word_scale != 1.f) {
-        for (int64_t i = 0; i < args.out.cols; ++i) out[i] *= args.word_scale;
-      }
-      if (args.token_type != nullptr) {
-        add_row(args.token_type->view(), batch.token_types.empty() ? 0 : batch.token_types[t], out);
-      }
-      if (args.position != nullptr) {
-        add_row(args.position->view(), batch.positions[t] + args.position_offset, out);
-      }
-      if (gamma != nullptr) normalize(args.norm, args.eps, gamma, beta, out, args.out.cols);
+  NormTask norm;
+  norm.in_stride = norm.out_stride = args.out.stride;
+  norm.columns = args.out.cols;
+  norm.eps = args.eps;
+  if (args.gamma != nullptr) norm.gamma = args.gamma->view().row<const float>(0);
+  if (args.beta != nullptr) norm.beta = args.beta->view().row<const float>(0);
+  const NormKernels& kernels = select_norm_kernels(context.isa);
+  const auto normalize = args.norm == NormKind::kLayer ? kernels.layer : kernels.rms;
+  parallel_rows(batch.tokens(), args.out.cols, context.threads, [&](int64_t begin, int64_t end) {
+    NormTask task = norm;
+    for (int64_t first = begin; first < end; first += kRowsInL1) {
+      const int64_t last = std::min(first + kRowsInL1, end);
+      for (int64_t t = last; t < std::min(last + kRowsInL1, end); ++t)
+        fetch_row(args.word->view(), batch.ids[t]);
+      for (int64_t t = first; t < last; ++t) sum_row(batch, args, t);
+      if (args.gamma == nullptr) continue;
+      task.in = task.out = args.out.row<float>(first);
+      task.rows = last - first;
+      normalize(task);
     }
   });
   return Status::ok();
