@@ -285,7 +285,7 @@ void test_bf16_matrix() {
  * columns are shared. */
 void test_chunks_of_glu() {
   constexpr int64_t kColumns = 64;
-  const int64_t rows = 200;
+  const int64_t rows = 40;
   const LinearCase up{.rows = rows,
                       .in_features = kColumns,
                       .parts = {1600, 1600},
@@ -304,11 +304,14 @@ void test_chunks_of_glu() {
     };
     add(up_data, up, program.bound(0, kColumns), inner);
     add(down_data, down, inner, program.bound(1, kColumns));
+    const auto& weight = *std::get<LinearStep>(program.steps.front()).weight;
+    const ProductCosts costs{.tile_rows = dynamic_cast<const CpuLinearWeight&>(weight).kernel().tile_rows};
     std::vector<float> x = up_data.x;
     std::vector<float> results[2];
     for (const bool columns : {false, true}) {
-      context.threads = columns ? 8 : 1;
-      check(shares_columns(rows, context.threads) == columns, "the other way through the rows");
+      context.threads = columns ? 12 : 1;
+      check(shares_columns(rows, context.threads, costs, context.caches) == columns,
+            "the other way through the rows");
       std::vector<float>& out = results[columns];
       out.assign(x.size(), NAN);
       const Matrix matrices[] = {matrix_of(x, rows, kColumns), matrix_of(out, rows, kColumns)};

@@ -10,9 +10,11 @@ namespace {
 constexpr int64_t kBlockRows = 128;
 // Products on tiles outrun that bandwidth: their weights want as many rows as L2 holds beside a panel.
 constexpr int64_t kMostTileBlockRows = 384;
-// Fewer rows a thread than this, and the same weights read by every thread cost more than meeting after each
-// step.
-constexpr int64_t kLeastBlockRows = 48;
+// Bytes of weights whose reading takes a thread as long as what columns cost it for one of its rows: what it
+// fetches from other threads' caches, and its part of the meetings. Without tiles most of the reading hides
+// behind the products. docs/kernels.md, "Small batches", has what both follow from.
+constexpr int64_t kWeightBytesARow = 576 * 1024;
+constexpr int64_t kWeightBytesATileRow = 64 * 1024;
 
 // Rows of this many steps are converted at once, and so right after a norm; longer ones in portions of about
 // half of it, since L2 has to keep the portion of every row of a block.
@@ -55,12 +57,21 @@ int64_t choose_chunk_steps(int64_t steps) {
   return steps <= kMostChunkSteps ? steps : std::min(steps, even_portion(steps, kMostChunkSteps));
 }
 
-bool shares_columns(int64_t rows, int threads) { return threads > 1 && rows < threads * kLeastBlockRows; }
+bool shares_columns(int64_t rows, int threads, const ProductCosts& costs, const CacheSizes& caches) {
+  if (threads <= 1) return false;
+  if (rows < int64_t{threads} * costs.tile_rows) return true;
+  // Every thread reads all rows of an operand for each of its panels: L2 has to keep them, and what passes.
+  const int64_t kept = static_cast<int64_t>(caches.l2 / 4 * 3) / std::max<int64_t>(1, costs.operand_bytes);
+  const int64_t row_bytes = costs.tiles ? kWeightBytesATileRow : kWeightBytesARow;
+  return rows < std::min(kept, threads * costs.weight_bytes / row_bytes);
+}
 
 int64_t choose_even_rows(int64_t rows, int threads, int tile_rows, int64_t most_rows) {
   // As many blocks as make whole turns of all threads.
   const int64_t blocks = round_up((rows + most_rows - 1) / most_rows, threads);
-  return round_up((rows + blocks - 1) / blocks, tile_rows);
+  const int64_t even = (rows + blocks - 1) / blocks;
+  // In a single turn the longest block counts, not how many tiles are full.
+  return blocks == threads ? even : round_up(even, tile_rows);
 }
 
 int64_t choose_block_steps(const CpuLinearWeight& weight, const CacheSizes& caches) {

@@ -21,10 +21,18 @@ int64_t choose_chunk_steps(int64_t steps);
  */
 int64_t choose_block_rows(const CacheSizes& caches, int64_t row_bytes, bool tiles);
 
+/** What a program's products read, and how fast. */
+struct ProductCosts {
+  int64_t weight_bytes = 0;   // of all of them
+  int64_t operand_bytes = 0;  // of the longest row
+  int tile_rows = 1;          // the most rows that one of them computes at a time
+  bool tiles = false;         // all are those of tiles, and none is in parts
+};
+
 /** Whether all threads should work on all rows and share each step's columns, rather than take blocks of
  * rows.
  */
-bool shares_columns(int64_t rows, int threads);
+bool shares_columns(int64_t rows, int threads, const ProductCosts& costs, const CacheSizes& caches);
 
 /** Rows of each block but the last: at most `most_rows`, and such that all blocks are nearly equal. */
 int64_t choose_even_rows(int64_t rows, int threads, int tile_rows, int64_t most_rows);

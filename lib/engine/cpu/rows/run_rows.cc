@@ -16,14 +16,19 @@
 namespace padless {
 namespace {
 
-int widest_tile(const RowPlan& plan) {
-  int rows = 1;
+ProductCosts product_costs(const RowPlan& plan) {
+  ProductCosts costs{.operand_bytes = plan.operand_bytes, .tiles = true};
   for (const PlannedStep& step : plan.steps) {
-    if (const auto* linear = std::get_if<PlannedLinear>(&step)) {
-      rows = std::max(rows, linear->kernel->tile_rows);
-    }
+    const auto* linear = std::get_if<PlannedLinear>(&step);
+    if (!linear) continue;
+    const PlannedSlot& in = plan.slots[static_cast<size_t>(linear->in)];
+    const GemmKernel& kernel = *linear->kernel;
+    costs.weight_bytes += linear->weight->layout().bytes_total();
+    if (!linear->converts) costs.operand_bytes = std::max(costs.operand_bytes, in.stride * (in.bf16 ? 2 : 4));
+    costs.tile_rows = std::max(costs.tile_rows, kernel.tile_rows);
+    costs.tiles = costs.tiles && kernel.panel_in_l1 && kernel.operand != OperandFormat::kBF16Parts;
   }
-  return rows;
+  return costs;
 }
 
 /** Bytes of the longest row, or portion of one, that a product reads once a panel. */
@@ -119,11 +124,14 @@ Status run_steps(const CpuContext& context, const RowProgram& program, std::span
   if (!planned.is_ok()) return planned.status();
   RowPlan& plan = planned.value();
   if (rows == 0 || plan.steps.empty()) return Status::ok();
-  const int tile_rows = widest_tile(plan);
-  if (shares_columns(rows, context.threads)) return run_by_columns(context, plan, tile_rows);
+  const ProductCosts costs = product_costs(plan);
+  if (shares_columns(rows, context.threads, costs, context.caches)) {
+    return run_by_columns(context, plan, costs.tile_rows);
+  }
   take_in_chunks(plan);
-  const int64_t block_rows = choose_even_rows(rows, context.threads, tile_rows, most_rows(context, plan));
-  return run_by_blocks(context, plan, block_rows, tile_rows);
+  const int64_t block_rows =
+      choose_even_rows(rows, context.threads, costs.tile_rows, most_rows(context, plan));
+  return run_by_blocks(context, plan, block_rows, costs.tile_rows);
 }
 
 /** Experts take their rows from all blocks, so their operands cannot be a block's temporaries. */
