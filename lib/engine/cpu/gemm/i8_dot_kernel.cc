@@ -1,6 +1,6 @@
 // int8 products with VNNI or SDOT: a step multiplies four bytes by four and adds all to a 32-bit sum. VNNI
 // takes unsigned by signed bytes, SDOT signed by signed ones.
-#include "lib/engine/cpu/gemm/codes.h"
+#include "lib/engine/cpu/gemm/code_rows.h"
 #include "lib/engine/cpu/gemm/panel.h"
 
 namespace padless::PADLESS_ISA {

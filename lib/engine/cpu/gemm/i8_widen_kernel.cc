@@ -3,7 +3,7 @@
 // of VNNI.
 #include <cstring>
 
-#include "lib/engine/cpu/gemm/codes.h"
+#include "lib/engine/cpu/gemm/code_rows.h"
 #include "lib/engine/cpu/gemm/panel.h"
 
 namespace padless::PADLESS_ISA {

@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include "lib/engine/cpu/gemm/bf16_rows.h"
-#include "lib/engine/cpu/gemm/codes.h"
+#include "lib/engine/cpu/gemm/code_rows.h"
 #include "lib/engine/cpu/gemm/tile_epilogue.h"
 #include "lib/engine/cpu/simd/tiles.h"
 
