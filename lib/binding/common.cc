@@ -13,7 +13,7 @@ Status expected(const char* field, const char* what) {
   return Status(Code::kInvalidArgument, concat(field, " must be ", what), field);
 }
 
-void free_bytes(napi_env, void* data, void*) { delete[] static_cast<std::byte*>(data); }
+void free_bytes(napi_env, void*, void* bytes) { delete static_cast<HostBytes*>(bytes); }
 
 }  // namespace
 
@@ -94,22 +94,19 @@ DType Reader::dtype(Napi::Value value, const char* field) {
                         {"u8", DType::kU8}});
 }
 
-HostBytes HostBytes::allocate(size_t size) {
-  return {std::unique_ptr<std::byte[]>(new (std::nothrow) std::byte[size]), size};
-}
-
 Napi::Value to_array_buffer(Napi::Env env, HostBytes bytes) {
-  if (bytes.size == 0) return Napi::ArrayBuffer::New(env, 0);
+  if (bytes.size() == 0) return Napi::ArrayBuffer::New(env, 0);
+  auto owned = std::make_unique<HostBytes>(std::move(bytes));
   napi_value external = nullptr;
   const napi_status status =
-      napi_create_external_arraybuffer(env, bytes.data.get(), bytes.size, free_bytes, nullptr, &external);
+      napi_create_external_arraybuffer(env, owned->data(), owned->size(), free_bytes, owned.get(), &external);
   if (status == napi_ok) {
-    (void)bytes.data.release();  // free_bytes has it now
+    (void)owned.release();  // free_bytes has it now
     return Napi::Value(env, external);
   }
-  Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, bytes.size);
+  Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, owned->size());
   // Empty when memory is short, or when the environment is being terminated.
-  if (!copy.IsEmpty()) std::memcpy(copy.Data(), bytes.data.get(), bytes.size);
+  if (!copy.IsEmpty()) std::memcpy(copy.Data(), owned->data(), owned->size());
   return copy;
 }
 

@@ -18,6 +18,7 @@
 
 #include "lib/core/dtype.h"
 #include "lib/core/status.h"
+#include "lib/engine/cpu/host_bytes.h"
 
 namespace padless::binding {
 
@@ -156,16 +157,6 @@ class Reader {
  private:
   Napi::Env env_;
   Status status_;
-};
-
-/** Bytes that native code filled; `data` may be null for none. */
-struct HostBytes {
-  std::unique_ptr<std::byte[]> data;
-  size_t size = 0;
-
-  /** Uninitialised, so that the thread that fills it takes the page faults. Data is null if memory is short.
-   */
-  static HostBytes allocate(size_t size);
 };
 
 /** An ArrayBuffer that takes the bytes over, or has a copy where the runtime refuses external memory

@@ -31,7 +31,7 @@ struct Run {
       if (!wanted) return Status::ok();
       const size_t size = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
       bytes = HostBytes::allocate(size);
-      PADLESS_CHECK(bytes.data != nullptr, Code::kOutOfMemory, "", "no memory for a result of ", size,
+      PADLESS_CHECK(bytes.data() != nullptr, Code::kOutOfMemory, "", "no memory for a result of ", size,
                     " bytes");
       return Status::ok();
     };
@@ -52,7 +52,7 @@ struct Run {
   }
 
   ForwardResult result() {
-    const auto floats = [](HostBytes& bytes) { return reinterpret_cast<float*>(bytes.data.get()); };
+    const auto floats = [](HostBytes& bytes) { return reinterpret_cast<float*>(bytes.data()); };
     ForwardResult result;
     result.last_hidden_state = floats(last_hidden_state);
     result.pooler_output = floats(pooler_output);
@@ -68,9 +68,9 @@ struct Run {
     const auto copy = [](const auto& values, HostBytes& bytes) -> Status {
       const size_t size = values.size() * sizeof(values[0]);
       bytes = HostBytes::allocate(size);
-      PADLESS_CHECK(bytes.data != nullptr || size == 0, Code::kOutOfMemory, "", "no memory for a result of ",
-                    size, " bytes");
-      if (size > 0) std::memcpy(bytes.data.get(), values.data(), size);
+      PADLESS_CHECK(bytes.data() != nullptr || size == 0, Code::kOutOfMemory, "",
+                    "no memory for a result of ", size, " bytes");
+      if (size > 0) std::memcpy(bytes.data(), values.data(), size);
       return Status::ok();
     };
     PADLESS_RETURN_IF_ERROR(copy(sparse.offsets, sparse_offsets));

@@ -37,6 +37,7 @@ struct EncoderSession {
   std::string cache_warning;         // why the packed weights could not be kept; empty if they were
   std::atomic<bool> closed = false;  // disposed: what is queued and running stops at its next step
   Workspaces spaces;                 // of the stream's thread
+  HostBytes::Keeper keeps_results;
 };
 
 class EncoderHandle : public Handle<EncoderHandle, EncoderSession> {

@@ -59,10 +59,10 @@ Napi::Value max_sim_scores(const Napi::CallbackInfo& info) {
         const TokenVectors documents = work->documents.view();
         const auto count = static_cast<size_t>(queries.texts() * documents.texts());
         work->scores = HostBytes::allocate(count * sizeof(float));
-        PADLESS_CHECK(work->scores.data != nullptr || count == 0, Code::kOutOfMemory, "", "no memory for ",
+        PADLESS_CHECK(work->scores.data() != nullptr || count == 0, Code::kOutOfMemory, "", "no memory for ",
                       count, " scores");
         return max_sim(engine, queue, queries, documents, work->dim,
-                       reinterpret_cast<float*>(work->scores.data.get()), [&]() -> Status {
+                       reinterpret_cast<float*>(work->scores.data()), [&]() -> Status {
                          PADLESS_CHECK(!stream->is_cancelled(), Code::kAborted, "signal",
                                        "The thread of the call has ended.");
                          return Status::ok();

@@ -43,13 +43,13 @@ Napi::Value create_tensor(const Napi::CallbackInfo& info) {
   }
   // The caller may change the array as soon as this returns, so the copy is made here.
   HostBytes staged = HostBytes::allocate(source.size());
-  if (!staged.data)
+  if (!staged.data())
     return throw_status(env, Status(Code::kOutOfMemory, "no memory to copy data into", "data"));
-  std::copy(source.begin(), source.end(), staged.data.get());
+  std::copy(source.begin(), source.end(), staged.data());
   stream->run(
       {}, {storage},
       [storage, staged = std::make_shared<HostBytes>(std::move(staged))](Engine& engine, Stream& queue) {
-        return engine.copy_to_device(queue, storage->data(), staged->data.get(), staged->size);
+        return engine.copy_to_device(queue, storage->data(), staged->data(), staged->size());
       });
   return TensorHandle::wrap(env, storage);
 }
@@ -104,9 +104,9 @@ Napi::Value TensorHandle::read(const Napi::CallbackInfo& info) {
       env, {storage},
       [storage, copy](Engine& engine, Stream& queue) {
         *copy = HostBytes::allocate(storage->bytes());
-        PADLESS_CHECK(copy->data, Code::kOutOfMemory, "", "no memory to read ", storage->bytes(),
+        PADLESS_CHECK(copy->data() != nullptr, Code::kOutOfMemory, "", "no memory to read ", storage->bytes(),
                       " bytes into");
-        return engine.copy_to_host(queue, copy->data.get(), storage->data(), storage->bytes());
+        return engine.copy_to_host(queue, copy->data(), storage->data(), storage->bytes());
       },
       [copy](Napi::Env env) { return to_array_buffer(env, std::move(*copy)); });
 }

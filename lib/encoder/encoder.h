@@ -108,8 +108,9 @@ class Encoder {
     PooledOutputs outputs;
     std::shared_ptr<PooledRows> rows;
   };
+  /** With hidden rows in memory of the caller, or of its own if that is null. */
   Result<Encoded> encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
-                         const ForwardRequest& request, const Cancelled& cancelled);
+                         const ForwardRequest& request, float* hidden_rows, const Cancelled& cancelled);
   Status prepare_batch(Stream& stream, Workspace& space, const PackedBatch& batch, const BatchLayout& layout);
   /** Runs of sequences, one after the other, through embedding and layers; `cuts` as of cut_sequences. */
   Status encode_slices(Stream& stream, Workspace& space, const PackedBatch& batch,

@@ -123,7 +123,8 @@ Status Encoder::encode_slices(Stream& stream, Workspace& space, const PackedBatc
 }
 
 Result<Encoder::Encoded> Encoder::encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
-                                         const ForwardRequest& request, const Cancelled& cancelled) {
+                                         const ForwardRequest& request, float* hidden_rows,
+                                         const Cancelled& cancelled) {
   BatchCapacity capacity = engine_->capacity(batch);
   // The windows of a convolution are gathered by indices from the host.
   capacity.recordable = capacity.recordable && !weights_.convolution;
@@ -141,7 +142,7 @@ Result<Encoder::Encoded> Encoder::encode(Stream& stream, Workspaces& spaces, con
       layer_rows = std::max<int64_t>(layer_rows, batch.cu_seqlens[cuts[i + 1]] - batch.cu_seqlens[cuts[i]]);
     }
   }
-  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, storage_, prepared.rows(), layer_rows));
+  PADLESS_RETURN_IF_ERROR(space.fit(*engine_, spec_, storage_, prepared.rows(), layer_rows, hidden_rows));
   PADLESS_RETURN_IF_ERROR(check_running(cancelled));
 
   Encoded encoded{&space, pooled_outputs(request, prepared.pooled_rows()), std::make_shared<PooledRows>()};
@@ -196,14 +197,17 @@ Status Encoder::token_heads(Stream& stream, const PreparedBatch& batch, const Ma
 Status Encoder::forward(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
                         const ForwardRequest& request, const ForwardResult& result,
                         const Cancelled& cancelled) {
-  Result<Encoded> encoded = encode(stream, spaces, batch, request, cancelled);
+  // The layers work in the result where they can, which saves a copy of it.
+  const bool shared = engine_->works_in_host_memory() && storage_.dtype == DType::kF32;
+  float* const hidden_rows = shared ? result.last_hidden_state : nullptr;
+  Result<Encoded> encoded = encode(stream, spaces, batch, request, hidden_rows, cancelled);
   if (encoded.status().code() == Code::kOutOfMemory && spaces.release()) {
-    encoded = encode(stream, spaces, batch, request, cancelled);
+    encoded = encode(stream, spaces, batch, request, hidden_rows, cancelled);
   }
   if (!encoded.is_ok()) return encoded.status();
   const Workspace& space = *encoded.value().space;
   const Matrix hidden = space.hidden(batch.tokens());
-  if (result.last_hidden_state) {
+  if (result.last_hidden_state && !hidden_rows) {
     PADLESS_RETURN_IF_ERROR(engine_->copy_rows_to_host(stream, result.last_hidden_state, hidden));
   }
   PADLESS_RETURN_IF_ERROR(read_pooled(stream, encoded.value(), request, result));

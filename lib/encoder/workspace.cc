@@ -37,16 +37,17 @@ int64_t activation_bytes(const EncoderSpec& spec, const ActivationStorage& stora
 }
 
 Status Workspace::fit(Engine& engine, const EncoderSpec& spec, const ActivationStorage& storage, int64_t rows,
-                      int64_t layer_rows) {
+                      int64_t layer_rows, void* lent) {
   const std::vector<Need> wanted = needs(spec, storage);
   context_columns_ = storage.context_in_queries ? spec.query_width() : 0;
+  lent_hidden_ = lent;
   activations_.resize(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     Activations& kept = activations_[i];
     kept.cols = wanted[i].cols;
     kept.dtype = wanted[i].dtype;
     const int64_t needed = i == kHidden ? rows : layer_rows;
-    if (kept.cols == 0 || needed <= kept.rows) continue;
+    if (kept.cols == 0 || needed <= kept.rows || (i == kHidden && lent)) continue;
     kept.buffer.reset();
     kept.rows = 0;
     auto buffer = engine.allocate(static_cast<size_t>(needed) * kept.cols * dtype_size(kept.dtype));
@@ -57,25 +58,25 @@ Status Workspace::fit(Engine& engine, const EncoderSpec& spec, const ActivationS
   return Status::ok();
 }
 
-Matrix Workspace::rows_of(const Activations& activations, int64_t first, int64_t count) const {
-  const auto& [cols, dtype, rows, buffer] = activations;
-  void* data = nullptr;
-  if (buffer)
-    data = static_cast<char*>(buffer->data()) + static_cast<size_t>(first) * cols * dtype_size(dtype);
+Matrix Workspace::rows_of(size_t binding, int64_t first, int64_t count) const {
+  const auto& [cols, dtype, rows, buffer] = activations_[binding];
+  void* data = buffer ? buffer->data() : nullptr;
+  if (binding == kHidden && lent_hidden_) data = lent_hidden_;
+  if (data) data = static_cast<char*>(data) + static_cast<size_t>(first) * cols * dtype_size(dtype);
   return {data, dtype, count, cols, cols};
 }
 
 LayerRows Workspace::layer_rows(const PreparedBatch& part, int64_t first, size_t ropes) const {
   LayerRows result{part, {}};
   for (size_t i = 0; i < activations_.size(); ++i) {
-    result.matrices.push_back(rows_of(activations_[i], i == kHidden ? first : 0, part.rows()));
+    result.matrices.push_back(rows_of(i, i == kHidden ? first : 0, part.rows()));
   }
   if (context_columns_ > 0) result.matrices[kContext] = result.matrices[kQkv].columns(0, context_columns_);
   for (size_t i = 0; i < ropes; ++i) result.matrices.push_back(part.token_rows(i));
   return result;
 }
 
-Matrix Workspace::hidden(int64_t count) const { return rows_of(activations_[kHidden], 0, count); }
+Matrix Workspace::hidden(int64_t count) const { return rows_of(kHidden, 0, count); }
 
 size_t Workspace::bytes() const {
   size_t bytes = batch ? batch->bytes() : 0;

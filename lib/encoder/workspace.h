@@ -53,10 +53,10 @@ int64_t activation_bytes(const EncoderSpec& spec, const ActivationStorage& stora
  * time. */
 class Workspace {
  public:
-  /** Makes memory for `rows` hidden rows, and for all else that layers need of `layer_rows`; E_OUT_OF_MEMORY.
-   */
+  /** Makes memory for `rows` hidden rows, unless those are `lent` until the next fit, and for all else that
+   * layers need of `layer_rows`; E_OUT_OF_MEMORY. */
   Status fit(Engine& engine, const EncoderSpec& spec, const ActivationStorage& storage, int64_t rows,
-             int64_t layer_rows);
+             int64_t layer_rows, void* lent);
   /** The matrices of `part`, whose first row is row `first` of the hidden rows, with the token rows that it
    * was prepared with for `ropes` behind the activations. */
   LayerRows layer_rows(const PreparedBatch& part, int64_t first, size_t ropes) const;
@@ -79,9 +79,10 @@ class Workspace {
     int64_t rows = 0;  // that the buffer has room for
     std::unique_ptr<Buffer> buffer;
   };
-  Matrix rows_of(const Activations& activations, int64_t first, int64_t count) const;
+  Matrix rows_of(size_t binding, int64_t first, int64_t count) const;
 
   std::vector<Activations> activations_;  // by Binding, up to the ropes
+  void* lent_hidden_ = nullptr;           // the hidden rows, where they are not this workspace's own
   int64_t context_columns_ = 0;           // of the queries, where attention writes over them
   std::map<ForwardKind, RecordedForward> forwards_;
 };

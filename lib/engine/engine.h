@@ -159,6 +159,10 @@ class Engine {
    * results. */
   virtual Status wait(Stream&) { return Status::ok(); }
 
+  /** Whether ops work in memory of the caller as in that of `allocate`, and have finished when they return.
+   */
+  virtual bool works_in_host_memory() const { return false; }
+
   /** What [T, ...] activations are stored in when the products compute in `compute`; E_UNSUPPORTED if they
    * cannot. */
   virtual Result<DType> activation_dtype(ComputeType compute) const = 0;

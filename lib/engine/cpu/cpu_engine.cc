@@ -92,6 +92,8 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
     return run(stream, [&] { return read_rows_cpu(context_, matrix, host); });
   }
 
+  bool works_in_host_memory() const override { return true; }
+
   Result<DType> activation_dtype(ComputeType compute) const override {
     PADLESS_CHECK(compute != ComputeType::kF16, Code::kUnsupported, "dtype",
                   "the CPU engine does not compute in f16; f32, bf16 and int8 are supported");
