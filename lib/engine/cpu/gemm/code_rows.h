@@ -50,6 +50,8 @@ inline RowCodes codes_between(const RowExtent& extent) {
           .scale = range * (1.0f / 255.0f) + not_finite};
 }
 
+/** Fetches the rows that come next, if they are fp32: what other threads wrote, as attention, comes from far.
+ */
 template <class Source>
 void find_extents(const SourceRow<Source> (&rows)[kCodedRows], int64_t columns,
                   RowExtent (&extents)[kCodedRows]) {
@@ -67,7 +69,13 @@ void find_extents(const SourceRow<Source> (&rows)[kCodedRows], int64_t columns,
     };
     int64_t column = 0;
     for (; column + kRowColumns <= columns; column += kRowColumns) {
-      for (int i = 0; i < kRowVectors; ++i) add(load_columns(in.at(column + i * kLanes)), i);
+      for (int i = 0; i < kRowVectors; ++i) {
+        const Source* at = in.at(column + i * kLanes);
+        if constexpr (sizeof(Source) == 4) {
+          __builtin_prefetch(reinterpret_cast<const char*>(at) + kCodedRows * in.layout.stride);
+        }
+        add(load_columns(at), i);
+      }
     }
     for (int i = 0; column < columns; column += kLanes, ++i) {
       const int64_t left = columns - column;
