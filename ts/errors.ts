@@ -8,6 +8,7 @@
  * - `E_UNSUPPORTED`: understood, but nothing here computes it
  * - `E_TOO_LONG`: a text or sequence beyond the model's limit
  * - `E_NOT_FOUND`: a file or directory that is not there
+ * - `E_NOT_WRITABLE`: a file that cannot be written: a full disk, a missing permission, a directory of its name
  * - `E_DEVICE`: the device is missing or failed
  * - `E_OUT_OF_MEMORY`
  * - `E_ABORTED`: the caller's signal
@@ -24,6 +25,7 @@ export type ErrorCode =
   | 'E_UNSUPPORTED'
   | 'E_TOO_LONG'
   | 'E_NOT_FOUND'
+  | 'E_NOT_WRITABLE'
   | 'E_DEVICE'
   | 'E_OUT_OF_MEMORY'
   | 'E_ABORTED'

@@ -43,7 +43,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 }  // namespace padless::binding
 
 static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
-  return padless::binding::init(env, exports);
+  return padless::binding::call_guarded(env, [&] { return padless::binding::init(env, exports); })
+      .As<Napi::Object>();
 }
 
 NODE_API_MODULE(padless, init_addon)

@@ -68,7 +68,7 @@ Napi::Value attention(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_attention(Napi::Env env, Napi::Object exports) {
-  exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
+  export_function<attention>(env, exports, "attention");
 }
 
 }  // namespace padless::binding

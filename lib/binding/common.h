@@ -2,7 +2,9 @@
 // handles.
 //
 // Everything here belongs to the JS thread of one environment (the main thread or a worker), except where a
-// comment says otherwise. Compiled without C++ exceptions: after a call that may throw in JS, return at once.
+// comment says otherwise. Node-API without C++ exceptions: after a call that may throw in JS, return at once.
+// What the standard library throws for lack of memory must not reach Node, which would end the process: all
+// functions for JS go through call_guarded.
 #pragma once
 
 #include <napi.h>
@@ -12,11 +14,13 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "lib/core/dtype.h"
+#include "lib/core/guard.h"
 #include "lib/core/status.h"
 #include "lib/engine/cpu/host_bytes.h"
 
@@ -42,6 +46,25 @@ struct EnvData {
 
 EnvData& env_data(Napi::Env env);
 
+/** `function()`; what it throws in C++ is thrown in JS. */
+template <class Function>
+Napi::Value call_guarded(Napi::Env env, const Function& function) {
+  try {
+    return function();
+  } catch (...) {
+    return throw_status(env, status_of_exception());
+  }
+}
+
+/** Makes `kFunction` a property of `exports`. */
+template <Napi::Value (*kFunction)(const Napi::CallbackInfo&)>
+void export_function(Napi::Env env, Napi::Object exports, const char* name) {
+  const auto guarded_function = [](const Napi::CallbackInfo& info) {
+    return call_guarded(info.Env(), [&] { return kFunction(info); });
+  };
+  exports.Set(name, Napi::Function::New(env, guarded_function, name));
+}
+
 /**
  * A Node-API class whose instances hold a shared native object. `Derived` has a static `kTag` and a static
  * `kName`; it may hide on_release(env, object), which runs on the JS thread when dispose() lets the object
@@ -64,6 +87,13 @@ class Handle : public Napi::ObjectWrap<Derived> {
     methods.push_back(Derived::InstanceMethod("dispose", dispose));
     const Napi::Function constructor = Derived::DefineClass(env, Derived::kName, methods);
     env_data(env).constructors[&Derived::kTag] = Napi::Persistent(constructor);
+  }
+
+  /** For define(): a method of Derived that JS may call. */
+  template <auto kMethod>
+  static Napi::ClassPropertyDescriptor<Derived> method(const char* name) {
+    return Derived::InstanceMethod(
+        name, static_cast<Napi::Value (Derived::*)(const Napi::CallbackInfo&)>(&Handle::call<kMethod>));
   }
 
   static Napi::Value wrap(Napi::Env env, std::shared_ptr<T> object) {
@@ -95,10 +125,27 @@ class Handle : public Napi::ObjectWrap<Derived> {
 
   void release(Napi::Env env) {
     const std::shared_ptr<T> object = std::exchange(object_, nullptr);
-    if (object) Derived::on_release(env, *object);
+    if (!object) return;
+    const Status status = guarded([&] {
+      Derived::on_release(env, *object);
+      return Status::ok();
+    });
+    (void)status;  // without memory to end it now, the object ends with the environment
   }
 
  private:
+  template <auto kMethod>
+  Napi::Value call(const Napi::CallbackInfo& info) {
+    return call_guarded(info.Env(), [&]() -> Napi::Value {
+      if constexpr (std::is_void_v<decltype((static_cast<Derived*>(this)->*kMethod)(info))>) {
+        (static_cast<Derived*>(this)->*kMethod)(info);
+        return info.Env().Undefined();
+      } else {
+        return (static_cast<Derived*>(this)->*kMethod)(info);
+      }
+    });
+  }
+
   std::shared_ptr<T> object_;
 };
 

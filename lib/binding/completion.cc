@@ -5,18 +5,16 @@
 namespace padless::binding {
 namespace {
 
-using Closure = std::function<void(Napi::Env)>;
-
 /** env is null for what was still queued when the environment ended. */
-void run_closure(napi_env env, napi_value, void*, void* data) {
-  const std::unique_ptr<Closure> closure(static_cast<Closure*>(data));
-  if (env != nullptr) (*closure)(env);
+void run_delivery(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Completion::Delivery> delivery(static_cast<Completion::Delivery*>(data));
+  if (env != nullptr) delivery->run(env);
 }
 
 void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, const Status& status,
             const std::function<Napi::Value(Napi::Env)>& value) {
   if (!status.is_ok()) return deferred.Reject(make_error(env, status).Value());
-  const Napi::Value result = value(env);
+  const Napi::Value result = call_guarded(env, [&] { return value(env); });
   if (env.IsExceptionPending()) {
     const Napi::Error error = env.GetAndClearPendingException();
     // Empty, like the result: the environment is being terminated, and nobody waits for the promise any more.
@@ -32,7 +30,7 @@ class BackgroundWork : public Napi::AsyncWorker {
       : Napi::AsyncWorker(env, "padless"), deferred_(env), work_(std::move(work)), value_(std::move(value)) {}
 
   Napi::Value promise() const { return deferred_.Promise(); }
-  void Execute() override { status_ = work_(); }
+  void Execute() override { status_ = guarded(work_); }
   void OnOK() override { settle(Env(), deferred_, status_, value_); }
 
  private:
@@ -47,18 +45,17 @@ class BackgroundWork : public Napi::AsyncWorker {
 std::shared_ptr<Completion> Completion::create(Napi::Env env) {
   auto completion = std::make_shared<Completion>();
   const Napi::String name = Napi::String::New(env, "padless");
-  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run_closure,
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run_delivery,
                                   &completion->function_);
   napi_unref_threadsafe_function(env, completion->function_);
   return completion;
 }
 
-void Completion::post(Closure closure) {
-  auto queued = std::make_unique<Closure>(std::move(closure));
+void Completion::post(std::unique_ptr<Delivery> delivery) {
   const std::lock_guard lock(mutex_);
   if (function_ == nullptr) return;
-  if (napi_call_threadsafe_function(function_, queued.get(), napi_tsfn_nonblocking) == napi_ok) {
-    (void)queued.release();  // run_closure has it now
+  if (napi_call_threadsafe_function(function_, delivery.get(), napi_tsfn_nonblocking) == napi_ok) {
+    (void)delivery.release();  // run_delivery has it now
   }
 }
 
@@ -77,20 +74,34 @@ void Completion::close() {
   function_ = nullptr;
 }
 
-PendingPromise::PendingPromise(Napi::Env env) : completion_(env_data(env).completion), deferred_(env) {
-  completion_->hold(env);
-}
+class PendingPromise::Settlement final : public Completion::Delivery {
+ public:
+  void run(Napi::Env env) override {
+    promise->completion_->let_go(env);
+    binding::settle(env, promise->deferred_, status, value);
+  }
+
+  std::shared_ptr<PendingPromise> promise;
+  Status status;
+  std::function<Napi::Value(Napi::Env)> value;
+};
+
+PendingPromise::PendingPromise(Napi::Env env)
+    : completion_(env_data(env).completion), deferred_(env), settlement_(std::make_unique<Settlement>()) {}
 
 std::shared_ptr<PendingPromise> PendingPromise::create(Napi::Env env) {
-  return std::shared_ptr<PendingPromise>(new PendingPromise(env));
+  std::shared_ptr<PendingPromise> pending(new PendingPromise(env));
+  pending->completion_->hold(env);
+  return pending;
 }
 
-void PendingPromise::settle(Status status, std::function<Napi::Value(Napi::Env)> value) {
-  completion_->post(
-      [self = shared_from_this(), status = std::move(status), value = std::move(value)](Napi::Env env) {
-        self->completion_->let_go(env);
-        binding::settle(env, self->deferred_, status, value);
-      });
+PendingPromise::~PendingPromise() = default;
+
+void PendingPromise::settle(Status status, std::function<Napi::Value(Napi::Env)> value) noexcept {
+  settlement_->promise = shared_from_this();
+  settlement_->status = std::move(status);
+  settlement_->value = std::move(value);
+  completion_->post(std::move(settlement_));
 }
 
 Napi::Value run_in_background(Napi::Env env, std::function<Status()> work,

@@ -1,4 +1,4 @@
-// The way back to the JS thread: closures that settle promises when native work is done.
+// The way back to the JS thread: deliveries that settle promises when native work is done.
 #pragma once
 
 #include <napi.h>
@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "lib/binding/common.h"
 #include "lib/core/status.h"
@@ -13,17 +14,24 @@
 namespace padless::binding {
 
 /**
- * One queue of closures per environment, on one ThreadSafeFunction. It keeps the process alive while a
+ * One queue of deliveries per environment, on one ThreadSafeFunction. It keeps the process alive while a
  * promise is pending and not a moment longer. Native work holds it by shared_ptr and may outlive the
  * environment.
  */
 class Completion {
  public:
+  /** What is to be done on the JS thread; made where a lack of memory can still be reported. */
+  class Delivery {
+   public:
+    virtual ~Delivery() = default;
+    virtual void run(Napi::Env env) = 0;
+  };
+
   /** JS thread, once per environment. */
   static std::shared_ptr<Completion> create(Napi::Env env);
 
-  /** Any thread: runs `closure` on the JS thread soon; destroys it unrun if the environment has ended. */
-  void post(std::function<void(Napi::Env)> closure);
+  /** Any thread: runs `delivery` on the JS thread soon; destroys it unrun if the environment has ended. */
+  void post(std::unique_ptr<Delivery> delivery);
 
   /** JS thread: one more, one fewer promise to stay alive for. */
   void hold(Napi::Env env);
@@ -43,16 +51,20 @@ class PendingPromise : public std::enable_shared_from_this<PendingPromise> {
  public:
   /** JS thread. */
   static std::shared_ptr<PendingPromise> create(Napi::Env env);
+  ~PendingPromise();
   Napi::Value promise() const { return deferred_.Promise(); }
 
-  /** Any thread. Rejects with `status`, or, if that is ok, runs `value` on the JS thread for the result. */
-  void settle(Status status, std::function<Napi::Value(Napi::Env)> value);
+  /** Any thread. Rejects with `status`, or, if that is ok, runs `value` on the JS thread for the result.
+   * Takes no memory: the work may have failed for want of it. */
+  void settle(Status status, std::function<Napi::Value(Napi::Env)> value) noexcept;
 
  private:
+  class Settlement;
   explicit PendingPromise(Napi::Env env);
 
   std::shared_ptr<Completion> completion_;
   Napi::Promise::Deferred deferred_;
+  std::unique_ptr<Settlement> settlement_;  // until it is on its way
 };
 
 /**

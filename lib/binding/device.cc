@@ -107,13 +107,13 @@ Napi::Value DeviceHandle::is_lost(const Napi::CallbackInfo& info) {
 }
 
 void init_device(Napi::Env env, Napi::Object exports) {
-  DeviceHandle::define(env, {DeviceHandle::InstanceMethod<&DeviceHandle::graphs>("graphs"),
-                             DeviceHandle::InstanceMethod<&DeviceHandle::info>("info"),
-                             DeviceHandle::InstanceMethod<&DeviceHandle::is_lost>("isLost"),
-                             DeviceHandle::InstanceMethod<&DeviceHandle::memory>("memory"),
-                             DeviceHandle::InstanceMethod<&DeviceHandle::reset_peak>("resetPeak")});
-  exports.Set("listDevices", Napi::Function::New<list>(env, "listDevices"));
-  exports.Set("openDevice", Napi::Function::New<open>(env, "openDevice"));
+  DeviceHandle::define(env, {DeviceHandle::method<&DeviceHandle::graphs>("graphs"),
+                             DeviceHandle::method<&DeviceHandle::info>("info"),
+                             DeviceHandle::method<&DeviceHandle::is_lost>("isLost"),
+                             DeviceHandle::method<&DeviceHandle::memory>("memory"),
+                             DeviceHandle::method<&DeviceHandle::reset_peak>("resetPeak")});
+  export_function<list>(env, exports, "listDevices");
+  export_function<open>(env, exports, "openDevice");
 }
 
 }  // namespace padless::binding

@@ -32,7 +32,7 @@ struct Run {
       const size_t size = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
       bytes = HostBytes::allocate(size);
       PADLESS_CHECK(bytes.data() != nullptr, Code::kOutOfMemory, "", "no memory for a result of ", size,
-                    " bytes");
+                    " bytes: ask for fewer outputs, or pass fewer tokens at a time (batchTokens)");
       return Status::ok();
     };
     const int64_t hidden = encoder.spec().hidden_size;
@@ -174,7 +174,7 @@ Napi::Value load_encoder(const Napi::CallbackInfo& info) {
           ticket->total = total;
         },
         [ticket] { return ticket->cancelled.load(); });
-    if (cache && encoder.is_ok()) session->cache_warning = cache->write().message();
+    if (cache && encoder.is_ok()) session->cache_warning = guarded([&] { return cache->write(); }).message();
     return encoder;
   };
   return run_in_background(
@@ -287,13 +287,13 @@ void EncoderHandle::on_release(Napi::Env env, EncoderSession& session) {
 }
 
 void init_encoder(Napi::Env env, Napi::Object exports) {
-  TicketHandle::define(env, {TicketHandle::InstanceMethod<&TicketHandle::cancel>("cancel"),
-                             TicketHandle::InstanceMethod<&TicketHandle::progress>("progress")});
-  EncoderHandle::define(env, {EncoderHandle::InstanceMethod<&EncoderHandle::run>("run"),
-                              EncoderHandle::InstanceMethod<&EncoderHandle::weight_bytes>("weightBytes"),
-                              EncoderHandle::InstanceMethod<&EncoderHandle::cache_warning>("cacheWarning")});
-  exports.Set("createTicket", Napi::Function::New<create_ticket>(env, "createTicket"));
-  exports.Set("loadEncoder", Napi::Function::New<load_encoder>(env, "loadEncoder"));
+  TicketHandle::define(env, {TicketHandle::method<&TicketHandle::cancel>("cancel"),
+                             TicketHandle::method<&TicketHandle::progress>("progress")});
+  EncoderHandle::define(env, {EncoderHandle::method<&EncoderHandle::run>("run"),
+                              EncoderHandle::method<&EncoderHandle::weight_bytes>("weightBytes"),
+                              EncoderHandle::method<&EncoderHandle::cache_warning>("cacheWarning")});
+  export_function<create_ticket>(env, exports, "createTicket");
+  export_function<load_encoder>(env, exports, "loadEncoder");
 }
 
 }  // namespace padless::binding

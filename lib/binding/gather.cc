@@ -40,7 +40,7 @@ Napi::Value gather_rows(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_gather(Napi::Env env, Napi::Object exports) {
-  exports.Set("gatherRows", Napi::Function::New<gather_rows>(env, "gatherRows"));
+  export_function<gather_rows>(env, exports, "gatherRows");
 }
 
 }  // namespace padless::binding

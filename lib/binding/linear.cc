@@ -120,8 +120,8 @@ Napi::Value linear(const Napi::CallbackInfo& info) {
 
 void init_linear(Napi::Env env, Napi::Object exports) {
   WeightHandle::define(env, {});
-  exports.Set("packLinear", Napi::Function::New<pack_linear>(env, "packLinear"));
-  exports.Set("linear", Napi::Function::New<linear>(env, "linear"));
+  export_function<pack_linear>(env, exports, "packLinear");
+  export_function<linear>(env, exports, "linear");
 }
 
 }  // namespace padless::binding

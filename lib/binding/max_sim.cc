@@ -74,7 +74,7 @@ Napi::Value max_sim_scores(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_max_sim(Napi::Env env, Napi::Object exports) {
-  exports.Set("maxSim", Napi::Function::New<max_sim_scores>(env, "maxSim"));
+  export_function<max_sim_scores>(env, exports, "maxSim");
 }
 
 }  // namespace padless::binding

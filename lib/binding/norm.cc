@@ -92,8 +92,8 @@ Napi::Value l2_normalize(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_norm(Napi::Env env, Napi::Object exports) {
-  exports.Set("norm", Napi::Function::New<norm>(env, "norm"));
-  exports.Set("l2Normalize", Napi::Function::New<l2_normalize>(env, "l2Normalize"));
+  export_function<norm>(env, exports, "norm");
+  export_function<l2_normalize>(env, exports, "l2Normalize");
 }
 
 }  // namespace padless::binding

@@ -50,8 +50,6 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void init_pool(Napi::Env env, Napi::Object exports) {
-  exports.Set("pool", Napi::Function::New<pool>(env, "pool"));
-}
+void init_pool(Napi::Env env, Napi::Object exports) { export_function<pool>(env, exports, "pool"); }
 
 }  // namespace padless::binding

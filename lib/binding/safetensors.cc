@@ -54,10 +54,10 @@ Napi::Value SafetensorsHandle::metadata(const Napi::CallbackInfo& info) {
 }
 
 void init_safetensors(Napi::Env env, Napi::Object exports) {
-  SafetensorsHandle::define(env, {SafetensorsHandle::InstanceMethod<&SafetensorsHandle::tensors>("tensors"),
-                                  SafetensorsHandle::InstanceMethod<&SafetensorsHandle::metadata>("metadata"),
-                                  SafetensorsHandle::InstanceMethod<&SafetensorsHandle::close>("close")});
-  exports.Set("openSafetensors", Napi::Function::New<open_safetensors>(env, "openSafetensors"));
+  SafetensorsHandle::define(env, {SafetensorsHandle::method<&SafetensorsHandle::tensors>("tensors"),
+                                  SafetensorsHandle::method<&SafetensorsHandle::metadata>("metadata"),
+                                  SafetensorsHandle::method<&SafetensorsHandle::close>("close")});
+  export_function<open_safetensors>(env, exports, "openSafetensors");
 }
 
 }  // namespace padless::binding

@@ -8,6 +8,23 @@
 namespace padless::binding {
 namespace {
 
+/** An op in the queue, with all that its failure needs. */
+struct QueuedOp {
+  Operands inputs, outputs;
+  Op op;
+  std::list<std::shared_ptr<Failure>> failure = {std::make_shared<Failure>()};
+};
+
+/** Forgets a stream whose work is done. */
+class Erasure final : public Completion::Delivery {
+ public:
+  explicit Erasure(StreamState* state) : state_(state) {}
+  void run(Napi::Env env) override { env_data(env).streams.erase(state_); }
+
+ private:
+  StreamState* const state_;
+};
+
 std::shared_ptr<Failure> first_failure(const Operands& operands) {
   for (const auto& operand : operands) {
     if (auto failure = operand->failure()) return failure;
@@ -40,69 +57,82 @@ void StreamState::wait_for(const Operands& inputs) {
     Status status = made.status();
     if (status.is_ok()) status = made.value()->record(home->queue());
     if (status.is_ok()) status = made.value()->wait(queue());
-    if (!status.is_ok()) note(std::make_shared<Failure>(std::move(status)));
+    if (status.is_ok()) continue;
+    std::list<std::shared_ptr<Failure>> failure = {std::make_shared<Failure>(std::move(status))};
+    note(failure);
   }
 }
 
 void StreamState::run(Operands inputs, Operands outputs, Op op) {
   wait_for(inputs);
-  stream_->enqueue([this, queue = stream_.get(), inputs = std::move(inputs), outputs = std::move(outputs),
-                    op = std::move(op)] {
+  const auto queued = std::make_shared<QueuedOp>(std::move(inputs), std::move(outputs), std::move(op));
+  stream_->enqueue([this, queue = stream_.get(), queued] {
     if (cancelled_) return;
-    std::shared_ptr<Failure> failure = first_failure(inputs);
+    std::shared_ptr<Failure> failure = first_failure(queued->inputs);
     if (!failure) {
-      Status status = op(engine(), *queue);
+      Status status = guarded([&] { return queued->op(engine(), *queue); });
       if (status.is_ok()) return;
-      failure = std::make_shared<Failure>(std::move(status));
-      note(failure);
+      failure = queued->failure.front();
+      failure->status = std::move(status);
+      note(queued->failure);
     }
-    for (const auto& output : outputs) output->fail(failure);
+    for (const auto& output : queued->outputs) output->fail(failure);
   });
 }
 
 Napi::Value StreamState::run_async(Napi::Env env, Operands inputs, Op work,
                                    std::function<Napi::Value(Napi::Env)> value) {
   wait_for(inputs);
-  auto pending = PendingPromise::create(env);
-  auto outcome = std::make_shared<Status>();
+  const auto outcome = std::make_shared<Status>();
   stream_->enqueue(
       [this, queue = stream_.get(), inputs = std::move(inputs), work = std::move(work), outcome] {
         if (cancelled_) return;
-        if (auto failure = first_failure(inputs)) {
+        *outcome = guarded([&] {
+          const auto failure = first_failure(inputs);
+          if (!failure) return work(engine(), *queue);
           failure->reported = true;
-          *outcome = failure->status;
-        } else {
-          *outcome = work(engine(), *queue);
-        }
+          return failure->status;
+        });
       });
-  stream_->on_complete([pending, outcome, value = std::move(value)](Status status) {
-    pending->settle(outcome->is_ok() ? std::move(status) : *outcome, value);
+  return promise_of_completion(
+      env, [outcome](Status status) { return outcome->is_ok() ? std::move(status) : std::move(*outcome); },
+      std::move(value));
+}
+
+Napi::Value StreamState::promise_of_completion(Napi::Env env, std::function<Status(Status)> outcome,
+                                               std::function<Napi::Value(Napi::Env)> value) {
+  const auto pending = PendingPromise::create(env);
+  const Status status = guarded([&] {
+    stream_->on_complete(
+        [pending, outcome = std::move(outcome), value = std::move(value)](Status status) mutable {
+          pending->settle(outcome(std::move(status)), std::move(value));
+        });
+    return Status::ok();
   });
+  if (!status.is_ok()) pending->settle(status, nullptr);
   return pending->promise();
 }
 
 Napi::Value StreamState::synchronize(Napi::Env env) {
-  auto pending = PendingPromise::create(env);
-  stream_->on_complete([this, pending](Status status) {
-    Status failure = take_failure();
-    pending->settle(failure.is_ok() ? std::move(status) : std::move(failure),
-                    [](Napi::Env env) { return env.Undefined(); });
-  });
-  return pending->promise();
+  const auto outcome = [this](Status status) {
+    Status failure = guarded([this] { return take_failure(); });
+    return failure.is_ok() ? std::move(status) : std::move(failure);
+  };
+  return promise_of_completion(env, outcome, [](Napi::Env env) { return env.Undefined(); });
 }
 
 void StreamState::dispose(Napi::Env env) {
   if (disposed_ || !stream_) return;
   disposed_ = true;
   stream_->on_complete([this, completion = env_data(env).completion](Status) {
-    completion->post([this](Napi::Env env) { env_data(env).streams.erase(this); });
+    completion->post(std::make_unique<Erasure>(this));
   });
 }
 
-void StreamState::note(std::shared_ptr<Failure> failure) {
+void StreamState::note(std::list<std::shared_ptr<Failure>>& failure) {
   const std::lock_guard lock(mutex_);
   std::erase_if(failures_, [](const auto& earlier) { return earlier->reported.load(); });
-  failures_.push_back(std::move(failure));
+  failures_.splice(failures_.end(), failure);
 }
 
 Status StreamState::take_failure() {
@@ -181,14 +211,13 @@ Napi::Value create_event(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_stream(Napi::Env env, Napi::Object exports) {
-  StreamHandle::define(env, {StreamHandle::InstanceMethod<&StreamHandle::synchronize>("synchronize"),
-                             StreamHandle::InstanceMethod<&StreamHandle::record>("record"),
-                             StreamHandle::InstanceMethod<&StreamHandle::wait>("wait")});
-  EventHandle::define(env,
-                      {EventHandle::InstanceMethod<&EventHandle::is_complete>("isComplete"),
-                       EventHandle::InstanceMethod<&EventHandle::milliseconds_since>("millisecondsSince")});
-  exports.Set("createStream", Napi::Function::New<create_stream>(env, "createStream"));
-  exports.Set("createEvent", Napi::Function::New<create_event>(env, "createEvent"));
+  StreamHandle::define(env, {StreamHandle::method<&StreamHandle::synchronize>("synchronize"),
+                             StreamHandle::method<&StreamHandle::record>("record"),
+                             StreamHandle::method<&StreamHandle::wait>("wait")});
+  EventHandle::define(env, {EventHandle::method<&EventHandle::is_complete>("isComplete"),
+                            EventHandle::method<&EventHandle::milliseconds_since>("millisecondsSince")});
+  export_function<create_stream>(env, exports, "createStream");
+  export_function<create_event>(env, exports, "createEvent");
 }
 
 }  // namespace padless::binding

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -15,10 +16,10 @@
 
 namespace padless::binding {
 
-/** Why an op has no result. Shared by its results and its stream; whoever is asked first reports it. */
+/** Why an op has no result. Shared by its results and its stream; whoever is asked first reports it. Made
+ * with the op, since that may fail for want of memory, and written once, when it does. */
 struct Failure {
-  explicit Failure(Status why) : status(std::move(why)) {}
-  const Status status;
+  Status status;
   std::atomic<bool> reported = false;
 };
 
@@ -85,14 +86,18 @@ class StreamState : public std::enable_shared_from_this<StreamState> {
 
  private:
   void wait_for(const Operands& inputs);
-  void note(std::shared_ptr<Failure> failure);
+  /** A promise for the end of all work so far, settled with what `outcome` makes of its status. */
+  Napi::Value promise_of_completion(Napi::Env env, std::function<Status(Status)> outcome,
+                                    std::function<Napi::Value(Napi::Env)> value);
+  /** `failure` holds one. */
+  void note(std::list<std::shared_ptr<Failure>>& failure);
   Status take_failure();
 
   const std::shared_ptr<DeviceState> device_;
   bool disposed_ = false;
   std::atomic<bool> cancelled_ = false;
   std::mutex mutex_;  // guards failures_
-  std::vector<std::shared_ptr<Failure>> failures_;
+  std::list<std::shared_ptr<Failure>> failures_;
   std::shared_ptr<Stream> stream_;  // last: its destruction runs what is queued
 };
 

@@ -129,9 +129,9 @@ Matrix read_matrix(Reader& reader, const std::shared_ptr<Storage>& storage, int6
 }
 
 void init_tensor(Napi::Env env, Napi::Object exports) {
-  TensorHandle::define(env, {TensorHandle::InstanceMethod<&TensorHandle::read>("read"),
-                             TensorHandle::InstanceMethod<&TensorHandle::share>("share")});
-  exports.Set("createTensor", Napi::Function::New<create_tensor>(env, "createTensor"));
+  TensorHandle::define(env, {TensorHandle::method<&TensorHandle::read>("read"),
+                             TensorHandle::method<&TensorHandle::share>("share")});
+  export_function<create_tensor>(env, exports, "createTensor");
 }
 
 }  // namespace padless::binding

@@ -67,6 +67,7 @@ class [[nodiscard]] Result {
 template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream text;
+  text.exceptions(std::ios_base::badbit);  // or what finds no memory would be cut off in silence
   (text << ... << parts);
   return text.str();
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -33,6 +35,18 @@ void pin_library() {
 #endif
 }
 
+/** Marks the thread as one of a region while it lives. */
+class InsideRegion {
+ public:
+  InsideRegion() : outer_(std::exchange(inside_region, true)) {}
+  ~InsideRegion() { inside_region = outer_; }
+  InsideRegion(const InsideRegion&) = delete;
+  InsideRegion& operator=(const InsideRegion&) = delete;
+
+ private:
+  const bool outer_;
+};
+
 }  // namespace
 
 struct ThreadPool::State {
@@ -43,6 +57,8 @@ struct ThreadPool::State {
   // Counts regions, with the width of the current one in the low bits: a worker outside it may look late.
   alignas(64) std::atomic<uint64_t> ticket{0};
   alignas(64) std::atomic<int> unfinished{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr failure;  // of the thread that set `failed`
 
   std::mutex sleep;  // guards what follows
   std::condition_variable wake;
@@ -53,10 +69,20 @@ struct ThreadPool::State {
   int workers = 0;
 
   void worker(int index, uint64_t seen);
+  void call(const std::function<void(int, int)>& region_work, int index, int width) noexcept;
   void start_workers(int count);
   void begin(int threads, const std::function<void(int, int)>& region_work);
   void await_workers();
 };
+
+void ThreadPool::State::call(const std::function<void(int, int)>& region_work, int index,
+                             int width) noexcept {
+  try {
+    region_work(index, width);
+  } catch (...) {
+    if (!failed.exchange(true, std::memory_order_relaxed)) failure = std::current_exception();
+  }
+}
 
 void ThreadPool::State::worker(int index, uint64_t seen) {
   inside_region = true;
@@ -71,7 +97,7 @@ void ThreadPool::State::worker(int index, uint64_t seen) {
     seen = ticket.load(std::memory_order_acquire);
     const int width = static_cast<int>(seen & kWidthMask);
     if (index >= width) continue;
-    (*work)(index, width);
+    call(*work, index, width);
     if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       std::lock_guard<std::mutex> lock(sleep);
       if (caller_sleeps) finished.notify_one();
@@ -87,6 +113,8 @@ void ThreadPool::State::start_workers(int count) {
       std::thread([this, index = workers + 1, seen] { worker(index, seen); }).detach();
     } catch (const std::system_error&) {
       return;  // the system has no thread to give: the region runs on fewer
+    } catch (const std::bad_alloc&) {
+      return;
     }
   }
 }
@@ -136,20 +164,21 @@ ThreadPool& ThreadPool::shared() {
 void ThreadPool::run(int threads, const std::function<void(int index, int count)>& work) {
   threads = std::min(threads, static_cast<int>(kWidthMask));
   if (threads <= 1 || inside_region) {
-    const bool outer = std::exchange(inside_region, true);
-    work(0, 1);
-    inside_region = outer;
-    return;
+    const InsideRegion inside;
+    return work(0, 1);
   }
   State& state = *state_;
   std::lock_guard<std::mutex> turn(state.region);
   state.start_workers(threads - 1);
   threads = std::min(threads, state.workers + 1);
-  if (threads > 1) state.begin(threads, work);
-  inside_region = true;
-  work(0, threads);
-  inside_region = false;
-  if (threads > 1) state.await_workers();
+  const InsideRegion inside;
+  if (threads == 1) return work(0, 1);
+  state.begin(threads, work);
+  state.call(work, 0, threads);
+  state.await_workers();
+  if (!state.failed.load(std::memory_order_relaxed)) return;
+  state.failed.store(false, std::memory_order_relaxed);
+  std::rethrow_exception(std::exchange(state.failure, nullptr));
 }
 
 }  // namespace padless

@@ -17,7 +17,8 @@ class ThreadPool {
    * Calls work(index, count) once for each index in [0, count), the caller itself being index 0, and returns
    * when all calls have; count is max(1, threads), or less where the system has no more threads to give.
    * Regions of several callers take turns; a region started from inside a region runs on its caller alone,
-   * with count = 1.
+   * with count = 1. If calls throw, the others run to their end all the same, and run() throws the first
+   * exception: who makes threads wait for each other must not leave them waiting.
    */
   void run(int threads, const std::function<void(int index, int count)>& work);
 

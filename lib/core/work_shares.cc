@@ -1,5 +1,6 @@
 #include "lib/core/work_shares.h"
 
+#include <limits>
 #include <thread>
 
 #include "lib/core/spin.h"
@@ -50,9 +51,14 @@ void WorkShares::finish(int64_t count) {
   if (count > 0) unfinished_.fetch_sub(count, std::memory_order_acq_rel);
 }
 
-void WorkShares::await() const {
-  const auto done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
+bool WorkShares::await() const {
+  const auto done = [this] { return unfinished_.load(std::memory_order_acquire) <= 0; };
   while (!spin_until(done)) std::this_thread::yield();
+  return unfinished_.load(std::memory_order_relaxed) == 0;
+}
+
+void WorkShares::give_up() {
+  unfinished_.store(std::numeric_limits<int64_t>::min() / 2, std::memory_order_release);
 }
 
 }  // namespace padless

@@ -32,8 +32,10 @@ class WorkShares {
   int64_t take(int thread);
   /** The thread's items that it has taken are done, `count` of them. */
   void finish(int64_t count);
-  /** Returns when all items are done. Call finish first. */
-  void await() const;
+  /** Returns true when all items are done. Call finish first. False: somebody has given up. */
+  bool await() const;
+  /** Some items that were taken will never be done: nobody shall wait for them. */
+  void give_up();
 
  private:
   struct alignas(64) Share {
@@ -41,7 +43,7 @@ class WorkShares {
   };
   const int threads_;
   std::unique_ptr<Share[]> shares_;
-  alignas(64) std::atomic<int64_t> unfinished_;
+  alignas(64) std::atomic<int64_t> unfinished_;  // far below zero: given up
 };
 
 }  // namespace padless

@@ -35,15 +35,17 @@ class AdapterBinder {
   /** a [rank, in] and b [out, rank]. */
   Status bind_low_rank(const std::string& name, int64_t in, int64_t out, LowRank& target) {
     const int64_t rank = spec_.adapters.rank;
-    auto a = binder_.floats(prefix_ + name + ".a", {rank, in});
+    const std::string low = prefix_ + name + ".a";
+    auto a = binder_.floats(low, {rank, in});
     if (!a.is_ok()) return a.status();
-    auto down = binder_.computed_linear(a.value(), in, rank, "");
+    auto down = binder_.computed_linear(low, a.value(), in, rank);
     if (!down.is_ok()) return down.status();
     target.down = down.take();
-    auto b = binder_.floats(prefix_ + name + ".b", {out, rank});
+    const std::string high = prefix_ + name + ".b";
+    auto b = binder_.floats(high, {out, rank});
     if (!b.is_ok()) return b.status();
     for (float& value : b.value()) value *= spec_.adapters.scale;
-    auto up = binder_.computed_linear(b.value(), rank, out, "");
+    auto up = binder_.computed_linear(high, b.value(), rank, out);
     if (!up.is_ok()) return up.status();
     target.up = up.take();
     return Status::ok();
@@ -56,10 +58,11 @@ class AdapterBinder {
     auto word = binder_.table(prefix_ + "embeddings.word.a", spec_.vocab_size, rank);
     if (!word.is_ok()) return word.status();
     adapter_.word = word.take();
-    auto b = binder_.floats(prefix_ + "embeddings.word.b", {rank, width});
+    const std::string high = prefix_ + "embeddings.word.b";
+    auto b = binder_.floats(high, {rank, width});
     if (!b.is_ok()) return b.status();
     for (float& value : b.value()) value *= spec_.adapters.scale;
-    auto up = binder_.computed_linear(transposed(b.value(), rank, width), rank, width, "");
+    auto up = binder_.computed_linear(high, transposed(b.value(), rank, width), rank, width);
     if (!up.is_ok()) return up.status();
     adapter_.word_up = up.take();
     return spec_.token_types > 0 ? bind_token_types() : Status::ok();

@@ -94,8 +94,13 @@ Result<LinearPart> WeightBinder::part(const std::string& prefix, int64_t in, int
   return part;
 }
 
-Result<std::shared_ptr<const LinearWeight>> WeightBinder::pack(const LinearSource& source) {
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::pack(const LinearSource& source,
+                                                               const std::string& name) {
   auto packed = engine_.pack_linear(source);
+  if (const Status status = packed.status(); status.field() == "weight") {
+    const std::string label = source_.label(name);
+    return Status(status.code(), concat(label, ": ", status.message()), label);
+  }
   PADLESS_RETURN_IF_ERROR(progress_());
   return packed;
 }
@@ -114,7 +119,7 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::linear_rows(const std:
     if (all.value().bias.data) one.bias = row_of(all.value().bias, row);
     source.parts.push_back(std::move(one));
   }
-  auto packed = pack(source);
+  auto packed = pack(source, prefix + ".weight");
   source_.release(prefix + ".weight");
   return packed;
 }
@@ -142,7 +147,7 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::stacked(std::span<cons
     if (!next.is_ok()) return next.status();
     source.parts.push_back(next.take());
   }
-  auto packed = pack(source);
+  auto packed = pack(source, prefixes[0] + ".weight");
   for (const std::string& prefix : prefixes) source_.release(prefix + ".weight");
   if (cache_ && packed.is_ok()) cache_->keep(kept_as, packed.value());
   return packed;
@@ -161,7 +166,8 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::glu(const std::string&
   return stacked(prefixes, in, outs, true);
 }
 
-Result<std::shared_ptr<const LinearWeight>> WeightBinder::computed_linear(const std::vector<float>& weight,
+Result<std::shared_ptr<const LinearWeight>> WeightBinder::computed_linear(const std::string& name,
+                                                                          const std::vector<float>& weight,
                                                                           int64_t in, int64_t out,
                                                                           const std::string& bias_name) {
   LinearSource source;
@@ -173,7 +179,7 @@ Result<std::shared_ptr<const LinearWeight>> WeightBinder::computed_linear(const 
     if (!bias.is_ok()) return bias.status();
     only.bias = bias.take();
   }
-  return pack(source);
+  return pack(source, name);
 }
 
 }  // namespace padless

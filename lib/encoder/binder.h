@@ -47,15 +47,18 @@ class WeightBinder {
   /** activation(gate) * up, each [out, in]. */
   Result<std::shared_ptr<const LinearWeight>> glu(const std::string& gate, const std::string& up, int64_t in,
                                                   int64_t out);
-  /** A weight [out, in] that was computed at load, with the bias `bias_name` [out] if there is one. */
-  Result<std::shared_ptr<const LinearWeight>> computed_linear(const std::vector<float>& weight, int64_t in,
-                                                              int64_t out, const std::string& bias_name);
+  /** A weight [out, in] that was computed at load from the tensor `name`, with the bias `bias_name` [out] if
+   * there is one. */
+  Result<std::shared_ptr<const LinearWeight>> computed_linear(const std::string& name,
+                                                              const std::vector<float>& weight, int64_t in,
+                                                              int64_t out, const std::string& bias_name = {});
 
  private:
   Result<std::shared_ptr<const LinearWeight>> stacked(std::span<const std::string> prefixes, int64_t in,
                                                       std::span<const int64_t> outs, bool glu);
   Result<LinearPart> part(const std::string& prefix, int64_t in, int64_t out);
-  Result<std::shared_ptr<const LinearWeight>> pack(const LinearSource& source);
+  /** `name`: the tensor that an error about the weight is about. */
+  Result<std::shared_ptr<const LinearWeight>> pack(const LinearSource& source, const std::string& name);
   Result<HostTensor> checked(const std::string& name, std::vector<int64_t> shape);
 
   Engine& engine_;

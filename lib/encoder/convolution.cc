@@ -18,7 +18,7 @@ Result<std::shared_ptr<const LinearWeight>> bind_convolution(const EncoderSpec& 
       }
     }
   }
-  return binder.computed_linear(weight, kernel * hidden, hidden, "convolution.bias");
+  return binder.computed_linear("convolution.weight", weight, kernel * hidden, hidden, "convolution.bias");
 }
 
 std::vector<int32_t> shifted_rows(std::span<const int32_t> cu_seqlens, int64_t shift) {

@@ -2,7 +2,15 @@
 
 #include <algorithm>
 
+#include "lib/core/guard.h"
+
 namespace padless {
+namespace {
+
+constexpr const char* kLessForLoads =
+    "dtype 'bf16' or 'int8' takes less, and so does a smaller model; or give the process more";
+
+}  // namespace
 
 Encoder::Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec)
     : engine_(std::move(engine)), spec_(std::move(spec)) {}
@@ -12,21 +20,31 @@ Encoder::~Encoder() = default;
 Result<std::shared_ptr<Encoder>> Encoder::load(std::shared_ptr<Engine> engine, EncoderSpec spec,
                                                const WeightSource& weights, PackedCache* cache,
                                                const Progress& progress, const Cancelled& cancelled) {
-  PADLESS_RETURN_IF_ERROR(validate(spec));
-  std::shared_ptr<Encoder> encoder(new Encoder(std::move(engine), std::move(spec)));
+  std::shared_ptr<Encoder> encoder;
+  Status status = guarded([&]() -> Status {
+    PADLESS_RETURN_IF_ERROR(validate(spec));
+    encoder.reset(new Encoder(std::move(engine), std::move(spec)));
+    return encoder->bind(weights, cache, progress, cancelled);
+  });
+  PADLESS_RETURN_IF_ERROR(explained(std::move(status), kLessForLoads, "load the model"));
+  return encoder;
+}
+
+Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Progress& progress,
+                     const Cancelled& cancelled) {
   // A checkpoint may have more parts than were counted, such as heads; the last report is that of the end.
   int64_t parts = 0;
   const auto report = [&](int64_t done, int64_t total) {
     parts = total;
     if (progress) progress(std::min(done, total - 1), total);
   };
-  PADLESS_RETURN_IF_ERROR(encoder->bind(weights, cache, report, cancelled));
+  PADLESS_RETURN_IF_ERROR(bind_parts(weights, cache, report, cancelled));
   if (progress) progress(parts, parts);
-  return encoder;
+  return Status::ok();
 }
 
-Status Encoder::bind(const WeightSource& weights, PackedCache* cache, const Progress& progress,
-                     const Cancelled& cancelled) {
+Status Encoder::bind_parts(const WeightSource& weights, PackedCache* cache, const Progress& progress,
+                           const Cancelled& cancelled) {
   Result<DType> activations = engine_->activation_dtype(spec_.compute);
   if (!activations.is_ok()) return activations.status();
   storage_.dtype = storage_.qkv = activations.value();

@@ -89,7 +89,8 @@ class Encoder {
   int64_t embedding_width(const ForwardRequest& request) const;
 
   /** Called on the stream's thread; `result` is written when the stream's work so far is done. `spaces` are
-   * this encoder's on this stream. `check` must have passed. */
+   * this encoder's on this stream. `check` must have passed. After E_OUT_OF_MEMORY, as after any failure, a
+   * batch that fits runs as ever. */
   Status forward(Stream& stream, Workspaces& spaces, const PackedBatch& batch, const ForwardRequest& request,
                  const ForwardResult& result, const Cancelled& cancelled);
 
@@ -97,6 +98,8 @@ class Encoder {
   Encoder(std::shared_ptr<Engine> engine, EncoderSpec spec);
   Status bind(const WeightSource& weights, PackedCache* cache, const Progress& progress,
               const Cancelled& cancelled);
+  Status bind_parts(const WeightSource& weights, PackedCache* cache, const Progress& progress,
+                    const Cancelled& cancelled);
   Status bind_pooled_heads(WeightBinder& binder);
   Status bind_token_heads(WeightBinder& exact);
   Status token_heads(Stream& stream, const PreparedBatch& batch, const Matrix& hidden,
@@ -108,6 +111,9 @@ class Encoder {
     PooledOutputs outputs;
     std::shared_ptr<PooledRows> rows;
   };
+  Status forward_or_throw(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                          const ForwardRequest& request, const ForwardResult& result,
+                          const Cancelled& cancelled);
   /** With hidden rows in memory of the caller, or of its own if that is null. */
   Result<Encoded> encode(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
                          const ForwardRequest& request, float* hidden_rows, const Cancelled& cancelled);

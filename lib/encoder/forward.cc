@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/core/guard.h"
 #include "lib/encoder/batch_slice.h"
 #include "lib/encoder/convolution.h"
 #include "lib/encoder/encoder.h"
@@ -197,6 +198,15 @@ Status Encoder::token_heads(Stream& stream, const PreparedBatch& batch, const Ma
 Status Encoder::forward(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
                         const ForwardRequest& request, const ForwardResult& result,
                         const Cancelled& cancelled) {
+  Status status =
+      guarded([&] { return forward_or_throw(stream, spaces, batch, request, result, cancelled); });
+  return explained(std::move(status), "pass fewer tokens at a time (batchTokens), or give the process more",
+                   "run ", batch.tokens(), " tokens of ", batch.sequences(), " sequences");
+}
+
+Status Encoder::forward_or_throw(Stream& stream, Workspaces& spaces, const PackedBatch& batch,
+                                 const ForwardRequest& request, const ForwardResult& result,
+                                 const Cancelled& cancelled) {
   // The layers work in the result where they can, which saves a copy of it.
   const bool shared = engine_->works_in_host_memory() && storage_.dtype == DType::kF32;
   float* const hidden_rows = shared ? result.last_hidden_state : nullptr;

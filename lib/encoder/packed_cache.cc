@@ -150,7 +150,8 @@ class NewFile {
    */
   Status publish(Header header) {
     Result<MappedFile> written = MappedFile::open(temporary_);
-    if (error_ == 0 && written.is_ok() && written.value().size() == header.bytes) {
+    if (error_ == 0) PADLESS_RETURN_IF_ERROR(written.status());
+    if (error_ == 0 && written.value().size() == header.bytes) {
       // The weights are in memory already; their copy in the file need not be.
       const MappedFile& file = written.value();
       header.checksum = checksum_of(file, [&](uint64_t begin, uint64_t end) { file.release(begin, end); });

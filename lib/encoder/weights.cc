@@ -97,10 +97,12 @@ class EncoderBinder {
       const std::string name = mlp + "experts." + std::to_string(e);
       Expert& expert = layer.experts.emplace_back();
       PADLESS_RETURN_IF_ERROR(assign(expert.up, binder_.linear({name + ".up"}, hidden, {inner})));
-      auto rows = binder_.floats(name + ".downTransposed", {inner, hidden});
+      const std::string stored = name + ".downTransposed";
+      auto rows = binder_.floats(stored, {inner, hidden});
       if (!rows.is_ok()) return rows.status();
-      PADLESS_RETURN_IF_ERROR(assign(
-          expert.down, binder_.computed_linear(transposed(rows.value(), inner, hidden), inner, hidden, "")));
+      PADLESS_RETURN_IF_ERROR(
+          assign(expert.down,
+                 binder_.computed_linear(stored, transposed(rows.value(), inner, hidden), inner, hidden)));
     }
     return assign(layer.experts_bias, binder_.vector(mlp + "experts.bias", hidden));
   }

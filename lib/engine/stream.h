@@ -13,7 +13,8 @@ class Stream {
  public:
   virtual ~Stream() = default;
 
-  /** Runs `task` on the stream's thread after everything enqueued before; its ops are this stream's work. */
+  /** Runs `task` on the stream's thread after everything enqueued before; its ops are this stream's work.
+   * What it throws is the status of the next completion. */
   virtual void enqueue(std::function<void()> task) = 0;
 
   /** Calls `done` (on some thread, never the caller's) when all earlier work has finished on the device. */

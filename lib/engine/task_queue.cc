@@ -4,8 +4,12 @@
 #include <deque>
 #include <future>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
+#include <utility>
+
+#include "lib/core/guard.h"
 
 namespace padless {
 
@@ -13,6 +17,7 @@ struct TaskQueue::Queue {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::function<void()>> tasks;
+  Status failure;          // of the first task that threw
   bool closed = false;     // no task will follow: the thread ends when the queue is empty
   std::thread::id runner;  // who drains the queue now; a default id: nobody
 
@@ -21,15 +26,20 @@ struct TaskQueue::Queue {
     std::unique_lock lock(mutex);
     runner = std::this_thread::get_id();
     while (true) {
+      Status status;
       if (until_closed) changed.wait(lock, [this] { return closed || !tasks.empty(); });
       if (tasks.empty()) break;
       {
         const std::function<void()> task = std::move(tasks.front());
         tasks.pop_front();
         lock.unlock();
-        task();
+        status = guarded([&] {
+          task();
+          return Status::ok();
+        });
       }  // the captures die outside the lock: the stream itself may be among them
       lock.lock();
+      if (failure.is_ok()) failure = std::move(status);
     }
     runner = {};
   }
@@ -62,14 +72,27 @@ void TaskQueue::enqueue(std::function<void()> task) {
       try {
         thread_ = std::thread([queue] { queue->drain(true); });
       } catch (const std::system_error&) {
-        // The system has no thread to give: late is better than never, so the caller works the queue off.
         drain_here = true;
-        queue->runner = std::this_thread::get_id();
+      } catch (const std::bad_alloc&) {
+        drain_here = true;
       }
+      // The system has no thread to give: late is better than never, so the caller works the queue off.
+      if (drain_here) queue->runner = std::this_thread::get_id();
     }
   }
   queue->changed.notify_one();
   if (drain_here) queue->drain(false);
+}
+
+void TaskQueue::on_complete(std::function<void(Status)> done) {
+  enqueue([queue = queue_.get(), done = std::move(done)] {
+    Status failure;
+    {
+      const std::lock_guard lock(queue->mutex);
+      failure = std::exchange(queue->failure, Status::ok());
+    }
+    done(std::move(failure));
+  });
 }
 
 bool TaskQueue::on_own_thread() const {
@@ -78,11 +101,13 @@ bool TaskQueue::on_own_thread() const {
 }
 
 Status TaskQueue::run_in_order(const std::function<Status()>& op) {
-  if (on_own_thread()) return op();
-  const auto finished = std::make_shared<std::promise<Status>>();
-  std::future<Status> status = finished->get_future();
-  enqueue([finished, &op] { finished->set_value(op()); });
-  return status.get();
+  if (on_own_thread()) return guarded(op);
+  return guarded([&] {
+    const auto finished = std::make_shared<std::promise<Status>>();
+    std::future<Status> status = finished->get_future();
+    enqueue([finished, &op] { finished->set_value(guarded(op)); });
+    return status.get();
+  });
 }
 
 }  // namespace padless

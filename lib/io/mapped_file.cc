@@ -28,18 +28,22 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return Status(Code::kBadWeights, "a file name must not hold a NUL character");
   }
+  MappedFile file(path);
   // O_NONBLOCK: opening a FIFO would otherwise wait for its writer.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (descriptor < 0) return open_error(path, errno);
-  MappedFile file(path, descriptor);
+  file.descriptor_ = descriptor;
   struct stat info;
   if (::fstat(descriptor, &info) != 0) return open_error(path, errno);
   PADLESS_CHECK(S_ISREG(info.st_mode), Code::kBadWeights, "", path, ": this is not a regular file");
   file.size_ = static_cast<uint64_t>(info.st_size);
   if (file.size_ == 0) return file;
   void* const mapping = ::mmap(nullptr, file.size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  PADLESS_CHECK(mapping != MAP_FAILED, Code::kBadWeights, "", path,
-                ": cannot be mapped: ", std::strerror(errno));
+  if (mapping == MAP_FAILED) {
+    // Address space: the process has a limit (ulimit -v), or 32 bits.
+    const Code code = errno == ENOMEM ? Code::kOutOfMemory : Code::kBadWeights;
+    return Status(code, concat(path, ": cannot be mapped: ", std::strerror(errno)));
+  }
   file.data_ = static_cast<std::byte*>(mapping);
   return file;
 }

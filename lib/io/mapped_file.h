@@ -20,7 +20,8 @@ namespace padless {
  */
 class MappedFile {
  public:
-  /** kNotFound if nothing is there; kBadWeights if it cannot be opened, mapped or is no regular file. */
+  /** kNotFound if nothing is there; kBadWeights if it cannot be opened, mapped or is no regular file;
+   * kOutOfMemory without the address space for it. */
   static Result<MappedFile> open(const std::string& path);
 
   MappedFile(MappedFile&& other) noexcept;
@@ -39,7 +40,7 @@ class MappedFile {
   void release(uint64_t begin, uint64_t end) const;
 
  private:
-  MappedFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+  explicit MappedFile(std::string path) : path_(std::move(path)) {}
 
   std::string path_;
   int descriptor_ = -1;

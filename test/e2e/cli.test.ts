@@ -1,7 +1,15 @@
 // The command line as a person or a script uses it: contracts, exit codes, Ctrl-C.
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
 
 import { multiplyProbe, pickRows, readGolden, relativeError } from '../support/goldens';
 import { MAIN as main, padless as runPadless } from '../support/command_line';
@@ -118,7 +126,60 @@ describe('padless run', () => {
       stdio: ['ignore', stdout, 'pipe'],
     });
     closeSync(stdout);
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/^error: .*ENOSPC.*\n$/)]);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error E_NOT_WRITABLE: standard output .*the disk is full.*ENOSPC.*\n$/),
+    ]);
+  });
+
+  /** `padless run` of two tokens to OUTPUT, through a shell that may set limits first. */
+  function runTo(output: string, input: string, before = ':') {
+    writeFileSync(input, '{"sequences": [[1, 2]]}');
+    return spawnSync(
+      'bash',
+      [
+        '-c',
+        `${before}; exec "$@"`,
+        'bash',
+        process.execPath,
+        main,
+        'run',
+        '-m',
+        checkpoint,
+        '-i',
+        input,
+        '-o',
+        output,
+      ],
+      { encoding: 'utf8' },
+    );
+  }
+
+  test.each<[string, string, string]>([
+    ['a directory', 'taken', 'is a directory or a device'],
+    ['a file in the place of a directory', 'ids.json/out', 'a part of its path is a file'],
+    ['a directory that is not there', 'absent/out', 'there is no directory'],
+    ['a device', '/dev/full', 'is a directory or a device'],
+  ])('output to %s', (_, name, why) => {
+    using folder = temporaryFolder();
+    mkdirSync(join(folder.path, 'taken'));
+    const output = resolve(folder.path, name);
+    const { status, stderr } = runTo(output, join(folder.path, 'ids.json'));
+    const code = name.startsWith('absent') ? 'E_NOT_FOUND' : 'E_NOT_WRITABLE';
+    expect([status, stderr]).toEqual([1, expect.stringMatching(new RegExp(`^error ${code}: .+\\n$`))]);
+    expect(stderr).toContain(`${output} `);
+    expect(stderr).toContain(why);
+    expect(readdirSync(folder.path).sort()).toEqual(['ids.json', 'taken']);
+  });
+
+  test('output that does not fit keeps what was there, and leaves nothing else', () => {
+    using folder = temporaryFolder();
+    const output = join(folder.path, 'out');
+    writeFileSync(output, 'earlier');
+    const { status, stderr } = runTo(output, join(folder.path, 'ids.json'), 'ulimit -f 0');
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^error E_NOT_WRITABLE: .*EFBIG.*\n$/)]);
+    expect(readFileSync(output, 'utf8')).toBe('earlier');
+    expect(readdirSync(folder.path).sort()).toEqual(['ids.json', 'out']);
   });
 
   test('a missing input file, a missing model', () => {

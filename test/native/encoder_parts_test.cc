@@ -6,9 +6,11 @@
 #include <numeric>
 
 #include "lib/encoder/batch_slice.h"
+#include "lib/encoder/binder.h"
 #include "lib/encoder/convolution.h"
 #include "lib/encoder/file_weights.h"
 #include "lib/encoder/rope.h"
+#include "lib/engine/cpu/cpu_engine.h"
 #include "test/native/safetensors_fixture.h"
 
 namespace padless::test {
@@ -116,6 +118,24 @@ void test_parts() {
   }
 }
 
+/** An error about a weight names the file's tensor. */
+void test_weights_too_wide_for_int8() {
+  constexpr int64_t kIn = 66312;
+  const std::string json =
+      concat("{", entry("h.0.ffn", "F16", concat("[2,", kIn, "]"), concat("[0,", 4 * kIn, "]")), "}");
+  auto file = SafetensorsFile::open(write_file("wide", file_of(json, std::string(4 * kIn, 0))));
+  check(file.is_ok(), "the file opens");
+  FileWeights weights;
+  check(weights.add("layers.0.mlp.down.weight", file.value(), "h.0.ffn").is_ok(), "the weight");
+  const auto engine = create_cpu_engine({.threads = 1}).take();
+  WeightBinder binder(*engine, weights, ComputeType::kI8, nullptr, [] { return Status::ok(); });
+  const Status status = binder.linear({"layers.0.mlp.down"}, kIn, {2}).status();
+  check(status.code() == Code::kUnsupported && status.field() == "h.0.ffn" &&
+            status.message().find("66311") != std::string::npos,
+        concat("a weight of ", kIn, " inputs: ", code_name(status.code()), " ", status.message()));
+  check(binder.exact().linear({"layers.0.mlp.down"}, kIn, {2}).is_ok(), "the same weight in f32");
+}
+
 void test_cuts() {
   using Cuts = std::vector<int64_t>;
   const auto cuts = [](std::vector<int32_t> cu_seqlens, int64_t most) {
@@ -158,7 +178,8 @@ int main() {
   test::test_rope();
   test::test_shifted_rows();
   test::test_parts();
+  test::test_weights_too_wide_for_int8();
   test::test_cuts();
   test::test_slices();
-  return test::finish({"parts"});
+  return test::finish({"parts", "wide"});
 }

@@ -193,6 +193,31 @@ void test_int8_is_exact() {
   }
 }
 
+/** The largest sums that codes can have still fit; one input more is refused. */
+void test_int8_sums_fit() {
+  constexpr int64_t kMost = 66311;  // 255 * 127 * 66311 < 2^31
+  LinearCase shape{
+      .rows = 2, .in_features = kMost, .parts = {16}, .bias = false, .compute = ComputeType::kI8};
+  LinearData data(shape, 77);
+  data.weights[0] = store_as(DType::kF32, std::vector<float>(static_cast<size_t>(16 * kMost), -1.f));
+  std::fill_n(data.x.begin(), kMost, 1.f);           // codes of 255 and a zero point of 0
+  std::fill_n(data.x.begin() + kMost, kMost, -1.f);  // the other way round
+  LinearCase wider = shape;
+  wider.in_features = kMost + 1;
+  const LinearData more(wider, 78);
+  for (const CpuContext& context : kernel_contexts(1)) {
+    const auto weight = pack_linear_cpu(context, data.source(shape)).value();
+    const std::vector<float> got = run_linear(context, shape, data, weight, shape.rows);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const float expected = i < got.size() / 2 ? -kMost : kMost;
+      check(std::abs(got[i] - expected) < 1,
+            concat(isa_and(context, shape), ": ", got[i], ", not ", expected));
+    }
+    check_status(pack_linear_cpu(context, more.source(wider)).status(), Code::kUnsupported, "weight",
+                 isa_and(context, wider));
+  }
+}
+
 void test_bad_sources() {
   const std::vector<float> values(64, 1.f);
   const HostTensor square{values.data(), DType::kF32, {8, 8}};
@@ -221,6 +246,7 @@ int main(int argc, char** argv) {
   const int most_threads = argc > 2 ? std::atoi(argv[2]) : 8;
   test::test_bad_sources();
   test::test_int8_is_exact();
+  test::test_int8_sums_fit();
   test::test_bits_of_many_rows(most_threads);
   for (ComputeType compute : {ComputeType::kF32, ComputeType::kBF16, ComputeType::kI8}) {
     test::test_values(compute);

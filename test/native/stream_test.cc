@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "test/native/cpu_test.h"
@@ -101,6 +103,33 @@ void test_run_in_order() {
   });
   check_status(status, Code::kAborted, "field", "run_in_order");
   check(!stream.on_own_thread(), "on_own_thread on a foreign thread");
+}
+
+/** The status that on_complete reports of the tasks so far. */
+Status completion(CpuStream& stream) {
+  std::promise<Status> done;
+  stream.on_complete([&](Status status) { done.set_value(std::move(status)); });
+  return done.get_future().get();
+}
+
+void test_tasks_that_throw() {
+  CpuStream stream;
+  int ran = 0;
+  stream.enqueue([] { throw std::bad_alloc(); });
+  stream.enqueue([] { throw std::runtime_error("the second"); });
+  stream.enqueue([&] { ++ran; });
+  check_status(completion(stream), Code::kOutOfMemory, "", "a task without memory");
+  check(ran == 1, "a task after one that threw did not run");
+  check(completion(stream).is_ok(), "a failure was reported twice");
+  stream.enqueue([] { throw std::runtime_error("why"); });
+  const Status internal = completion(stream);
+  check_status(internal, Code::kInternal, "", "a task that throws");
+  check(internal.message().find("why") != std::string::npos, "what was thrown is not said");
+  const auto refuse = []() -> Status { throw std::bad_alloc(); };
+  check_status(stream.run_in_order(refuse), Code::kOutOfMemory, "", "an op without memory");
+  check_status(stream.run_in_order([&] { return stream.run_in_order(refuse); }), Code::kOutOfMemory, "",
+               "an op without memory, on the stream's thread");
+  check(completion(stream).is_ok(), "what the caller was told is reported again");
 }
 
 std::unique_ptr<Event> make_event() { return create_cpu_event().take(); }
@@ -216,13 +245,14 @@ int main(int argc, char** argv) {
   test_destruction_finishes_work();
   for (int i = 0; i < 50; ++i) test_last_reference_dropped_by_a_task();
   test_run_in_order();
+  test_tasks_that_throw();
   test_events_order_streams();
   test_events_within_tasks();
   test_times();
   test_event_outlives_stream();
   test_foreign_stream();
   // A stream that is never destroyed must not keep the process from ending.
-  auto* leaked = new padless::CpuStream;
+  static auto* leaked = new padless::CpuStream;
   drain(*leaked);
   return finish();
 }

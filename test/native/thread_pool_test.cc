@@ -9,6 +9,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <functional>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -95,6 +98,58 @@ void test_shares_of_a_late_thread() {
   work.await();
 }
 
+/** The message of what run() throws; empty if it throws nothing. */
+std::string thrown_by(int threads, const std::function<void(int, int)>& work) {
+  try {
+    ThreadPool::shared().run(threads, work);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void test_exceptions() {
+  for (int thrower = 0; thrower < 4; ++thrower) {
+    std::atomic<int> calls{0};
+    const std::string thrown = thrown_by(4, [&](int index, int) {
+      ++calls;
+      if (index == thrower) throw std::runtime_error("one");
+    });
+    check(thrown == "one" && calls == 4,
+          concat("thread ", thrower, " throws: ", thrown, ", ", calls.load(), " calls"));
+  }
+  check(thrown_by(3, [](int, int) { throw std::runtime_error("all"); }) == "all", "all threads throw");
+  check(thrown_by(1, [](int, int) { throw std::runtime_error("alone"); }) == "alone",
+        "the only thread throws");
+  std::atomic<int> widest{0};
+  check(thrown_by(4, [&](int, int count) { widest = count; }).empty() && widest == 4,
+        "a region after one that failed has all threads, and no failure of its own");
+}
+
+/** Threads that share out stages of work, in the second of which one gives up. */
+void test_shares_given_up() {
+  for (int thrower = 0; thrower < 3; ++thrower) {
+    WorkShares first(30, 3), second(30, 3);
+    std::atomic<int> beyond{0};
+    const std::string thrown = thrown_by(3, [&](int index, int) {
+      const auto work_off = [&](WorkShares& shares, bool throws) {
+        int64_t done = 0;
+        for (int64_t item = shares.take(index); item >= 0; item = shares.take(index), ++done) {
+          if (throws && item == 10 * thrower) {
+            shares.give_up();
+            throw std::runtime_error("gave up");
+          }
+        }
+        shares.finish(done);
+        return shares.await();
+      };
+      check(work_off(first, false), "nobody gave up yet");
+      if (work_off(second, true)) ++beyond;
+    });
+    check(thrown == "gave up" && beyond == 0, concat(beyond.load(), " threads went on; thrown: ", thrown));
+  }
+}
+
 void test_idle_pool_sleeps() {
   ThreadPool::shared().run(4, [](int, int) {});
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -162,6 +217,8 @@ int main(int argc, char** argv) {
   test::test_nested_region_runs_alone();
   test::test_shares();
   test::test_shares_of_a_late_thread();
+  test::test_exceptions();
+  test::test_shares_given_up();
   test::test_idle_pool_sleeps();
   test::test_fork();
   test::test_no_thread_to_give();

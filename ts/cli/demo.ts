@@ -8,6 +8,7 @@ import { MINILM, writeRandomCheckpoint } from '../demo/random_checkpoint';
 import { TEXT_FOLDER, readSentences, textFiles, type Sentence } from '../demo/texts';
 import { trainWordPiece } from '../demo/wordpiece';
 import { Encoder } from '../encoder';
+import { writing } from '../io/write_error';
 import type { PoolingMode } from '../models/pipeline';
 import { Embedder } from '../tasks/embedder';
 import type { SimilarityMatrix } from '../tasks/similarity';
@@ -35,9 +36,10 @@ export async function demo(flags: DemoFlags, signal: AbortSignal): Promise<void>
   const files = await textFiles(TEXT_FOLDER);
   const sentences = await readSentences(files);
   const temporary = flags.model === undefined && flags.keep === undefined;
-  const model = flags.model ?? flags.keep ?? (await mkdtemp(join(tmpdir(), 'padless-demo-')));
+  const place = join(tmpdir(), 'padless-demo-');
+  const model = flags.model ?? flags.keep ?? (await writing(place, () => mkdtemp(place)));
   try {
-    if (flags.model === undefined) await makeModel(model, files, signal);
+    if (flags.model === undefined) await writing(model, () => makeModel(model, files, signal));
     await show(model, sentences, flags, signal);
   } finally {
     if (temporary) await rm(model, { recursive: true, force: true });

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { computes } from '../compute';
+import { writeError } from '../io/write_error';
 import { exitCodeOf, report } from './failure';
 import { interruptSignal } from './interrupt';
 import { CHUNK_POOLING } from '../tasks/chunk_pooling';
@@ -210,8 +211,9 @@ async function main(): Promise<void> {
   const program = build(signal);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    process.stderr.write(`error: the output cannot be written: ${error.message}\n`);
-    process.exit(1);
+    const failure = writeError('standard output', error);
+    report(failure, program.opts()['debug'] === true);
+    process.exit(exitCodeOf(failure, signal));
   });
   try {
     await program.parseAsync();

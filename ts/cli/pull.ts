@@ -4,6 +4,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { downloadFile, listFiles, type ListFileEntry } from '@huggingface/hub';
 import { PadlessError, abortError } from '../errors';
+import { writing } from '../io/write_error';
 import { CONVERTER } from '../models/directory';
 import { transferBar } from './transfer_bar';
 
@@ -74,7 +75,7 @@ export async function pull(id: string, flags: PullFlags, signal: AbortSignal): P
     await using bar = transferBar(total);
     for (const file of files) {
       bar.file(file.path);
-      await download(source, file, target, bar.add);
+      await writing(join(target, file.path), () => download(source, file, target, bar.add));
     }
   });
   process.stdout.write(`${target}\n`);
@@ -88,13 +89,6 @@ async function reached(id: string, signal: AbortSignal, work: () => Promise<void
     if (cause instanceof PadlessError) throw cause;
     if (signal.aborted) throw abortError(signal);
     const { statusCode } = cause as { statusCode?: number };
-    const { code } = cause as { code?: unknown };
-    if (
-      typeof code === 'string' &&
-      statusCode === undefined &&
-      /^E(ACCES|EXIST|ISDIR|NOSPC|NOTDIR|ROFS)$/.test(code)
-    )
-      throw cause;
     const why =
       statusCode === 401 || statusCode === 403 || statusCode === 404
         ? `the hub answers ${statusCode}: there is no such model or revision, or it needs a token (HF_TOKEN)`

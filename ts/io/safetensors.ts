@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { PadlessError } from '../errors';
+import { writeError } from './write_error';
 
 /** Bytes of one element, and the array that holds such elements; 16-bit floats are held as their bits. */
 const formats = {
@@ -114,6 +115,8 @@ export function encodeSafetensors(
 /**
  * Writes what {@link encodeSafetensors} returns without holding it in memory. The file appears under its name
  * only when it is complete and on disk.
+ *
+ * @throws PadlessError E_NOT_FOUND if its directory is not there, E_NOT_WRITABLE.
  */
 export async function writeSafetensors(
   path: string,
@@ -121,6 +124,12 @@ export async function writeSafetensors(
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
   const chunks = layout(tensors, metadata);
+  // A rename would put the file in the place of a device or a pipe.
+  if ((await stat(path).catch(() => undefined))?.isFile() === false) {
+    throw new PadlessError('E_NOT_WRITABLE', `${path} is a directory or a device; name a file.`, {
+      field: path,
+    });
+  }
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     const file = await open(temporary, 'wx');
@@ -132,12 +141,8 @@ export async function writeSafetensors(
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
-    const code = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'E_NOT_FOUND' : 'E_INVALID_ARGUMENT';
-    throw new PadlessError(code, `${path} cannot be written: ${(error as Error).message}`, {
-      field: path,
-      cause: error,
-    });
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw writeError(path, error as NodeJS.ErrnoException);
   }
 }
 

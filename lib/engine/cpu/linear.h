@@ -90,8 +90,8 @@ class CpuLinearWeight final : public LinearWeight {
 /**
  * Packs for the kernels of `context.isa`, on `context.threads` threads. kF32: weights f32. kBF16: weights
  * rounded to bf16. kI8: quantised symmetrically, one scale an output. Biases stay f32.
- * E_INVALID_ARGUMENT for parts whose shapes disagree, E_UNSUPPORTED for kF16 and for weights that are no
- * floats.
+ * E_INVALID_ARGUMENT for parts whose shapes disagree, E_UNSUPPORTED for kF16, for weights that are no floats
+ * and for so many inputs that sums of int8 products could overflow.
  */
 Result<std::shared_ptr<const LinearWeight>> pack_linear_cpu(const CpuContext& context,
                                                             const LinearSource& source);

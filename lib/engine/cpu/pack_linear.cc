@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "lib/core/thread_pool.h"
@@ -8,6 +9,17 @@
 #include "lib/engine/cpu/linear.h"
 
 namespace padless {
+namespace {
+
+/** Codes of rows and of weights are at most 255 and 127: their products then sum up within an int32. */
+constexpr int64_t kMostI8Features = std::numeric_limits<int32_t>::max() / (255 * 127);
+
+/** Whether no sum over so many inputs can overflow. */
+bool sums_fit(const GemmKernel& kernel, int64_t in_features) {
+  return kernel.panel != PanelFormat::kI8 || in_features <= kMostI8Features;
+}
+
+}  // namespace
 
 /** Fills one weight, panel by panel; panels are independent of each other. */
 class LinearPacker {
@@ -128,6 +140,7 @@ void LinearPacker::pack(int threads) {
 
 std::shared_ptr<const LinearWeight> LinearPacker::adopt(const GemmKernel& kernel,
                                                         const PackedLinear& packed) {
+  if (!sums_fit(kernel, packed.in_features)) return nullptr;
   auto weight = std::make_shared<CpuLinearWeight>();
   weight->kernel_ = &kernel;
   weight->in_features_ = packed.in_features;
@@ -168,6 +181,9 @@ std::string packing_cpu(const CpuContext& context) {
 Result<std::shared_ptr<const LinearWeight>> pack_linear_for(const GemmKernel& kernel, int threads,
                                                             const LinearSource& source) {
   PADLESS_RETURN_IF_ERROR(check_linear_source(source));
+  const int64_t in_features = source.parts[0].weight.shape[1];
+  PADLESS_CHECK(sums_fit(kernel, in_features), Code::kUnsupported, "weight", "int8 sums of ", in_features,
+                " products could overflow; ", kMostI8Features, " are safe: use dtype 'bf16' or 'f32'");
   LinearPacker packer(kernel, source);
   PADLESS_RETURN_IF_ERROR(packer.allocate());
   packer.pack(threads);

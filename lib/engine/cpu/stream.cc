@@ -51,16 +51,14 @@ class CpuEvent : public Event {
     Result<CpuStream*> cpu = as_cpu_stream(stream);
     if (!cpu.is_ok()) return cpu.status();
     auto mark = std::make_shared<Mark>(cpu.value());
-    {
-      const std::lock_guard lock(mutex_);
-      mark_ = mark;
-    }
     // A task's own ops have finished: the point it records is now, not behind the tasks that wait.
     if (cpu.value()->on_own_thread()) {
       mark->complete();
     } else {
       cpu.value()->enqueue([mark] { mark->complete(); });
     }
+    const std::lock_guard lock(mutex_);
+    mark_ = std::move(mark);
     return Status::ok();
   }
 
@@ -106,10 +104,6 @@ class CpuEvent : public Event {
 };
 
 }  // namespace
-
-void CpuStream::on_complete(std::function<void(Status)> done) {
-  enqueue([done = std::move(done)] { done(Status::ok()); });
-}
 
 Result<CpuStream*> as_cpu_stream(Stream& stream) {
   auto* cpu = dynamic_cast<CpuStream*>(&stream);

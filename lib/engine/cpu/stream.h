@@ -13,7 +13,7 @@ namespace padless {
 class CpuStream : public Stream {
  public:
   void enqueue(std::function<void()> task) override { queue_.enqueue(std::move(task)); }
-  void on_complete(std::function<void(Status)> done) override;
+  void on_complete(std::function<void(Status)> done) override { queue_.on_complete(std::move(done)); }
 
   /** Whether the caller is a task of this stream. */
   bool on_own_thread() const { return queue_.on_own_thread(); }

@@ -26,22 +26,27 @@ size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) /
  */
 class WeightBlock::Chunk {
  public:
+  /** Null where the system has no memory. */
   static std::shared_ptr<Chunk> map(size_t bytes) {
-    const size_t length = bytes + kHugePage;
-    void* mapping = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapping == MAP_FAILED) return nullptr;
-    return std::make_shared<Chunk>(static_cast<char*>(mapping), length, bytes);
+    auto chunk = std::make_shared<Chunk>(bytes);
+    return chunk->mapping_ != MAP_FAILED ? chunk : nullptr;
   }
 
-  Chunk(char* mapping, size_t length, size_t bytes) : mapping_(mapping), length_(length) {
-    next_ = mapping + (kHugePage - reinterpret_cast<uintptr_t>(mapping) % kHugePage) % kHugePage;
+  explicit Chunk(size_t bytes)
+      : length_(bytes + kHugePage),
+        mapping_(mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (mapping_ == MAP_FAILED) return;
+    const size_t beyond = reinterpret_cast<uintptr_t>(mapping_) % kHugePage;
+    next_ = static_cast<char*>(mapping_) + (kHugePage - beyond) % kHugePage;
     end_ = next_ + bytes;
 #if defined(MADV_HUGEPAGE)
     // Advice only: without huge pages everything still works.
     (void)madvise(next_, bytes, MADV_HUGEPAGE);
 #endif
   }
-  ~Chunk() { munmap(mapping_, length_); }
+  ~Chunk() {
+    if (mapping_ != MAP_FAILED) munmap(mapping_, length_);
+  }
   Chunk(const Chunk&) = delete;
   Chunk& operator=(const Chunk&) = delete;
 
@@ -61,10 +66,10 @@ class WeightBlock::Chunk {
   }
 
  private:
-  char* const mapping_;
   const size_t length_;
-  char* next_;
-  char* end_;
+  void* const mapping_;
+  char* next_ = nullptr;
+  char* end_ = nullptr;
 };
 
 /** Where the process takes the next block from. Holds no chunk: they belong to their blocks. */

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "lib/core/guard.h"
+
 namespace padless::cuda {
 namespace {
 
@@ -130,7 +132,16 @@ void CudaStream::enqueue(std::function<void()> task) {
 }
 
 void CudaStream::on_complete(std::function<void(Status)> done) {
-  enqueue([queue = queue_, done = std::move(done)] { queue->on_complete(done); });
+  tasks_.on_complete([queue = queue_, done = std::move(done)](Status status) {
+    const Running running(queue.get());
+    if (status.is_ok()) {
+      status = guarded([&] {
+        queue->on_complete(done);
+        return Status::ok();
+      });
+    }
+    if (!status.is_ok()) done(std::move(status));
+  });
 }
 
 Status CudaStream::run_in_order(const std::function<Status(CudaQueue&)>& op) {

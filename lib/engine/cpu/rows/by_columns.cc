@@ -70,11 +70,15 @@ class ColumnRun {
   }
 
   void run(int thread) {
-    for (auto stage = stages_.begin(); stage != stages_.end(); ++stage) {
-      const int64_t done =
-          stage->kind == Stage::Kind::kProduct ? multiply(*stage, thread) : run_rows(*stage, thread);
-      stage->items.finish(done);
-      stage->items.await();
+    for (Stage& stage : stages_) {
+      try {
+        stage.items.finish(stage.kind == Stage::Kind::kProduct ? multiply(stage, thread)
+                                                               : run_rows(stage, thread));
+      } catch (...) {
+        stage.items.give_up();
+        throw;
+      }
+      if (!stage.items.await()) return;
     }
   }
 
