@@ -22,6 +22,7 @@ import {
 } from '../bench/cpu/view.mjs';
 import { table } from './markdown.mjs';
 import { cudaSection } from './performance-cuda.mjs';
+import { tilesSection } from './performance-tiles.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const NOT_MEASURED = 'Not measured.';
@@ -136,6 +137,8 @@ function cpuSection({ data, name }) {
 
 function page(results) {
   const cpus = newestOfEach(newestFirst(results, 'cpu')).map(cpuSection);
+  const tiles = tilesSection(newestFirst(results, 'tiles')[0]);
+  const sections = [...cpus, tiles].filter(Boolean);
   return `# Performance
 
 Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/results\`; edit neither by hand.
@@ -146,7 +149,7 @@ Written by \`node scripts/performance-doc.mjs\` from the files in \`bench/result
 
 Random weights; real tokens a second; medians of samples that padless and the best modes of the fastest rivals took in turn. The roof is what registers alone reach on the same threads, measured around each sample while the machine rests; only operations on real tokens count towards it. That of f32 is the roof of fused multiply-adds, which padless can pass on a chip with AMX: there batches multiply fp32 as six products of bf16 tiles. "At its clock" is the share of the roof measured within the milliseconds after the sample, before a chip that lowers its clock under vector work has raised it again. A processor that is held to avx512 computes as one without AMX, padless alone, since rivals take what the chip has.
 
-${cpus.length > 0 ? cpus.join('\n\n') : NOT_MEASURED}
+${sections.length > 0 ? sections.join('\n\n') : NOT_MEASURED}
 
 ## CUDA
 

@@ -1,10 +1,8 @@
 // The machine's roof around every sample, and whether the machine was at full speed then.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { LineProcess, runQuietly } from './processes.mjs';
+import { buildProgram } from './native.mjs';
+import { LineProcess } from './processes.mjs';
 
-const root = new URL('../..', import.meta.url).pathname;
 const BURST_MS = 8;
 const CALIBRATION_BURSTS = 12;
 /** A burst below this share of the best one seen: a slow moment, or a neighbour at work. */
@@ -14,21 +12,6 @@ const SETTLE_MS = 25;
 /** A chip that lowers its clock under heavy vector work raises it again within a few milliseconds. */
 const AT_WORK_BURSTS = 5;
 const AT_WORK_MS = 0.5;
-
-/** Builds roof_bench where it is not built yet or older than its sources: cmake knows. */
-async function buildRoof() {
-  const build = join(root, 'build', 'bench');
-  const configured = existsSync(join(build, 'CMakeCache.txt'))
-    ? { status: 0 }
-    : await runQuietly('cmake', ['-S', root, '-B', build, '-DPADLESS_NATIVE_TESTS=ON']);
-  const built =
-    configured.status === 0
-      ? await runQuietly('cmake', ['--build', build, '--target', 'roof_bench', '--parallel', '2'])
-      : configured;
-  if (built.status !== 0)
-    throw new Error(`roof_bench does not build: ${built.errors.trim().split('\n').at(-1)}`);
-  return join(build, 'bench', 'native', 'roof_bench');
-}
 
 export class Roof {
   #process;
@@ -41,7 +24,7 @@ export class Roof {
   static async start({ threads, isa, patience }) {
     const roof = new Roof();
     roof.#process = new LineProcess(
-      await buildRoof(),
+      await buildProgram('roof_bench'),
       [String(threads), isa].filter((name) => name !== 'auto'),
     );
     roof.facts = JSON.parse(await roof.#process.read());

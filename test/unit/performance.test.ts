@@ -110,6 +110,30 @@ describe('docs/performance.md', () => {
     expect(run('--results', measured, '--output', output, '--check').status).toBe(1);
   });
 
+  test('lists what loops of tile products reach, from the newest file', () => {
+    const output = join(folder, 'tiles.md');
+    const loops = (share: number) => ({
+      instruction: 'TDP',
+      loops: [{ name: 'rows in L2', fractionOfRoof: share }],
+    });
+    const tiles = {
+      started: '2026-01-02T00:00:00Z',
+      commit: 'fedcba9876',
+      machine: { cpu: 'A chip' },
+      threads: 2,
+      bf16: loops(0.756),
+      int8: loops(0.5),
+    };
+    const measured = writeTree(join(folder, 'tiles'), {
+      'tiles-a.json': tiles,
+      'tiles-b.json': { ...tiles, started: '2025-01-02T00:00:00Z', bf16: loops(0.1) },
+    });
+    expect(run('--results', measured, '--output', output).status).toBe(0);
+    const page = readFileSync(output, 'utf8');
+    expect(page).toContain('A chip, 2 threads, commit fedcba9.');
+    expect(page).toContain('| rows in L2 | 76% | 50% |');
+  });
+
   test('says what is not measured', () => {
     const output = join(folder, 'empty.md');
     expect(run('--results', writeTree(join(folder, 'nothing'), {}), '--output', output).status).toBe(0);
