@@ -40,16 +40,13 @@ class HostBytes::Store {
     return bytes;
   }
 
-  void keep(AlignedBlock block, size_t capacity) {
-    // Freed after the lock.
-    std::vector<Kept> too_many;
+  void keep(AlignedBlock block, size_t capacity) noexcept {
     const std::lock_guard lock(mutex_);
     if (keepers_ == 0 || capacity < kLeastKept || capacity > kMostKept) return;
     blocks_.push_back({std::move(block), capacity});
     kept_ += capacity;
     while (kept_ > kMostKept) {
       kept_ -= blocks_.front().capacity;
-      too_many.push_back(std::move(blocks_.front()));
       blocks_.erase(blocks_.begin());
     }
   }
@@ -59,10 +56,9 @@ class HostBytes::Store {
     ++keepers_;
   }
   void remove_keeper() {
-    std::vector<Kept> unused;
     const std::lock_guard lock(mutex_);
     if (--keepers_ > 0) return;
-    unused.swap(blocks_);
+    blocks_.clear();
     kept_ = 0;
   }
 
@@ -72,6 +68,9 @@ class HostBytes::Store {
   }
 
  private:
+  /** Blocks come back in destructors: keeping one allocates nothing. */
+  Store() { blocks_.reserve(kMostKept / kLeastKept + 1); }
+
   struct Kept {
     AlignedBlock block;
     size_t capacity;
