@@ -230,7 +230,7 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
     return throw_status(info.Env(), status);
   }
 
-  return session->stream->run_async(
+  const Napi::Value promise = session->stream->run_async(
       info.Env(), {},
       [session, run, ticket](Engine&, Stream& queue) -> Status {
         const auto stopped = [&] {
@@ -267,6 +267,8 @@ Napi::Value EncoderHandle::run(const Napi::CallbackInfo& info) {
         set(run->request.sparse.has_value(), "sparseValues", run->sparse_values);
         return result;
       });
+  session->stream->engine().expect_forward();
+  return promise;
 }
 
 Napi::Value EncoderHandle::cache_warning(const Napi::CallbackInfo& info) {

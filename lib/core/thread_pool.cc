@@ -63,6 +63,7 @@ struct ThreadPool::State {
   std::mutex sleep;  // guards what follows
   std::condition_variable wake;
   int sleepers = 0;
+  uint64_t calls = 0;  // of rouse()
   std::condition_variable finished;
   bool caller_sleeps = false;
 
@@ -72,6 +73,7 @@ struct ThreadPool::State {
   void call(const std::function<void(int, int)>& region_work, int index, int width) noexcept;
   void start_workers(int count);
   void begin(int threads, const std::function<void(int, int)>& region_work);
+  void rouse();
   void await_workers();
 };
 
@@ -91,8 +93,9 @@ void ThreadPool::State::worker(int index, uint64_t seen) {
     if (!spin_until(has_news)) {
       std::unique_lock<std::mutex> lock(sleep);
       ++sleepers;
-      wake.wait(lock, has_news);
+      wake.wait(lock, [&, before = calls] { return has_news() || calls != before; });
       --sleepers;
+      if (!has_news()) continue;
     }
     seen = ticket.load(std::memory_order_acquire);
     const int width = static_cast<int>(seen & kWidthMask);
@@ -133,6 +136,15 @@ void ThreadPool::State::begin(int threads, const std::function<void(int, int)>& 
   if (somebody_sleeps) wake.notify_all();
 }
 
+void ThreadPool::State::rouse() {
+  {
+    std::lock_guard<std::mutex> lock(sleep);
+    if (sleepers == 0) return;
+    ++calls;
+  }
+  wake.notify_all();
+}
+
 void ThreadPool::State::await_workers() {
   const auto done = [&] { return unfinished.load(std::memory_order_acquire) == 0; };
   if (spin_until(done)) {
@@ -154,6 +166,8 @@ ThreadPool::ThreadPool() : state_(new State) {
   });
 #endif
 }
+
+void ThreadPool::rouse() { state_->rouse(); }
 
 ThreadPool& ThreadPool::shared() {
   // Never destroyed: its threads may sleep in it while the process exits.

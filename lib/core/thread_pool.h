@@ -22,6 +22,9 @@ class ThreadPool {
    */
   void run(int threads, const std::function<void(int index, int count)>& work);
 
+  /** Wakes threads that sleep, since a region comes within microseconds; without one they sleep again. */
+  void rouse();
+
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 

@@ -185,6 +185,8 @@ class Engine {
    * write, `row_bytes` a token, is still near when it is read; 0: all. Only of engines whose ops have
    * finished when they return. */
   virtual int64_t layer_tokens([[maybe_unused]] int64_t row_bytes) const { return 0; }
+  /** A forward has been enqueued: what it needs may wake meanwhile. Any thread may call it. */
+  virtual void expect_forward() const {}
   /** `batch` must outlive the result. cu_seqlens have been checked. */
   virtual Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
                                                          const AttentionShape& shape,

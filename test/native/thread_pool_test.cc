@@ -150,9 +150,30 @@ void test_shares_given_up() {
   }
 }
 
+/** Threads that are woken for nothing, before a region and during one, run each region once. */
+void test_roused_threads() {
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    while (!done) {
+      ThreadPool::shared().rouse();
+      std::this_thread::sleep_for(std::chrono::microseconds(70));
+    }
+  });
+  std::atomic<int> calls{0};
+  for (int region = 0; region < 200; ++region) {
+    ThreadPool::shared().run(4, [&](int, int) { ++calls; });
+    std::this_thread::sleep_for(std::chrono::microseconds(region % 4 * 100));
+  }
+  done = true;
+  other.join();
+  check(calls == 800, concat(calls.load(), " calls of 800"));
+}
+
 void test_idle_pool_sleeps() {
   ThreadPool::shared().run(4, [](int, int) {});
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ThreadPool::shared().rouse();
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
   timespec before, after;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
@@ -219,6 +240,7 @@ int main(int argc, char** argv) {
   test::test_shares_of_a_late_thread();
   test::test_exceptions();
   test::test_shares_given_up();
+  test::test_roused_threads();
   test::test_idle_pool_sleeps();
   test::test_fork();
   test::test_no_thread_to_give();

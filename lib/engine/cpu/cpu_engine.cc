@@ -139,6 +139,10 @@ class CpuEngine final : public Engine, public PackedLinearEngine {
     return std::max(kLeastLayerTokens, kLayerBytes / std::max<int64_t>(1, row_bytes)) * context_.threads;
   }
 
+  void expect_forward() const override {
+    if (context_.threads > 1) ThreadPool::shared().rouse();
+  }
+
   Result<std::unique_ptr<PreparedBatch>> prepare(Stream& stream, const PackedBatch& batch,
                                                  const AttentionShape& shape,
                                                  const BatchLayout& layout) override {
