@@ -31,7 +31,7 @@ file(GLOB engine_sources CONFIGURE_DEPENDS "${ROOT}/lib/engine/cuda/*.cc")
 file(GLOB encoder_sources CONFIGURE_DEPENDS "${ROOT}/lib/encoder/*.cc")
 list(APPEND engine_sources ${encoder_sources})
 list(FILTER engine_sources EXCLUDE REGEX "/(absent|cache|file_weights|max_sim).cc$")
-list(APPEND engine_sources "${ROOT}/lib/core/convert.cc" "${ROOT}/lib/core/packed_batch.cc"
+list(APPEND engine_sources "${ROOT}/lib/core/convert.cc" "${ROOT}/lib/core/guard.cc" "${ROOT}/lib/core/packed_batch.cc"
      "${ROOT}/lib/engine/engine.cc" "${ROOT}/lib/engine/row_program.cc" "${ROOT}/lib/engine/task_queue.cc"
      "${ROOT}/lib/engine/weights.cc" "${ROOT}/lib/io/mapped_file.cc")
 add_library(padless_engine STATIC ${engine_sources})
