@@ -20,10 +20,12 @@ constexpr int64_t kOutputs = 96 * 1024;
 // Rows of the result: of as many columns as a chunk of the feed-forward of BERT-base.
 constexpr int64_t kResultBytes = 768 * 2;
 
+/** On a huge page, as the engine's memory is: small pages lie in L2 where chance puts them. */
 AlignedBlock allocate(int64_t bytes) {
-  Result<AlignedBlock> block = AlignedBlock::allocate(static_cast<size_t>(bytes));
+  const size_t size = std::max(static_cast<size_t>(bytes), kHugePage);
+  Result<AlignedBlock> block = AlignedBlock::allocate(size);
   if (!block.is_ok()) std::abort();
-  std::memset(block.value().data(), 0, static_cast<size_t>(bytes));
+  std::memset(block.value().data(), 0, size);
   return block.take();
 }
 
