@@ -10,8 +10,6 @@
 namespace padless {
 namespace {
 
-/** Rows that go through L1 together. */
-constexpr int64_t kRowsInL1 = 4;
 constexpr int64_t kLineBytes = 64;
 
 void set_row(const Matrix& table, int64_t index, float* out) {

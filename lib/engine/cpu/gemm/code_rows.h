@@ -3,7 +3,7 @@
 #pragma once
 
 #include "lib/engine/cpu/gemm/codes.h"
-#include "lib/engine/cpu/simd/reduce.h"
+#include "lib/engine/cpu/gemm/lane_extents.h"
 
 namespace padless {
 namespace {
@@ -57,7 +57,7 @@ void find_extents(const SourceRow<Source> (&rows)[kCodedRows], int64_t columns,
                   RowExtent (&extents)[kCodedRows]) {
   using simd::Vec;
   constexpr int kLanes = Vec::kLanes;
-  Vec negated[kCodedRows], most[kCodedRows], finite[kCodedRows];
+  LaneExtents lanes;
   for (int row = 0; row < kCodedRows; ++row) {
     const SourceRow<Source>& in = rows[row];
     Vec least[kRowVectors], largest[kRowVectors], not_finite[kRowVectors];
@@ -87,15 +87,11 @@ void find_extents(const SourceRow<Source> (&rows)[kCodedRows], int64_t columns,
       largest[0] = simd::max(largest[0], largest[i]);
       not_finite[0] = not_finite[0] + not_finite[i];
     }
-    negated[row] = simd::zero() - least[0];
-    most[row] = largest[0];
-    finite[row] = not_finite[0];
+    lanes.negated[row] = simd::zero() - least[0];
+    lanes.largest[row] = largest[0];
+    lanes.not_finite[row] = not_finite[0];
   }
-  float lows[kCodedRows], highs[kCodedRows], flags[kCodedRows];
-  simd::reduce_max(negated, lows);
-  simd::reduce_max(most, highs);
-  simd::reduce_add(finite, flags);
-  for (int row = 0; row < kCodedRows; ++row) extents[row] = {-lows[row], highs[row], flags[row]};
+  lanes.fold(extents, kCodedRows);
 }
 
 /** Codes of a row's whole kRowColumns, which they end behind. */

@@ -8,9 +8,6 @@
 
 namespace padless {
 
-/** Rows that a norm and a conversion pass through L1 at a time. */
-inline constexpr int64_t kRowsInL1 = 4;
-
 /** Memory of a block, sized by RowPlan's bytes a row times the block's rows. */
 struct BlockMemory {
   char* temporaries = nullptr;

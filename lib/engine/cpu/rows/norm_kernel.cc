@@ -3,6 +3,7 @@
 // over four registers in turn and are the same whatever rows come before or after.
 #include "lib/engine/cpu/rows/norm_kernel.h"
 
+#include "lib/engine/cpu/gemm/lane_extents.h"
 #include "lib/engine/cpu/simd/reduce.h"
 
 namespace padless::PADLESS_ISA {
@@ -78,24 +79,6 @@ inline void sum_of_squares(const RowGroup& group, const float (&means)[kRows], f
     return simd::fma(deviation, deviation, sum);
   });
 }
-
-/** Of each lane of the vectors of kRows rows, what RowExtents are folded from. */
-struct LaneExtents {
-  LaneExtents() {
-    for (int i = 0; i < kRows; ++i) negated[i] = largest[i] = not_finite[i] = simd::zero();
-  }
-  Vec negated[kRows];  // largest of the negated values
-  Vec largest[kRows];
-  Vec not_finite[kRows];
-
-  void fold(RowExtent* extents, int rows) const {
-    float lows[kRows], highs[kRows], flags[kRows];
-    simd::reduce_max(negated, lows);
-    simd::reduce_max(largest, highs);
-    simd::reduce_add(not_finite, flags);
-    for (int i = 0; i < rows; ++i) extents[i] = {-lows[i], highs[i], flags[i]};
-  }
-};
 
 /** out = (x - mean) * factor * gamma + beta + add, and fetches the row that comes kRows later. */
 template <bool kExtent>

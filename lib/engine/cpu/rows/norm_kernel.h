@@ -8,6 +8,9 @@
 
 namespace padless {
 
+/** Rows that a norm, and what comes before and after it, pass through L1 at a time. */
+inline constexpr int64_t kRowsInL1 = 4;
+
 struct NormTask {
   const float* in = nullptr;  // [rows, columns]
   int64_t in_stride = 0;
